@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,7 +14,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
-	"fairway/internal/condition"
+	"fairway/internal/plan"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
 )
@@ -272,46 +271,8 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	if len(found) == 0 {
 		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
 	}
-	report := s.options.Conditions.Report()
-	for i := range found {
-		s.observe(r.Context(), r.view().Table, report, &found[i])
-	}
+	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
 	return found, nil
-}
-
-// observe adds to a diagnosis what can be seen: a connection to each endpoint that is made
-// now, and the condition of its routes.
-func (s *Server) observe(ctx context.Context, t *route.Table, report *condition.Report, d *api.Diagnosis) {
-	add := func(name, outcome, text, hint string) {
-		d.Checks = append(d.Checks, api.Check{Name: name, Outcome: outcome, Text: text, Hint: hint})
-		d.Served = d.Served && outcome != api.CheckFailed
-	}
-	tried := map[string]bool{}
-	for _, b := range t.Backends {
-		for _, e := range b.Endpoints {
-			if e.Instance != d.Instance || e.Source != d.Source || b.Service != d.Service || tried[e.Address] {
-				continue
-			}
-			tried[e.Address] = true
-			known := report.Endpoints[[2]string{b.ID, e.ID}]
-			if attempt := s.options.Conditions.Connect(ctx, e.Address); attempt.Error != "" {
-				add("connection", api.CheckFailed, attempt.Error+" at "+e.Address, known.Reason.Hint)
-			} else {
-				add("connection", api.CheckOK, "a connection to "+e.Address+" is accepted", "")
-			}
-			if code := known.Reason.Code; code == condition.CodeCheck || code == condition.CodeEjected {
-				add("rotation", api.CheckFailed, known.Reason.Text, known.Reason.Hint)
-			}
-		}
-	}
-	for _, reason := range report.Services[d.Service].Reasons {
-		switch reason.Code {
-		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
-			add(reason.Code, api.CheckDoubt, reason.Text, reason.Hint)
-		case condition.CodeNotServed:
-			add(reason.Code, api.CheckFailed, reason.Text, reason.Hint)
-		}
-	}
 }
 
 func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {

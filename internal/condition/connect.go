@@ -114,6 +114,9 @@ func watched(t *route.Table) map[string]bool {
 	return all
 }
 
+// Connect connects to an address now, for who asks once.
+func Connect(ctx context.Context, address string) Attempt { return newConnector().try(ctx, address) }
+
 // try connects to an address now.
 func (c *connector) try(ctx context.Context, address string) Attempt {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)

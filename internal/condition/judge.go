@@ -347,7 +347,7 @@ func (j *judge) endpoint(b *route.Backend, e route.Endpoint) Endpoint {
 		}
 		return fails(CodeCheck, "", "%s", text)
 	case wasTried && tried.Error != "":
-		return fails(CodeConnect, j.portHint(e), "%s at %s", tried.Error, e.Address)
+		return fails(CodeConnect, PortHint(j.instances[[2]string{e.Source, e.Instance}], e.Address), "%s at %s", tried.Error, e.Address)
 	case known && status.Ejected:
 		return fails(CodeEjected, "", "%s at %s is left out after failed requests", e.Instance, e.Address)
 	case known && status.OutOfRotation:
@@ -374,20 +374,19 @@ func Explained(in *catalog.Instance) string {
 	return fmt.Sprintf("it is %s (%s)", in.State, in.StateReason)
 }
 
-// portHint names the label to set when the port of an endpoint is none that its image
-// exposes.
-func (j *judge) portHint(e route.Endpoint) string {
-	in := j.instances[[2]string{e.Source, e.Instance}]
+// PortHint says what to do when an instance refuses connections at an address: the label
+// to set where the port is none that its image exposes. The instance may be nil.
+func PortHint(in *catalog.Instance, address string) string {
 	if in == nil {
 		return ""
 	}
-	logs := "docker logs " + e.Instance
+	logs := "docker logs " + in.Name
 	var exposed []string
 	for _, p := range in.Ports {
 		if p.Protocol != "tcp" {
 			continue
 		}
-		if strings.HasSuffix(e.Address, fmt.Sprintf(":%d", p.Number)) || p.Published == e.Address {
+		if strings.HasSuffix(address, fmt.Sprintf(":%d", p.Number)) || p.Published == address {
 			return "see why nothing listens there: " + logs
 		}
 		exposed = append(exposed, strconv.Itoa(int(p.Number)))

@@ -20,6 +20,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/compose"
+	"fairway/internal/condition"
 	"fairway/internal/discovery"
 	"fairway/internal/human"
 	"fairway/internal/route"
@@ -196,15 +197,37 @@ func (p *Planner) where(w *world, r api.PlanRequest, deployed bool) (source stri
 const readTimeout = 10 * time.Second // of all sources
 
 // Diagnose explains the services and instances of a name without a Fairway that runs: it
-// asks the sources once and compiles what they say, as a first start would. The error says
-// why no source could be asked.
+// asks the sources once, compiles what they say, as a first start would, and connects to
+// the endpoints. The error says why no source could be asked, or why not all could where
+// nothing is found.
 func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]api.Diagnosis, error) {
 	s, err := readOnce(ctx, sources)
 	if err != nil {
 		return nil, err
 	}
 	compiler := compile.New(settings)
-	return diagnoses(compiler.Diagnose(s, compiler.Compile(s, nil), name)), nil
+	t := compiler.Compile(s, nil)
+	found := diagnoses(compiler.Diagnose(s, t, name))
+	if failed := failures(s); len(found) == 0 && len(failed) > 0 {
+		return nil, fmt.Errorf("nothing is called %q, but not every source answers: %s", name, strings.Join(failed, "; "))
+	}
+	report := condition.Judge(condition.World{Now: time.Now(), Snapshot: s, Compiled: t, Live: t, Sources: s.Sources}, nil)
+	Observe(ctx, s, t, report, condition.Connect, found)
+	return found, nil
+}
+
+// failures says why sources do not answer, and what to do.
+func failures(s *catalog.Snapshot) (failed []string) {
+	for _, status := range s.Sources {
+		if status.Stale {
+			text := status.Name + ": " + status.Error
+			if hint := condition.SourceHint(status.Error); hint != "" {
+				text += " (" + hint + ")"
+			}
+			failed = append(failed, text)
+		}
+	}
+	return failed
 }
 
 // Doctor explains the services and instances of a Fairway that runs.
@@ -249,13 +272,7 @@ func readOnce(ctx context.Context, sources []discovery.Source) (*catalog.Snapsho
 	if err != nil {
 		return nil, fmt.Errorf("no source answered within %v", readTimeout)
 	}
-	var failed []string
-	for _, status := range s.Sources {
-		if status.Stale {
-			failed = append(failed, status.Name+": "+status.Error)
-		}
-	}
-	if len(failed) == len(s.Sources) {
+	if failed := failures(s); len(failed) == len(s.Sources) {
 		return nil, errors.New(strings.Join(failed, "; "))
 	}
 	return s, nil

@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"context"
+	"sync"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/condition"
+	"fairway/internal/route"
+)
+
+const dialAtOnce = 32 // diagnoses whose endpoints are connected to
+
+// Observe adds to diagnoses what can be seen: a connection to each endpoint that connect
+// makes now, and the condition of their services.
+func Observe(ctx context.Context, s *catalog.Snapshot, t *route.Table, report *condition.Report, connect func(ctx context.Context, address string) condition.Attempt, found []api.Diagnosis) {
+	var running sync.WaitGroup
+	free := make(chan struct{}, dialAtOnce)
+	for i := range found {
+		free <- struct{}{}
+		running.Go(func() {
+			defer func() { <-free }()
+			o := observer{diagnosis: &found[i], report: report, connect: connect}
+			o.endpoints(ctx, s, t)
+			o.service()
+		})
+	}
+	running.Wait()
+}
+
+type observer struct {
+	diagnosis *api.Diagnosis
+	report    *condition.Report
+	connect   func(ctx context.Context, address string) condition.Attempt
+}
+
+func (o *observer) add(name, outcome, text, hint string) {
+	o.diagnosis.Checks = append(o.diagnosis.Checks, api.Check{Name: name, Outcome: outcome, Text: text, Hint: hint})
+	o.diagnosis.Served = o.diagnosis.Served && outcome != api.CheckFailed
+}
+
+func (o *observer) endpoints(ctx context.Context, s *catalog.Snapshot, t *route.Table) {
+	tried := map[string]bool{}
+	for _, b := range t.Backends {
+		for _, e := range b.Endpoints {
+			if e.Instance != o.diagnosis.Instance || e.Source != o.diagnosis.Source || b.Service != o.diagnosis.Service || tried[e.Address] {
+				continue
+			}
+			tried[e.Address] = true
+			if attempt := o.connect(ctx, e.Address); attempt.Error != "" {
+				o.add("connection", api.CheckFailed, attempt.Error+" at "+e.Address, condition.PortHint(instanceOf(s, e), e.Address))
+			} else {
+				o.add("connection", api.CheckOK, "a connection to "+e.Address+" is accepted", "")
+			}
+			known := o.report.Endpoints[[2]string{b.ID, e.ID}].Reason
+			if known.Code == condition.CodeCheck || known.Code == condition.CodeEjected {
+				o.add("rotation", api.CheckFailed, known.Text, known.Hint)
+			}
+		}
+	}
+}
+
+// instanceOf is the instance of an endpoint; nil for none.
+func instanceOf(s *catalog.Snapshot, e route.Endpoint) *catalog.Instance {
+	for _, service := range s.Services {
+		for _, in := range service.Instances {
+			if in.Name == e.Instance && in.Source == e.Source {
+				return in
+			}
+		}
+	}
+	return nil
+}
+
+func (o *observer) service() {
+	for _, reason := range o.report.Services[o.diagnosis.Service].Reasons {
+		switch reason.Code {
+		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
+			o.add(reason.Code, api.CheckDoubt, reason.Text, reason.Hint)
+		case condition.CodeNotServed:
+			o.add(reason.Code, api.CheckFailed, reason.Text, reason.Hint)
+		}
+	}
+}
