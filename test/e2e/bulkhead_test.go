@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/api"
 	"fairway/internal/testkit"
 )
 
@@ -45,7 +46,17 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 		p.answers(host, "/", name)
 		goodIDs = append(goodIDs, own("e2e-"+name))
 	}
-	before := p.routes()
+	var before map[string]json.RawMessage
+	testkit.Eventually(t, "the good are seen to work", func() string {
+		before = p.routes()
+		for _, id := range goodIDs {
+			var r api.Route
+			if err := json.Unmarshal(before[id], &r); err != nil || r.Condition.State != api.StateHealthy {
+				return fmt.Sprintf("%s is %s (%v)", id, r.Condition.State, err)
+			}
+		}
+		return ""
+	})
 	if n := len(p.problems()); n > 0 {
 		t.Fatalf("%d problems before there is anything bad: %+v", n, p.problems())
 	}
