@@ -156,6 +156,37 @@ func TestHoldOnEveryPage(t *testing.T) {
 	}
 }
 
+// Nothing is offered for a service that no request reaches.
+func TestNothingToDrain(t *testing.T) {
+	p := newPages(t)
+	a := inCondition(inState(api.StateDown))
+	offered := func() bool {
+		body := get(t, p, a, "/services/shop@docker").Body.String()
+		return strings.Contains(body, `data-open="drain"`) && strings.Contains(body, "instance:shop-1")
+	}
+	if !offered() {
+		t.Error("a drain is not offered for what has a route")
+	}
+	a["/v1/routes"] = &api.List[api.Route]{}
+	if offered() || strings.Contains(get(t, p, a, "/services/shop@docker").Body.String(), "/v1/commands") {
+		t.Error("a drain is offered for what has no route")
+	}
+}
+
+// Every table has a name.
+func TestTablesHaveNames(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	for name, path := range paths(a) {
+		body := get(t, p, a, path).Body.String()
+		for part := range strings.SplitSeq(body, "<table") {
+			if tag, _, _ := strings.Cut(part, ">"); strings.HasPrefix(tag, " ") && !strings.Contains(tag, "aria-label=") {
+				t.Errorf("%s: <table%s>", name, tag)
+			}
+		}
+	}
+}
+
 // An endpoint that was not tried yet is not broken while its route works.
 func TestMarksOfEndpoints(t *testing.T) {
 	for name, c := range map[string]struct {

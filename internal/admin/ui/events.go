@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"fairway/internal/api"
@@ -12,7 +14,7 @@ type eventsData struct {
 	Bad      int
 	Standing int
 	Channels []api.Channel
-	Rules    []api.RuleState
+	Rules    []ruleLine
 	May      bool
 }
 
@@ -37,7 +39,7 @@ func readEvents(c *call) (any, error) {
 	// Without channels or rules there is less to see.
 	channels, _ := c.ask.Channels(c)
 	rules, _ := c.ask.Rules(c)
-	d.Channels, d.Rules = channels.Items, rules.Items
+	d.Channels, d.Rules = channels.Items, ruleLines(rules.Items)
 	return d, nil
 }
 
@@ -57,6 +59,45 @@ func subjectLink(subject string) string {
 		return link(page, id)
 	}
 	return ""
+}
+
+// ruleLine is a rule with what it fired for or is about to, that first.
+type ruleLine struct {
+	api.RuleState // of its first subject
+	Health        string
+	Subjects      int
+	Active        []api.RuleState // the first
+	More          int
+}
+
+const maxActive = 5 // subjects of a rule
+
+// ruleLines puts the states of each rule together, those that fired first.
+func ruleLines(states []api.RuleState) []ruleLine {
+	order := []string{broken, waiting, fine, idle}
+	states = slices.Clone(states)
+	slices.SortStableFunc(states, func(a, b api.RuleState) int {
+		return cmp.Compare(slices.Index(order, ruleHealth(a)), slices.Index(order, ruleHealth(b)))
+	})
+	var all []ruleLine
+	for _, s := range states {
+		i := slices.IndexFunc(all, func(l ruleLine) bool { return l.Rule == s.Rule })
+		if i < 0 {
+			i = len(all)
+			all = append(all, ruleLine{RuleState: s, Health: ruleHealth(s)})
+		}
+		l := &all[i]
+		if s.Subject != "" {
+			l.Subjects++
+		}
+		switch active := !s.Fired.IsZero() || !s.Since.IsZero(); {
+		case active && len(l.Active) < maxActive:
+			l.Active = append(l.Active, s)
+		case active:
+			l.More++
+		}
+	}
+	return all
 }
 
 func ruleHealth(r api.RuleState) string {

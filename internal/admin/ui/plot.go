@@ -164,6 +164,7 @@ func niceTop(most float64, unit string) float64 {
 	if most <= 0 {
 		return 1
 	}
+	most = max(most, map[string]float64{"percent": 1}[unit], 0.002) // of less, the scale would be zeros
 	scale := math.Pow(base, math.Floor(math.Log(most)/math.Log(base)))
 	for _, step := range []float64{1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512} {
 		if step*scale >= most && step <= base {
@@ -188,7 +189,7 @@ func trim(v float64) string {
 	}
 	digits := 1
 	if math.Abs(v) < 1 {
-		digits = 2
+		digits = 3
 	}
 	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.*f", digits, v), "0"), ".")
 }

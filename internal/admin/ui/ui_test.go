@@ -504,6 +504,41 @@ func TestLongDiff(t *testing.T) {
 	}
 }
 
+// The scale of a plot has different numbers, however little there is.
+func TestLevels(t *testing.T) {
+	for _, unit := range []string{"percent", "1/s", "s", "bytes"} {
+		for _, most := range []float64{0, 1e-6, 0.0004, 0.003, 0.01, 0.07, 0.4, 1, 3, 99, 1e6} {
+			s := api.Series{Fields: []api.SeriesField{{Name: "x", Unit: unit}}, Points: []api.SeriesPoint{{At: now(), Means: []*float64{&most}}}}
+			levels := newPlot(s, figure{fields: []string{"x"}}, now().Add(-time.Hour), now()).Levels
+			if levels[0].Text == levels[1].Text || levels[1].Text == levels[2].Text {
+				t.Errorf("%g %s: %+v", most, unit, levels)
+			}
+		}
+	}
+}
+
+// Each rule stands once, what it fired for first, however much it watches.
+func TestRuleLines(t *testing.T) {
+	var states []api.RuleState
+	for i := range 500 {
+		s := api.RuleState{Rule: []string{"calm", "loud"}[i%2], Subject: fmt.Sprint(i), Name: fmt.Sprint(i)}
+		if s.Rule == "loud" && i < 20 {
+			s.Since = now()
+		}
+		if i == 301 {
+			s.Fired = now()
+		}
+		states = append(states, s)
+	}
+	lines := ruleLines(append(states, api.RuleState{Rule: "nothing yet"}))
+	if len(lines) != 3 || lines[0].Rule != "loud" || lines[0].Health != broken || lines[0].Subjects != 250 || lines[2].Health != idle || lines[2].Subjects != 0 {
+		t.Fatalf("%+v", lines)
+	}
+	if l := lines[0]; len(l.Active) != maxActive || l.More != 6 || l.Active[0].Name != "301" || len(lines[1].Active) != 0 {
+		t.Errorf("%+v", lines)
+	}
+}
+
 // docs/ui.md names every page with its keys, and no other.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/ui.md")

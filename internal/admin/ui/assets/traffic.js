@@ -39,7 +39,7 @@ function share(r) { return r.rate ? (100 * (r.errors || 0)) / r.rate : 0; }
 // paint draws everything that is on the page.
 export function paint() {
   each('[data-rate]', (e) => text(e, routes.get(e.dataset.rate), (r) => rate(r.rate)));
-  each('[data-late]', (e) => text(e, routes.get(e.dataset.late), (r) => (r.p95 ? time(r.p95) : '')));
+  each('[data-late]', (e) => text(e, routes.get(e.dataset.late), (r) => (r.p95 ? time(r.p95) : '–')));
   each('[data-sum]', (e) => {
     const ids = JSON.parse(e.dataset.sum);
     if (!ids.length || !routes.size) return;
@@ -58,7 +58,10 @@ export function paint() {
   });
   each('[data-wire]', (e) => wire(e, routes.get(e.dataset.wire)?.now));
   each('[data-endrate]', (e) => text(e, ends.get(e.dataset.endrate), (r) => rate(r.rate)));
-  each('[data-endload]', (e) => text(e, ends.get(e.dataset.endload), (r) => String(r.inFlight)));
+  each('[data-endload]', (e) => { // how many there are says nothing of failures
+    const known = ends.get(e.dataset.endload);
+    if (known) e.textContent = String(known.now.inFlight);
+  });
   each('[data-endspark]', (e) => trace(e, ends.get(e.dataset.endspark)?.rates || [], 110, 22));
   figures();
 }
