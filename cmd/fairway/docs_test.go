@@ -184,7 +184,7 @@ Nothing needs to be configured. Every key can be given in three places; later pl
 
 A key that was given in a later place replaces what earlier places say, lists included. An unknown key in the file is
 an error that names the line and the nearest key. All faults are reported at once, each with key, value, reason and
-origin. ` + "`fairway check fairway.yml` validates a file; `fairway config` prints every value with its origin." + `
+origin. ` + "`fairway check fairway.yml` validates a file and those that it names; `fairway config` prints every value with its origin." + `
 
 Passwords and keys are never values, always files. Paths are relative to the working directory.
 Changes need a restart, except to the contents of certificates and services files, which are reread.

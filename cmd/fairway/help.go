@@ -90,7 +90,7 @@ is downloaded. Without a Docker engine they are processes.`,
 
     fairway explain GET http://shop.example.com/demo
     fairway explain POST https://api.example.com/v1/orders -H 'X-Version: 2' --client 10.0.0.7`,
-	"doctor": `It asks the running Fairway. When none answers, it reads the sources of the configuration itself. The exit code is 1 when something is not served.
+	"doctor": `It asks the running Fairway. When none answers, it reads the sources of the configuration itself. Either way a connection to each endpoint is made now. The exit code is 1 when something is not served.
 
     fairway doctor mycontainer
     fairway doctor shop-web -o json`,
