@@ -169,7 +169,7 @@ var allowed = map[string]struct {
 	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
 
 	// condition judges what the engine, the sources and its own connections show.
-	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/route"}},
+	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},
 
 	"internal/catalog": {1, []string{"internal/feed"}},
 	// feed publishes snapshots and tables to those who follow them.

@@ -203,7 +203,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
-	conditions := a.newConditions()
+	conditions := a.newConditions(m)
 
 	if cfg.Admin.Listen == Off {
 		return a, nil

@@ -10,10 +10,11 @@ import (
 	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/engine/certs"
+	"fairway/internal/metrics"
 )
 
-// newConditions makes what judges how everything is doing.
-func (a *App) newConditions() *condition.Keeper {
+// newConditions makes what judges how everything is doing, and shows it in metrics.
+func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
 	rates := meter.New(a.engine)
 	coverage := certs.NewCoverage(a.log.With("part", "condition"))
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
@@ -36,6 +37,7 @@ func (a *App) newConditions() *condition.Keeper {
 		}
 		return w
 	})
+	keeper.Measure(m)
 	a.parts = append(a.parts, func(ctx context.Context) error { return keeper.Run(ctx, a.control.Table) })
 	return keeper
 }

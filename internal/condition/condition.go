@@ -25,10 +25,11 @@ const (
 	Down     State = "down"     // nothing of it works
 )
 
-// rank is the place of a state among all, the best first.
-func (s State) rank() int {
-	return slices.Index([]State{"", Healthy, Unknown, Held, Degraded, Refused, Down}, s)
-}
+// states are all states, the best first.
+var states = []State{Healthy, Unknown, Held, Degraded, Refused, Down}
+
+// rank is the place of a state among all; that of what is not judged is before the best.
+func (s State) rank() int { return slices.Index(states, s) }
 
 // Wrong is true for a state that is one of what is wrong now.
 func (s State) Wrong() bool { return s.rank() >= Held.rank() }

@@ -2,12 +2,14 @@ package condition
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"sync"
 	"time"
 
 	"fairway/internal/clock"
 	"fairway/internal/feed"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -63,7 +65,8 @@ func (k *Keeper) Report() *Report {
 
 // same is true for reports that say the same at two times.
 func same(a, b *Report) bool {
-	return a.State == b.State && reflect.DeepEqual(a.Findings, b.Findings)
+	alike := func(a, b Condition) bool { return a.State == b.State }
+	return a.State == b.State && maps.EqualFunc(a.Routes, b.Routes, alike) && reflect.DeepEqual(a.Findings, b.Findings)
 }
 
 // Reports publishes reports that say something else than the one before.
@@ -79,4 +82,30 @@ func (k *Keeper) Run(ctx context.Context, live func() *route.Table) error {
 		k.Report()
 	}
 	return nil
+}
+
+// Measure shows the report of the moment in metrics: what is in each state, and the state
+// of the whole.
+func (k *Keeper) Measure(m *metrics.Set) {
+	counts := m.Family(metrics.KindGauge, "fairway_conditions", "Routes, services and sources by how they are doing.", "kind", "state")
+	whole := m.Family(metrics.KindGauge, "fairway_condition", "1 for the state of the whole, the worst of all; 0 for the other states.", "state")
+	m.Collect(func(s *metrics.Scrape) {
+		r := k.Report()
+		for kind, all := range map[string]map[string]Condition{KindRoute: r.Routes, KindService: r.Services, KindSource: r.Sources} {
+			count := map[State]int{}
+			for _, c := range all {
+				count[c.State]++
+			}
+			for _, state := range states {
+				s.Put(counts, float64(count[state]), kind, string(state))
+			}
+		}
+		for _, state := range states {
+			current := 0.0
+			if state == r.State {
+				current = 1
+			}
+			s.Put(whole, current, string(state))
+		}
+	})
 }

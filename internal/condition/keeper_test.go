@@ -1,0 +1,66 @@
+package condition
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
+	"fairway/internal/route"
+)
+
+// TestMetrics shows in a scrape what the report of the moment says.
+func TestMetrics(t *testing.T) {
+	w := shop(t, func(w *World, _ *route.Route, _ *route.Backend) {
+		w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Health: traffic.Failing, OutOfRotation: true}}
+		w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: "unlabelled@docker", Source: "docker"})
+	})
+	k, m := NewKeeper(func(time.Time) World { return w }), &metrics.Set{}
+	k.connector.attempts = w.Connected
+	k.Measure(m)
+	var out strings.Builder
+	if err := m.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`fairway_condition{state="degraded"} 1`, `fairway_condition{state="healthy"} 0`,
+		`fairway_conditions{kind="route",state="degraded"} 1`, `fairway_conditions{kind="route",state="down"} 0`,
+		`fairway_conditions{kind="service",state="degraded"} 1`, `fairway_conditions{kind="service",state="healthy"} 0`,
+		`fairway_conditions{kind="source",state="healthy"} 1`,
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no %s in\n%s", line, out.String())
+		}
+	}
+}
+
+// TestReports publishes a report when a route is in another state, whatever else is wrong.
+func TestReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w World
+		k := NewKeeper(func(now time.Time) World {
+			w.Now = now
+			return w
+		})
+		var before *Report
+		for i, tt := range []struct {
+			tried     bool
+			published bool
+		}{{false, true}, {false, false}, {true, true}, {true, false}} {
+			w = shop(t, func(w *World, _ *route.Route, _ *route.Backend) { w.Pending = "haproxy: cannot bind :80" })
+			if k.connector.attempts = w.Connected; !tt.tried {
+				k.connector.attempts = nil
+			}
+			time.Sleep(judgeEvery)
+			k.Report()
+			if newest := k.Reports().Newest(); (newest != before) != tt.published {
+				t.Errorf("step %d: published %v", i, newest != before)
+			} else {
+				before = newest
+			}
+		}
+	})
+}
