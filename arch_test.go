@@ -34,7 +34,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/admin/meter", "internal/condition", "internal/engine/certs", "internal/yamlnode",
+		"internal/admin/meter", "internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
@@ -126,9 +126,9 @@ var allowed = map[string]struct {
 
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
-	// their certificate files and the engine show.
+	// their certificate files, the engine and conditions show.
 	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files", "internal/metrics"}},
-	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
+	"internal/notify/observe": {2, []string{"internal/condition", "internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.

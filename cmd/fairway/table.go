@@ -38,7 +38,7 @@ func colourOf(state string, otherwise colour) colour {
 		return good
 	case "refused", "unknown", "lost", api.RolloutReverted, api.FleetEdited, api.FleetUnreachable, api.SeverityBad:
 		return bad
-	case "starting", "leaving", "paused", "pause", "drain":
+	case "starting", "leaving", "paused", "pause", "drain", api.SeverityWarning:
 		return doubt
 	}
 	return otherwise

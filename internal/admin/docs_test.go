@@ -94,7 +94,7 @@ func TestDocs(t *testing.T) {
 	for _, outcome := range []string{
 		api.OutcomeRouted, api.OutcomeAnswered, api.OutcomeUnavailable, api.OutcomeRefused, api.OutcomeNoRoute, api.OutcomeBadRequest,
 		api.StateHealthy, api.StateUnknown, api.StateHeld, api.StateDegraded, api.StateRefused, api.StateDown,
-		api.SourceCurrent, api.SourceStale, api.SourceNeverAnswered, api.SeverityGood, api.SeverityBad, api.SeverityNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
+		api.SourceCurrent, api.SourceStale, api.SourceNeverAnswered, api.SeverityGood, api.SeverityBad, api.SeverityWarning, api.SeverityNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
 	} {
 		if !strings.Contains(string(text), "`"+outcome+"`") {
 			t.Errorf("docs/api.md does not say what `%s` means", outcome)

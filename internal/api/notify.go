@@ -10,6 +10,7 @@ import (
 const (
 	SeverityGood    = "good"
 	SeverityBad     = "bad"
+	SeverityWarning = "warning"
 	SeverityNeutral = "neutral"
 )
 

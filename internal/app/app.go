@@ -198,12 +198,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
-	// Feed, tables, figures → notifications, readings kept, rules.
-	if err := a.newWatching(m); err != nil {
+	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
+	conditions := a.newConditions(m)
+	if err := a.newWatching(m, conditions.Reports()); err != nil {
 		return nil, err
 	}
-
-	conditions := a.newConditions(m)
 
 	if cfg.Admin.Listen == Off {
 		return a, nil

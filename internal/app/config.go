@@ -157,7 +157,7 @@ type HistoryConfig struct {
 // NotifyConfig is the keys below notify.
 type NotifyConfig struct {
 	Channels []notify.Channel `name:"channels" placeholder:"{…}" sep:"\n" help:"Notification channels: webhook, mail or Slack, as in docs/notify.md. In a flag or variable one a line, in braces. Repeatable."`
-	Settle   time.Duration    `name:"settle" placeholder:"DURATION" preset:"10s" least:"0s" most:"1h" help:"Time that a service, an instance or a source must be failing before it is reported; a node that is down is reported at once."`
+	Settle   time.Duration    `name:"settle" placeholder:"DURATION" preset:"10s" least:"0s" most:"1h" help:"Time that a service, an instance, a source or a route must be failing before it is reported; a node that is down is reported at once."`
 	Name     string           `name:"name" placeholder:"NAME" derived:"the name of this machine" help:"Name of this Fairway in notifications."`
 }
 

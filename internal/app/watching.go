@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/control"
+	"fairway/internal/feed"
 	"fairway/internal/history"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
@@ -24,7 +26,7 @@ import (
 )
 
 // newWatching makes what follows everything over time: notifications, series, rules.
-func (a *App) newWatching(m *metrics.Set) (err error) {
+func (a *App) newWatching(m *metrics.Set, reports *feed.Feed[condition.Report]) (err error) {
 	cfg := &a.cfg
 	settle := cfg.Notify.Settle
 	if settle == 0 {
@@ -46,7 +48,7 @@ func (a *App) newWatching(m *metrics.Set) (err error) {
 		return err
 	}
 	observer := observe.Observer{
-		Notifier: a.notifier, Tables: a.control.Tables(), Drained: a.drained,
+		Notifier: a.notifier, Tables: a.control.Tables(), Reports: reports, Settle: max(0, settle), Drained: a.drained,
 		Synced: func() bool { return a.control.Status().State == control.StateSynced },
 	}
 	a.parts = append(a.parts, a.notifier.Run, observer.Run, a.rules.Run)

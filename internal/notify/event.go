@@ -56,6 +56,13 @@ const (
 	DrainClean Kind = "drain.clean" // an endpoint has left with all its requests answered
 	DrainCut   Kind = "drain.cut"   // requests were broken off
 
+	RouteDegraded Kind = "route.degraded" // part of what serves a route fails
+	RouteDown     Kind = "route.down"     // nothing that serves it works
+	RouteHealthy  Kind = "route.healthy"  // it is served as it ought to be, or gone
+
+	HoldBegun Kind = "hold.in-force" // a rollback or pin decides what is served
+	HoldOver  Kind = "hold.over"
+
 	ProblemNew      Kind = "problem.new" // a label or route is refused
 	ProblemSolved   Kind = "problem.solved"
 	ConflictNew     Kind = "conflict.new" // two owners claim the same requests
@@ -79,6 +86,7 @@ type Severity string
 const (
 	Good    Severity = "good"
 	Bad     Severity = "bad"
+	Warning Severity = "warning" // somebody has wanted it, and may have forgotten it
 	Neutral Severity = "neutral"
 )
 
@@ -86,6 +94,7 @@ const (
 var conditions = map[Kind]Kind{
 	NodeDown: NodeUp, ServiceDown: ServiceUp, InstanceUnhealthy: InstanceHealthy, Flapping: Settled, SourceStale: SourceBack,
 	ProblemNew: ProblemSolved, ConflictNew: ConflictSolved, CertificateBad: CertificateGood, RuleFired: RuleCleared,
+	RouteDegraded: RouteHealthy, RouteDown: RouteHealthy, HoldBegun: HoldOver,
 }
 
 // Kinds lists the kinds that happen, sorted.
@@ -98,7 +107,7 @@ func Kinds() []Kind {
 		all = append(all, begun, over)
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // begins is true for a kind that begins a condition.
@@ -120,6 +129,8 @@ func (k Kind) ends() Kind {
 // Severity says whether the kind is good news.
 func (k Kind) Severity() Severity {
 	switch {
+	case k == HoldBegun:
+		return Warning
 	case k.begins(), k == DrainCut, k == RolloutFailed:
 		return Bad
 	case k.ends() != "", k == DrainClean, k == RolloutDone, k == ServiceDeployed:
@@ -140,8 +151,22 @@ func (e *Event) condition() string {
 	return ""
 }
 
-// conditionOf names the condition that kind begins.
-func conditionOf(kind Kind, subject string) string { return string(kind) + " " + subject }
+// conditionOf names the condition that kind begins. A route has one, of two kinds.
+func conditionOf(kind Kind, subject string) string {
+	if kind == RouteDown {
+		kind = RouteDegraded
+	}
+	return string(kind) + " " + subject
+}
+
+// repeatHold is how often a hold is reported while it is in force.
+const repeatHold = 24 * time.Hour
+
+// repeats is true for an event of a condition that stands which says something new: it has
+// become worse or better, or must not be forgotten.
+func (e *Event) repeats(standing Event) bool {
+	return e.Kind.begins() && (e.Kind != standing.Kind || e.Kind == HoldBegun && e.At.Sub(standing.At) >= repeatHold)
+}
 
 // The longest texts of an event, in bytes.
 const (

@@ -207,7 +207,7 @@ func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
 }
 
 // Report takes events of other parts, but for a condition that stands already, or the end
-// of none. After an error they are sent as long as the process lives.
+// of none. A hold that stands is taken again after a day. After an error they are sent as long as the process lives.
 func (n *Notifier) Report(events ...Event) error {
 	defer n.change()()
 	return n.report(findings{events: events})
@@ -270,13 +270,13 @@ func (n *Notifier) news(e Event, tx *changes) (Event, bool) {
 	if condition == "" {
 		return e, true
 	}
-	_, stands := n.standing[condition]
-	if stands == e.Kind.begins() {
+	was, stands := n.standing[condition]
+	switch {
+	case stands == e.Kind.begins() && !(stands && e.repeats(was)):
 		return e, false
-	}
-	if stands {
+	case stands && !e.Kind.begins():
 		n.withdraw(condition, tx)
-	} else {
+	default:
 		n.standing[condition] = e
 		set(tx, inStanding, condition, &e)
 	}

@@ -27,7 +27,7 @@ subject: {{.Subject}}
 -- 
 {{.From}}
 `
-	slackText = `{{if eq .Severity "bad"}}:red_circle: {{else if eq .Severity "good"}}:large_green_circle: {{end}}*{{.Text}}*
+	slackText = `{{if eq .Severity "bad"}}:red_circle: {{else if eq .Severity "warning"}}:warning: {{else if eq .Severity "good"}}:large_green_circle: {{end}}*{{.Text}}*
 {{- range $name, $value := .Details}}
 {{$name}}: {{$value}}{{end}}
 {{- range .Events}}
@@ -36,7 +36,7 @@ subject: {{.Subject}}
 
 // view is what a template sees of a batch: texts, escaped for their place.
 type view struct {
-	// ID is that of the event, Kind what happened, Severity good, bad or neutral.
+	// ID is that of the event, Kind what happened, Severity good, bad, warning or neutral.
 	ID, Kind, Severity string
 	Subject, Name      string
 	Text               string

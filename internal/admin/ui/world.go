@@ -75,7 +75,7 @@ func condition(word string) string {
 	switch word {
 	case "ready", "applied", "already", api.FleetCurrent, api.SeverityGood, api.OutcomeRouted, api.OutcomeAnswered:
 		return fine
-	case "starting", "leaving", "paused", "applying", "returning", api.FleetOther, api.FleetPending, api.FleetChanging:
+	case "starting", "leaving", "paused", "applying", "returning", api.SeverityWarning, api.FleetOther, api.FleetPending, api.FleetChanging:
 		return waiting
 	case "returned", "absent", api.FleetEdited, api.OutcomeNoRoute, api.OutcomeBadRequest:
 		return faulty

@@ -1,4 +1,4 @@
-// Package observe reports what live tables, certificate files and engines show.
+// Package observe reports what live tables, certificate files, engines and conditions show.
 package observe
 
 import (
@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/condition"
 	"fairway/internal/files"
 	"fairway/internal/notify"
 	"fairway/internal/route"
@@ -19,7 +20,7 @@ import (
 const (
 	// tableEvery is the shortest time between two looks at the live table.
 	tableEvery = time.Second
-	// maxSingle is how many problems of one table are reported one by one.
+	// maxSingle is how many problems of one table, or routes, are reported one by one.
 	maxSingle = 50
 	// certificateEvery is how often certificates are checked.
 	certificateEvery = time.Hour
@@ -27,17 +28,21 @@ const (
 	maxCertificate = 1 << 20
 )
 
-// Tables publishes live tables. *feed.Feed[route.Table] is one.
-type Tables interface {
-	Newest() *route.Table
+// Feed publishes live tables or reports. A *feed.Feed[T] is one.
+type Feed[T any] interface {
+	Newest() *T
 	Changed() <-chan struct{}
 }
 
 // Observer reports what it observes to a notifier. All fields are required.
 type Observer struct {
 	Notifier *notify.Notifier
-	Tables   Tables
-	// Synced says whether every source has answered; problems are not compared before.
+	Tables   Feed[route.Table]
+	// Reports says how routes are doing, and what rollback or pin is in force.
+	Reports Feed[condition.Report]
+	// Settle is how long a route must be doing otherwise before that is reported.
+	Settle time.Duration
+	// Synced says whether every source has answered; nothing is compared before.
 	Synced func() bool
 	// Drained are endpoints that have left the engine.
 	Drained <-chan Drained
@@ -45,10 +50,11 @@ type Observer struct {
 
 // Run observes until ctx ends, then returns nil.
 func (o *Observer) Run(ctx context.Context) error {
-	var drains sync.WaitGroup
-	drains.Go(func() { o.followDrains(ctx) })
+	var others sync.WaitGroup
+	others.Go(func() { o.followDrains(ctx) })
+	others.Go(func() { o.followReports(ctx) })
 	o.followTables(ctx)
-	drains.Wait()
+	others.Wait()
 	return nil
 }
 
@@ -108,12 +114,16 @@ func (o *Observer) reportProblems(problems []route.Problem) {
 			over = append(over, e)
 		}
 	}
+	o.report(begun, over, notify.Event{Subject: "problems", Name: "problems", Text: "labels or routes are refused; fairway problems lists them"})
+}
+
+// report reports conditions one by one, maxSingle at most, and in a summary how many more
+// have begun.
+func (o *Observer) report(begun, over []notify.Event, rest notify.Event) {
 	if more := len(begun) - maxSingle; more > 0 {
 		o.Notifier.Suppress(begun[maxSingle:]...)
-		begun = append(begun[:maxSingle], notify.Event{
-			Kind: notify.Summary, Subject: "problems", Name: "problems",
-			Text: fmt.Sprintf("and %d more labels or routes are refused; fairway problems lists them", more),
-		})
+		rest.Kind, rest.Text = notify.Summary, fmt.Sprintf("and %d more %s", more, rest.Text)
+		begun = append(begun[:maxSingle], rest)
 	}
 	if len(over) > maxSingle {
 		o.Notifier.Suppress(over[maxSingle:]...)
