@@ -37,7 +37,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestReports publishes a report when a route is in another state, whatever else is wrong.
+// TestReports publishes a report when a route is in another state, also when something else is wrong.
 func TestReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w World

@@ -86,7 +86,7 @@ type Severity string
 const (
 	Good    Severity = "good"
 	Bad     Severity = "bad"
-	Warning Severity = "warning" // somebody has wanted it, and may have forgotten it
+	Warning Severity = "warning" // it was asked for, and may be forgotten
 	Neutral Severity = "neutral"
 )
 

@@ -111,7 +111,7 @@ func (w *routeWatch) next(r *condition.Report, standing map[string]notify.Event,
 }
 
 // routeEvents says how each route is doing, by subject, and nothing of its kind where that
-// is not known. What other events tell of, such as a source that does not answer or labels
+// is not known. What has events of its own, such as a source that does not answer or labels
 // that are refused, counts for nothing.
 func routeEvents(r *condition.Report) map[string]notify.Event {
 	doing := make(map[string]notify.Event, len(r.Routes))
@@ -125,7 +125,7 @@ func routeEvents(r *condition.Report) map[string]notify.Event {
 	for _, f := range r.Findings {
 		kind := map[condition.State]notify.Kind{condition.Degraded: notify.RouteDegraded, condition.Down: notify.RouteDown}[f.State]
 		e, there := doing["route/"+f.Subject]
-		if f.Kind != condition.KindRoute || kind == "" || toldElsewhere(f.Reason.Code) || !there || e.Kind != notify.RouteHealthy {
+		if f.Kind != condition.KindRoute || kind == "" || reportedElsewhere(f.Reason.Code) || !there || e.Kind != notify.RouteHealthy {
 			continue // the worst of a route comes first
 		}
 		e.Kind, e.Text = kind, "route "+f.Subject+" is "+string(f.State)+": "+f.Reason.Text
@@ -138,8 +138,8 @@ func routeEvents(r *condition.Report) map[string]notify.Event {
 	return doing
 }
 
-// toldElsewhere is true for reasons that events of their own tell of.
-func toldElsewhere(code string) bool {
+// reportedElsewhere is true for reasons that have events of their own.
+func reportedElsewhere(code string) bool {
 	return code == condition.CodeStale || code == condition.CodeHold || code == condition.CodeLastGood || code == condition.CodeRefused
 }
 

@@ -37,20 +37,20 @@ func TestRoutesSettle(t *testing.T) {
 		at       map[int]*condition.Report // by second; each stays until the next
 		want     []string
 	}{
-		"down":                     {"", map[int]*condition.Report{0: healthy, 5: down}, []string{"15 route.down"}},
-		"a deployment":             {"", map[int]*condition.Report{0: healthy, 5: down, 14: healthy}, nil},
-		"to and fro":               {"", map[int]*condition.Report{0: down, 8: healthy, 10: down, 18: healthy, 20: down}, []string{"30 route.down"}},
-		"worse":                    {"", map[int]*condition.Report{0: degraded, 15: down}, []string{"10 route.degraded", "25 route.down"}},
-		"worse before it is told":  {"", map[int]*condition.Report{0: degraded, 5: down}, []string{"15 route.down"}},
-		"better":                   {notify.RouteDown, map[int]*condition.Report{0: degraded, 20: healthy}, []string{"10 route.degraded", "30 route.healthy"}},
-		"over":                     {notify.RouteDown, map[int]*condition.Report{0: down, 5: healthy}, []string{"15 route.healthy"}},
-		"not known":                {notify.RouteDown, map[int]*condition.Report{0: unknown}, nil},
-		"not known for a moment":   {"", map[int]*condition.Report{0: down, 5: unknown, 6: down}, []string{"16 route.down"}},
-		"gone":                     {notify.RouteDown, map[int]*condition.Report{0: down, 5: gone}, []string{"15 route.healthy"}},
-		"a source does not answer": {"", map[int]*condition.Report{0: reportOf(id, condition.Degraded, condition.CodeStale)}, nil},
-		"its last good form":       {"", map[int]*condition.Report{0: reportOf(id, condition.Degraded, condition.CodeLastGood)}, nil},
-		"held":                     {"", map[int]*condition.Report{0: reportOf(id, condition.Held, condition.CodeHold)}, nil},
-		"refused":                  {"", map[int]*condition.Report{0: reportOf(id, condition.Refused, condition.CodeRefused)}, nil},
+		"down":                        {"", map[int]*condition.Report{0: healthy, 5: down}, []string{"15 route.down"}},
+		"a deployment":                {"", map[int]*condition.Report{0: healthy, 5: down, 14: healthy}, nil},
+		"to and fro":                  {"", map[int]*condition.Report{0: down, 8: healthy, 10: down, 18: healthy, 20: down}, []string{"30 route.down"}},
+		"worse":                       {"", map[int]*condition.Report{0: degraded, 15: down}, []string{"10 route.degraded", "25 route.down"}},
+		"worse before it is reported": {"", map[int]*condition.Report{0: degraded, 5: down}, []string{"15 route.down"}},
+		"better":                      {notify.RouteDown, map[int]*condition.Report{0: degraded, 20: healthy}, []string{"10 route.degraded", "30 route.healthy"}},
+		"over":                        {notify.RouteDown, map[int]*condition.Report{0: down, 5: healthy}, []string{"15 route.healthy"}},
+		"not known":                   {notify.RouteDown, map[int]*condition.Report{0: unknown}, nil},
+		"not known for a moment":      {"", map[int]*condition.Report{0: down, 5: unknown, 6: down}, []string{"16 route.down"}},
+		"gone":                        {notify.RouteDown, map[int]*condition.Report{0: down, 5: gone}, []string{"15 route.healthy"}},
+		"a source does not answer":    {"", map[int]*condition.Report{0: reportOf(id, condition.Degraded, condition.CodeStale)}, nil},
+		"its last good form":          {"", map[int]*condition.Report{0: reportOf(id, condition.Degraded, condition.CodeLastGood)}, nil},
+		"held":                        {"", map[int]*condition.Report{0: reportOf(id, condition.Held, condition.CodeHold)}, nil},
+		"refused":                     {"", map[int]*condition.Report{0: reportOf(id, condition.Refused, condition.CodeRefused)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			standing := map[string]notify.Event{}
