@@ -84,13 +84,18 @@ func (k *Keeper) Run(ctx context.Context, live func() *route.Table) error {
 	return nil
 }
 
-// Measure shows the report of the moment in metrics: what is in each state, and the state
-// of the whole.
+// Measure shows the newest report in metrics: what is in each state, and the state of the
+// whole.
 func (k *Keeper) Measure(m *metrics.Set) {
 	counts := m.Family(metrics.KindGauge, "fairway_conditions", "Routes, services and sources by how they are doing.", "kind", "state")
 	whole := m.Family(metrics.KindGauge, "fairway_condition", "1 for the state of the whole, the worst of all; 0 for the other states.", "state")
 	m.Collect(func(s *metrics.Scrape) {
-		r := k.Report()
+		k.mu.Lock()
+		r := k.newest
+		k.mu.Unlock()
+		if r == nil {
+			r = k.Report()
+		}
 		for kind, all := range map[string]map[string]Condition{KindRoute: r.Routes, KindService: r.Services, KindSource: r.Sources} {
 			count := map[State]int{}
 			for _, c := range all {
