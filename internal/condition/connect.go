@@ -21,6 +21,9 @@ const (
 	afterRefused  = 5 * time.Second  // to one that does not
 	connectTime   = 2 * time.Second  // bounds a connection
 	connectAtOnce = 32
+	// acceptedAtOnce bounds how many of those that accepted are due in one look, so that
+	// thousands of endpoints cost no more than some: they are connected to less often.
+	acceptedAtOnce = 10
 )
 
 // connector connects to the endpoints of the live table, each soon after it appears and
@@ -31,6 +34,10 @@ type connector struct {
 
 	mu       sync.Mutex
 	attempts map[string]Attempt // by address
+	changes  int                // grows with each attempt that went otherwise than the one before
+
+	table     *route.Table    // of the look before
+	addresses map[string]bool // watched in it
 }
 
 func newConnector() *connector { return &connector{dial: dialTCP, attempts: map[string]Attempt{}} }
@@ -61,30 +68,9 @@ func (c *connector) run(ctx context.Context, live func() *route.Table) {
 
 // round connects to everything in a table that is due, and forgets what it has not.
 func (c *connector) round(ctx context.Context, t *route.Table) {
-	addresses := watched(t)
-	var due []string
-	now := time.Now()
-	c.mu.Lock()
-	for address := range c.attempts {
-		if !addresses[address] {
-			delete(c.attempts, address)
-		}
-	}
-	for address := range addresses {
-		a, tried := c.attempts[address]
-		wait := afterAccepted
-		if a.Error != "" {
-			wait = afterRefused
-		}
-		if !tried || now.Sub(a.At) >= wait {
-			due = append(due, address)
-		}
-	}
-	c.mu.Unlock()
-
 	var running sync.WaitGroup
 	free := make(chan struct{}, connectAtOnce)
-	for _, address := range due {
+	for _, address := range c.due(t, time.Now()) {
 		free <- struct{}{}
 		running.Go(func() {
 			defer func() { <-free }()
@@ -94,10 +80,43 @@ func (c *connector) round(ctx context.Context, t *route.Table) {
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			if before, tried := c.attempts[address]; !tried || before.Error != a.Error {
+				c.changes++
+			}
 			c.attempts[address] = a
 		})
 	}
 	running.Wait()
+}
+
+// due are the addresses in a table that are to be connected to at a moment; what is not in
+// it is forgotten. One goroutine at a time may call it.
+func (c *connector) due(t *route.Table, now time.Time) (due []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.table != t {
+		c.table, c.addresses = t, watched(t)
+		maps.DeleteFunc(c.attempts, func(address string, _ Attempt) bool { return !c.addresses[address] })
+	}
+	accepted := 0
+	for address := range c.addresses {
+		a, tried := c.attempts[address]
+		switch age := now.Sub(a.At); {
+		case !tried, a.Error != "" && age >= afterRefused:
+			due = append(due, address)
+		case a.Error == "" && age >= afterAccepted && accepted < acceptedAtOnce:
+			accepted++
+			due = append(due, address)
+		}
+	}
+	return due
+}
+
+// changed is another number once an attempt went otherwise than the one before.
+func (c *connector) changed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
 }
 
 // watched are the addresses of endpoints that requests may be sent to and that have no

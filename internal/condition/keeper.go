@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	judgeEvery = 5 * time.Second        // between two reports that are not asked for
+	judgeEvery = 30 * time.Second       // between two reports that are not asked for
+	judgeSoon  = 2 * time.Second        // after a change of the live table or of a connection
 	judgeFresh = 500 * time.Millisecond // a report that is given out again
 )
 
@@ -78,7 +79,16 @@ func (k *Keeper) Run(ctx context.Context, live func() *route.Table) error {
 	var connecting sync.WaitGroup
 	connecting.Go(func() { k.connector.run(ctx, live) })
 	defer connecting.Wait()
-	for clock.Sleep(ctx, judgeEvery) == nil {
+	var table *route.Table
+	changes, judged := -1, time.Time{}
+	for clock.Sleep(ctx, judgeSoon) == nil {
+		// What changes by itself, such as rates, is read seldom: it costs with the number
+		// of endpoints.
+		newest, now := k.connector.changed(), live()
+		if newest == changes && now == table && time.Since(judged) < judgeEvery {
+			continue
+		}
+		table, changes, judged = now, newest, time.Now()
 		k.Report()
 	}
 	return nil
