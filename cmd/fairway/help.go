@@ -112,14 +112,14 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
     fairway diff 12           changes since entry 12
     fairway diff 11 12`,
-	"rollback": `Serves the table of an entry again, endpoints included, and holds it. The hold survives restarts; fairway commands lists it. Containers that are gone are not started again: use --endpoints live when instances have changed since.
+	"rollback": `Serves the routes of an entry again, with the endpoints of today, until you end it with fairway unpin. It survives restarts; fairway commands lists it. Containers that are gone are not started again.
 
     fairway rollback 12 -m "the new shop is broken"
     fairway rollback 12 --until changed
     fairway unpin`,
-	"pin": `Labels have no effect until the pin ends. With --endpoints live, instances still come and go.
+	"pin": `Labels have no effect until you end it with fairway unpin. Instances still come and go; with --endpoints recorded, new ones get no requests.
 
-    fairway pin --endpoints live -m "no changes before the sale"
+    fairway pin -m "no changes before the sale"
     fairway unpin`,
 	"drain": `Stops new requests; running ones finish, and sticky clients move on. The drain survives restarts of Fairway and of the instance. It ends with fairway undrain.
 

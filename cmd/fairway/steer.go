@@ -17,8 +17,8 @@ type why struct {
 }
 
 type holding struct {
-	Until     string `name:"until" enum:"released,changed" default:"released" help:"When the hold ends: released (with fairway unpin) or changed (for each service when its labels change)."`
-	Endpoints string `name:"endpoints" enum:"recorded,live" default:"recorded" help:"Endpoints to serve: recorded (those of the entry) or live (those that exist now)."`
+	Until     string `name:"until" enum:"released,changed" default:"released" help:"How long it holds: released (until you end it with fairway unpin) or changed (each service until its labels change)."`
+	Endpoints string `name:"endpoints" enum:"live,recorded" default:"live" help:"Endpoints to serve: live (those of today, also as they come and go) or recorded (those of the entry whose container still has the address)."`
 }
 
 type rollbackCommand struct {

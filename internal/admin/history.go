@@ -157,7 +157,7 @@ func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, e
 	}
 	switch o.Kind {
 	case control.CommandRollback, control.CommandPin:
-		o.Hold = &control.Hold{Entry: n.Entry, Release: control.Release(n.Until), LiveEndpoints: n.Endpoints == api.EndpointsLive}
+		o.Hold = &control.Hold{Entry: n.Entry, Release: control.Release(n.Until), RecordedEndpoints: n.Endpoints == api.EndpointsRecorded}
 	case control.CommandDrain, control.CommandWeight, control.CommandPause:
 		if o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject); err != nil {
 			return api.CommandResult{}, err

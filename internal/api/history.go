@@ -122,8 +122,8 @@ const (
 
 // The endpoints that a rollback or pin has.
 const (
-	EndpointsRecorded = "recorded" // those of the entry
-	EndpointsLive     = "live"     // those of today, where there is such a backend
+	EndpointsLive     = "live"     // those of today
+	EndpointsRecorded = "recorded" // those of the entry whose container still has the address
 )
 
 // HoldID is the ID of the rollback or pin in force.
@@ -177,7 +177,7 @@ type NewCommand struct {
 	Entry uint64 `json:"entry,omitempty"`
 	// Until is UntilReleased, which empty means, or UntilChanged.
 	Until string `json:"until,omitempty"`
-	// Endpoints is EndpointsRecorded, which empty means, or EndpointsLive.
+	// Endpoints is EndpointsLive, which empty means, or EndpointsRecorded.
 	Endpoints string `json:"endpoints,omitempty"`
 	// Message says why; at most 1000 bytes.
 	Message string `json:"message,omitempty"`

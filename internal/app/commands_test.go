@@ -90,8 +90,8 @@ func TestRollbackServesWhatWasAndSurvivesARestart(t *testing.T) {
 	}
 	bad := e.Number
 
-	result := give(t, client, api.NewCommand{Kind: api.CommandRollback, Entry: good.Number, Message: "the new one is broken"})
-	if result.Entry != bad+1 || len(result.Remarks) != 1 {
+	result := give(t, client, api.NewCommand{Kind: api.CommandRollback, Entry: good.Number, Endpoints: api.EndpointsRecorded, Message: "the new one is broken"})
+	if result.Entry != bad+1 || len(result.Remarks) != 0 {
 		t.Errorf("rolled back: %+v", result)
 	}
 	p.answers(t, "shop.example.com", "one")
@@ -134,7 +134,7 @@ func TestRollbackUntilChangedLetsEachServiceGo(t *testing.T) {
 	p.answers(t, "www.example.com", "two")
 	newest(t, client)
 
-	result := give(t, client, api.NewCommand{Kind: api.CommandRollback, Entry: good.Number, Until: api.UntilChanged})
+	result := give(t, client, api.NewCommand{Kind: api.CommandRollback, Entry: good.Number, Until: api.UntilChanged, Endpoints: api.EndpointsRecorded})
 	if want := []string{"blog@file:services.yml", "shop@file:services.yml"}; !slices.Equal(result.Command.Services, want) {
 		t.Errorf("held are %q, want %q", result.Command.Services, want)
 	}

@@ -158,3 +158,25 @@ func IsName(s string) bool {
 	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	return s != "" && len(s) <= maxName && strings.Contains(first, s[:1]) && strings.Trim(s, first+".-_") == ""
 }
+
+const shortID, fullID, taskID = 12, 64, 25 // lengths
+
+// ShortID is the ID of a container at the length that people know, and any other ID as it
+// is. The IDs of endpoints begin with it.
+func (in *Instance) ShortID() string {
+	if len(in.ID) != fullID || !isHex(in.ID) {
+		return in.ID
+	}
+	return in.ID[:shortID]
+}
+
+// IsShortID says whether an ID is the ShortID of a container, or the ID of a task.
+func IsShortID(id string) bool {
+	return len(id) == shortID && isHex(id) || len(id) == taskID && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+// VirtualID stands in the ID of an endpoint for the instance where that is the virtual
+// address of a service.
+const VirtualID = "virtual"

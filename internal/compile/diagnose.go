@@ -307,7 +307,7 @@ func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) (state route.End
 	}
 	source := chars.Printable(cmp.Or(in.Source, d.plan.service.Source))
 	for _, e := range b.Endpoints {
-		if e.Source == source && (strings.HasPrefix(e.ID, shortID(in.ID)+":") || strings.HasPrefix(e.ID, virtualID+":")) {
+		if e.Source == source && (strings.HasPrefix(e.ID, chars.Printable(in.ShortID())+":") || strings.HasPrefix(e.ID, catalog.VirtualID+":")) {
 			return e.State, e.By
 		}
 	}

@@ -55,7 +55,7 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 				choice.Reason = "the host is named by a label"
 			}
 			list = append(list, route.Endpoint{
-				ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), choice.Port),
+				ID:       fmt.Sprintf("%s:%d", chars.Printable(m.instance.ShortID()), choice.Port),
 				Address:  chars.Printable(choice.Address()),
 				Weight:   weight(m.instance, wishes),
 				State:    state,
@@ -88,8 +88,8 @@ func (c *claimant) wishes(m member) (draft.Wishes, *draft.Problem) {
 	return own.Wishes, nil
 }
 
-// virtualID and hostID stand for instances that are not dialled themselves.
-const virtualID, hostID = "virtual", "host"
+// hostID, like catalog.VirtualID, stands for instances that are not dialled themselves.
+const hostID = "host"
 
 // stand makes what is dialled in the place of the instances: a host that a label names,
 // or the virtual address of the service, which is as well as the best of them.
@@ -101,7 +101,7 @@ func (c *claimant) stand() *catalog.Instance {
 			Addresses: []catalog.Address{{Host: host, Reach: catalog.ReachFixed}},
 		}
 	}
-	in := &catalog.Instance{ID: virtualID, Name: s.Name, Source: s.Source, State: catalog.StateStarting, Addresses: s.Virtual}
+	in := &catalog.Instance{ID: catalog.VirtualID, Name: s.Name, Source: s.Source, State: catalog.StateStarting, Addresses: s.Virtual}
 	ready := func(m member) bool { return m.instance.State == catalog.StateReady }
 	if len(c.asked.members) == 0 || slices.ContainsFunc(c.asked.members, ready) {
 		in.State = catalog.StateReady
@@ -134,15 +134,6 @@ func weight(in *catalog.Instance, w draft.Wishes) int {
 		return min(in.Weight, 256)
 	}
 	return 1
-}
-
-// shortID cuts a container ID to the length that people know.
-func shortID(id string) string {
-	const short, full = 12, 64
-	if len(id) != full || strings.Trim(id, "0123456789abcdef") != "" {
-		return chars.Printable(id)
-	}
-	return id[:short]
 }
 
 // uniqueEndpoints sorts endpoints by ID and separates those of several sources

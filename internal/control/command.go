@@ -88,8 +88,9 @@ type Hold struct {
 	Hash  string `json:"hash"`
 	// Release says when it ends.
 	Release Release `json:"release"`
-	// LiveEndpoints takes the endpoints of each backend from what exists now.
-	LiveEndpoints bool `json:"liveEndpoints,omitempty"`
+	// RecordedEndpoints takes the endpoints from the entry, as far as they still exist, and
+	// not those of today.
+	RecordedEndpoints bool `json:"recordedEndpoints,omitempty"`
 	// Services are those held with ReleaseByLabels, as they were when it was given.
 	Services map[string]Seen `json:"services,omitempty"`
 }

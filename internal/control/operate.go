@@ -87,7 +87,7 @@ func subjectError(err error) error {
 //
 // The caller sets what the kind needs of Subject, Weight, Wait (DefaultPause for zero) and
 // Hold, which has the Entry of a rollback, Release (ReleaseByHand for none) and
-// LiveEndpoints.
+// RecordedEndpoints.
 func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 	snapshot, compiled, err := c.ready()
 	if err == nil {
@@ -125,7 +125,7 @@ func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 		return Result{}, err
 	}
 	result.Command, result.Remarks = command, append(remarks, result.Remarks...)
-	if h := command.Hold; h != nil && result.Entry.Number != 0 && result.Entry.Hash != h.Hash {
+	if h := command.Hold; h != nil && h.RecordedEndpoints && result.Entry.Number != 0 && result.Entry.Hash != h.Hash {
 		result.Remarks = append(result.Remarks, fmt.Sprintf("what is live is not the same as entry %d in everything: fairway diff %d", h.Entry, h.Entry))
 	}
 	return result, nil
@@ -207,32 +207,19 @@ func (c *Control) hold(command *Command, s *catalog.Snapshot, compiled *route.Ta
 		}
 	}
 	command.Hold = &h
-	return recorded.Table, holdRemarks(recorded.Table, compiled, &h), nil
+	return recorded.Table, holdRemarks(steering{compiled: compiled, snapshot: s, held: recorded.Table}, h), nil
 }
 
 // holdRemarks says where a held table is not, or not only, what was recorded.
-func holdRemarks(held, compiled *route.Table, h *Hold) []string {
+func holdRemarks(w steering, h Hold) []string {
 	var remarks []string
-	now, gone := map[string]bool{}, 0
-	for _, b := range compiled.Backends {
-		for _, e := range b.Endpoints {
-			now[e.Address] = true
-		}
+	if _, _, gone := hold(w, h); gone > 0 {
+		remarks = append(remarks, fmt.Sprintf("gone since entry %d, and left out: %s", h.Entry, human.Plural(gone, "endpoint")))
 	}
-	for _, b := range held.Backends {
-		for _, e := range b.Endpoints {
-			if !now[e.Address] {
-				gone++
-			}
-		}
-	}
-	if gone > 0 && !h.LiveEndpoints {
-		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", human.Plural(gone, "endpoint"), h.Entry))
-	}
-	if len(route.Diff(held, &route.Table{Listeners: heldListeners(steering{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
+	if len(route.Diff(w.held, &route.Table{Listeners: heldListeners(w, w.held.Routes)}).Listeners) > 0 {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
 	}
-	if held.Hash != h.Hash {
+	if w.held.Hash != h.Hash {
 		remarks = append(remarks, "the engine of today cannot serve all of it; those routes answer 503")
 	}
 	return remarks

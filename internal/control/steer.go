@@ -40,7 +40,7 @@ func steer(w steering) (table *route.Table, free released, err error) {
 	t := draft{w.compiled.Listeners, slices.Clone(w.compiled.Routes), slices.Clone(w.compiled.Backends)}
 	for _, c := range w.commands {
 		if c.Hold != nil && w.held != nil {
-			t, free = hold(w, *c.Hold)
+			t, free, _ = hold(w, *c.Hold)
 		}
 	}
 	for _, c := range w.commands {
@@ -64,8 +64,9 @@ type draft struct {
 	backends  []*route.Backend
 }
 
-// hold puts the held table, or services of it, in place of the compiled one.
-func hold(w steering, h Hold) (t draft, f released) {
+// hold puts the held table, or services of it, in place of the compiled one, and counts the
+// recorded endpoints that would be served and are gone.
+func hold(w steering, h Hold) (t draft, f released, gone int) {
 	for id, seen := range h.Services {
 		if changed(w.snapshot, id, seen) {
 			f.services = append(f.services, id)
@@ -82,17 +83,26 @@ func hold(w steering, h Hold) (t draft, f released) {
 	}
 	follows := func(service string) bool {
 		_, free := slices.BinarySearch(f.endpoints, service)
-		return h.LiveEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
+		return !h.RecordedEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
 	}
 	t.routes = mixed(w.held.Routes, w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
 	t.backends = mixed(w.held.Backends, w.compiled.Backends, func(b *route.Backend) (string, bool) { return b.ID, isHeld(b.Service) })
+	exists := worldOf(w.snapshot)
 	for i, b := range t.backends {
-		if isHeld(b.Service) && follows(b.Service) {
-			t.backends[i] = liveBackend(w.compiled, b)
+		if !isHeld(b.Service) {
+			continue
 		}
+		if follows(b.Service) {
+			if t.backends[i] = liveBackend(w.compiled, b); t.backends[i] != nil {
+				continue
+			}
+		}
+		left, lost := exists.left(b)
+		t.backends[i] = left
+		gone += lost
 	}
 	t.listeners = heldListeners(w, t.routes)
-	return t, f
+	return t, f, gone
 }
 
 // mixed returns the elements of services that are held, and the compiled ones of others.
@@ -114,11 +124,12 @@ func mixed[T any](held, compiled []*T, look func(*T) (id string, isHeld bool)) [
 	return list
 }
 
-// liveBackend returns a held backend with the endpoints of today.
+// liveBackend returns a held backend with the endpoints of today; nil where nothing says
+// what they are.
 func liveBackend(compiled *route.Table, b *route.Backend) *route.Backend {
 	now := compiled.Backend(b.ID)
 	if now == nil || now.Service != b.Service || (now.Scheme == route.SchemeTCP) != (b.Scheme == route.SchemeTCP) {
-		return b // nothing says where its instances are today
+		return nil
 	}
 	return withEndpoints(b, now.Endpoints)
 }

@@ -180,7 +180,7 @@ func TestRollbackProperty(t *testing.T) {
 			entry := rapid.SampledFrom(entries).Draw(rt, "entry")
 			release := rapid.SampledFrom([]Release{ReleaseByHand, ReleaseByLabels}).Draw(rt, "release")
 			compiled := h.Table().Hash
-			result, err := h.Give(t.Context(), Command{Kind: CommandRollback, Hold: &Hold{Entry: entry.Number, Release: release}, Operator: "ann"})
+			result, err := h.Give(t.Context(), Command{Kind: CommandRollback, Hold: &Hold{Entry: entry.Number, Release: release, RecordedEndpoints: true}, Operator: "ann"})
 			if errors.Is(err, ErrRefused) && release == ReleaseByLabels && entry.Hash == compiled {
 				h.stop()
 				return // nothing to hold

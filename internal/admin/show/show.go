@@ -309,9 +309,9 @@ func Command(c control.Command) api.Command {
 		out.Wait = c.Wait.String()
 	}
 	if h := c.Hold; h != nil {
-		out.Entry, out.Until, out.Endpoints = h.Entry, string(h.Release), api.EndpointsRecorded
-		if h.LiveEndpoints {
-			out.Endpoints = api.EndpointsLive
+		out.Entry, out.Until, out.Endpoints = h.Entry, string(h.Release), api.EndpointsLive
+		if h.RecordedEndpoints {
+			out.Endpoints = api.EndpointsRecorded
 		}
 		out.Services = slices.Sorted(maps.Keys(h.Services))
 	}
