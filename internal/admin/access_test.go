@@ -70,7 +70,7 @@ func TestFirstToken(t *testing.T) {
 	}
 	for range 2 {
 		rec := ask(t, s, "GET", "/v1/identity", bearer(token))
-		if want := `{"name":"first","role":"admin","by":"token"}` + "\n"; rec.Body.String() != want {
+		if want := `{"name":"admin","role":"admin","by":"token"}` + "\n"; rec.Body.String() != want {
 			t.Errorf("identity %s, want %s", rec.Body, want)
 		}
 		o := options(t, newWorld(t))

@@ -169,7 +169,24 @@ func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, e
 
 func (s *Server) takeCommandBack(r *request) (api.CommandResult, error) {
 	result, err := s.options.Commands.TakeBack(r.Context(), r.PathValue("id"), r.operator(), r.text("message"))
-	return commanded(r, result, err)
+	out, err := commanded(r, result, err)
+	if err == nil {
+		r.remark = undoing(result.Command.Kind) + " (ends: " + r.remark + ")"
+	}
+	return out, err
+}
+
+// undoing is the command that ends one of a kind.
+func undoing(kind control.CommandKind) string {
+	switch kind {
+	case control.CommandDrain:
+		return "undrain"
+	case control.CommandPause:
+		return "resume"
+	case control.CommandWeight:
+		return "weight default"
+	}
+	return "unpin"
 }
 
 // commanded answers what became of a command.

@@ -181,7 +181,22 @@ func (f *fakeCommands) Give(_ context.Context, o control.Command) (control.Resul
 }
 
 func (f *fakeCommands) TakeBack(context.Context, string, string, string) (control.Result, error) {
-	return control.Result{}, f.err
+	return control.Result{Command: control.Command{ID: "x", Kind: control.CommandDrain, Subject: catalog.Subject{Service: "a"}}, Recorded: true}, f.err
+}
+
+// The audit log shows the end of a command as another command.
+func TestAuditOfTakingBack(t *testing.T) {
+	o := options(t, newWorld(t))
+	o.Commands, o.Token = &fakeCommands{}, goodToken
+	s := newServer(t, o)
+	r := httptest.NewRequest("DELETE", "/v1/commands/x", nil)
+	r.Host = s.Addr().String()
+	r.Header.Set("Authorization", "Bearer "+goodToken)
+	rec := httptest.NewRecorder()
+	s.handler.ServeHTTP(rec, r)
+	if entries := s.access.Audit.Newest(1); rec.Code != 200 || len(entries) != 1 || entries[0].Text != "undrain (ends: drain service a)" {
+		t.Errorf("%d, audit %+v", rec.Code, entries)
+	}
 }
 
 func TestCommandsNeedAnOperator(t *testing.T) {

@@ -235,7 +235,7 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	}
 	old, ok := c.named(id)
 	if !ok {
-		return Result{}, fmt.Errorf("%w: there is no command %q in force", history.ErrNotFound, id)
+		return Result{}, fmt.Errorf("%w: %s", history.ErrNotFound, nothingOf(id))
 	}
 	result, err := c.send(ctx, &order{id: old.ID, audit: auditEntry{
 		operator: nameOf(operator), command: "end of " + old.String(), message: message,
@@ -243,6 +243,21 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	}})
 	result.Command = old
 	return result, err
+}
+
+// nothingOf says that no command in force has this ID, or is of this kind and subject.
+func nothingOf(id string) string {
+	kind, subject, _ := strings.Cut(id, ":")
+	if id == holdID {
+		return "no rollback or pin is in force"
+	}
+	if word := map[string]string{"drain": "drained", "pause": "paused"}[kind]; word != "" && subject != "" {
+		return strings.TrimPrefix(subject, "service:") + " is not " + word
+	}
+	if kind == string(CommandWeight) && subject != "" {
+		return subject + " has the weight of its labels"
+	}
+	return fmt.Sprintf("no command %q is in force", id)
 }
 
 // named finds a command in force, also by the name of a subject that is gone.

@@ -515,3 +515,15 @@ func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
 		}
 	})
 }
+
+// What nothing can be ended of is named in the words of the commands that end it.
+func TestNothingOf(t *testing.T) {
+	for id, want := range map[string]string{
+		holdID: "no rollback or pin is in force", "drain:app": "app is not drained", "pause:service:app": "app is not paused",
+		"weight:app": "app has the weight of its labels", "x": `no command "x" is in force`,
+	} {
+		if got := nothingOf(id); got != want {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+}

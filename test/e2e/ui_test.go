@@ -453,7 +453,7 @@ func TestUIFleet(t *testing.T) {
 	tb.press("form[data-document] button.main", "Save")
 	tb.shows("version two")
 	saved, err := client.FleetRevision(t.Context(), edgeDocument, 0)
-	if err != nil || string(saved.Content) != good || saved.Number != 3 || saved.Author != "first" {
+	if err != nil || string(saved.Content) != good || saved.Number != 3 || saved.Author != "admin" {
 		t.Fatalf("saved is r%d by %s: %q, %v", saved.Number, saved.Author, saved.Content, err)
 	}
 

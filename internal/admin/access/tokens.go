@@ -76,7 +76,7 @@ func (t *Tokens) first() (path string, err error) {
 	if t.path == "" || len(t.List()) > 0 {
 		return "", nil
 	}
-	made, err := t.Create(api.NewToken{Name: "first", Role: api.RoleAdmin}, "")
+	made, err := t.Create(api.NewToken{Name: "admin", Role: api.RoleAdmin}, "")
 	if err != nil {
 		return "", err
 	}
