@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/app"
+	"fairway/internal/check"
 )
 
 // maxLines is how long a file to start from may be.
@@ -49,7 +50,7 @@ func TestStacks(t *testing.T) {
 			if n := bytes.Count(data, []byte("\n")); n > maxLines {
 				t.Errorf("%d lines, more than %d", n, maxLines)
 			}
-			checked, err := app.Check([]string{path}, nil)
+			checked, err := check.Files([]string{path}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

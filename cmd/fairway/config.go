@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"fairway/internal/app"
+	"fairway/internal/check"
 	"fairway/internal/human"
 	"fairway/internal/plan"
 )
@@ -82,7 +83,7 @@ type checkCommand struct {
 
 // Run checks the files.
 func (k *checkCommand) Run(c *console) error {
-	checked, err := app.Check(k.Paths, c.environ)
+	checked, err := check.Files(k.Paths, c.environ)
 	if err != nil {
 		return usageError{err}
 	}

@@ -117,9 +117,8 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 // asked for.
 func (c *console) losers(losers []api.Loser, omitted int) {
 	if !c.wide() {
-		all := len(losers)
-		losers = slices.DeleteFunc(slices.Clone(losers), func(l api.Loser) bool { return l.Part == "host" })
-		omitted += all - len(losers)
+		near := slices.DeleteFunc(slices.Clone(losers), func(l api.Loser) bool { return l.Part == "host" })
+		omitted, losers = omitted+len(losers)-len(near), near
 	}
 	if omitted > 0 {
 		defer func() {

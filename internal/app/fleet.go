@@ -27,7 +27,7 @@ func (a *App) newFleet(m *metrics.Set) (err error) {
 	}
 	a.fleet, err = fleet.New(fleet.Options{
 		Path: cfg.File, Documents: a.history, Records: a.history, Logger: log, Metrics: m, OnEnded: a.reportRollout,
-		NewEngine: func(url string) (driver.Engine, error) { return dockerapi.New(dockerOptions(url, &a.cfg, a.env)) },
+		NewEngine: func(url string) (driver.Engine, error) { return dockerapi.New(DockerOptions(url, &a.cfg, a.env)) },
 	})
 	if err != nil {
 		return err

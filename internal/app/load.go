@@ -24,7 +24,8 @@ import (
 	"fairway/internal/rules"
 )
 
-const maxConfigBytes = 1 << 20 // of a file: a wrong path must not fill the memory
+// MaxConfigBytes bounds a configuration file: a wrong path must not fill the memory.
+const MaxConfigBytes = 1 << 20
 
 // LoadOptions says where a configuration comes from.
 type LoadOptions struct {
@@ -48,15 +49,15 @@ type Loaded struct {
 // Load reads the configuration. The error is a confload.Faults with everything that
 // is wrong, or says why the file cannot be read.
 func Load(o LoadOptions) (*Loaded, error) {
-	path, data, err := readConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
+	path, data, err := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	if err != nil {
 		return nil, err
 	}
-	return load(path, data, o)
+	return LoadBytes(path, data, o)
 }
 
-// load is Load for a file that has been read; no path means none.
-func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
+// LoadBytes is Load for a file that has been read; no path means none.
+func LoadBytes(path string, data []byte, o LoadOptions) (*Loaded, error) {
 	l := fill(path, data, o)
 	l.Add(l.validate())
 	if len(l.Faults) > 0 {
@@ -113,7 +114,7 @@ func (l *Loaded) Values() []Value {
 func masked(v any) any {
 	switch v := v.(type) {
 	case string:
-		return redact(v)
+		return Redact(v)
 	case notify.Channel:
 		if u, err := url.Parse(v.URL); v.URL != "" && (err != nil || u.Host == "") {
 			v.URL = route.Masked
@@ -128,7 +129,7 @@ func masked(v any) any {
 // AdminAccess returns the access to a Fairway with the configuration of o. What cannot be
 // read counts as not given.
 func AdminAccess(o LoadOptions) api.Access {
-	path, data, _ := readConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
+	path, data, _ := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	c := fill(path, data, o)
 	listen := c.Admin.Listen
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
@@ -137,14 +138,14 @@ func AdminAccess(o LoadOptions) api.Access {
 	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, filepath.Join(c.StateDir, access.FirstTokenFile))
 }
 
-// readConfig returns the configuration file that applies; no path means none.
-func readConfig(flag, env string) (path string, data []byte, err error) {
+// FindConfig returns the configuration file that applies; no path means none.
+func FindConfig(flag, env string) (path string, data []byte, err error) {
 	candidates, chosen := []string{"fairway.yml", "/etc/fairway/fairway.yml"}, cmp.Or(flag, env)
 	if chosen != "" {
 		candidates = []string{chosen}
 	}
 	for _, path := range candidates {
-		data, err := files.ReadStream(path, maxConfigBytes)
+		data, err := files.ReadStream(path, MaxConfigBytes)
 		if chosen == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -212,7 +213,7 @@ func (v *validation) distinct(key string, values []string, name func(string) str
 	seen := map[string]bool{}
 	for _, value := range values {
 		if seen[name(value)] {
-			v.add(key, redact(value), fmt.Sprintf("another one makes a source called %q, too; each needs a name of its own", name(value)))
+			v.add(key, Redact(value), fmt.Sprintf("another one makes a source called %q, too; each needs a name of its own", name(value)))
 		}
 		seen[name(value)] = true
 	}
@@ -426,13 +427,13 @@ func (v *validation) docker() {
 	for i, raw := range v.Swarm {
 		v.dockerURL("swarm", raw)
 		if slices.Contains(v.Swarm[:i], raw) {
-			v.add("swarm", redact(raw), "given twice; each manager is asked once")
+			v.add("swarm", Redact(raw), "given twice; each manager is asked once")
 		}
 	}
 }
 
 func (v *validation) dockerURL(key, raw string) {
-	refuse := func(reason string) { v.add(key, redact(raw), reason) }
+	refuse := func(reason string) { v.add(key, Redact(raw), reason) }
 	u, err := url.Parse(raw)
 	if err != nil {
 		refuse("no URL; write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
@@ -462,8 +463,8 @@ func (v *validation) dockerURL(key, raw string) {
 	}
 }
 
-// redact takes a password out of a URL, also out of one that does not parse.
-func redact(raw string) string {
+// Redact takes a password out of a URL, also out of one that does not parse.
+func Redact(raw string) string {
 	if u, err := url.Parse(raw); err == nil {
 		return u.Redacted()
 	}

@@ -310,7 +310,7 @@ func TestExamplesOfChannelsAndRules(t *testing.T) {
 		}
 		for _, block := range blocks {
 			example, _, _ := strings.Cut(block, "```")
-			_, err := load("fairway.yml", []byte("swarm: tcp://m1:2375\ndocker-insecure: true\n"+example), LoadOptions{})
+			_, err := LoadBytes("fairway.yml", []byte("swarm: tcp://m1:2375\ndocker-insecure: true\n"+example), LoadOptions{})
 			for _, fault := range asFaults(err) {
 				if !strings.Contains(fault.Value, "/run/secrets/") {
 					t.Errorf("%s: %s in\n%s", page, fault, example)

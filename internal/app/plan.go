@@ -11,7 +11,8 @@ import (
 	"fairway/internal/route"
 )
 
-func settingsOf(ctx context.Context, cfg *Config, environ []string) (compile.Settings, error) {
+// Settings are what labels are read by.
+func Settings(ctx context.Context, cfg *Config, environ []string) (compile.Settings, error) {
 	flow, err := readDockerFlow(cfg, environ, secretsDir())
 	if err != nil {
 		return compile.Settings{}, err
@@ -32,7 +33,7 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	if err != nil {
 		return nil, err
 	}
-	settings, err := settingsOf(ctx, &cfg, o.Environ)
+	settings, err := Settings(ctx, &cfg, o.Environ)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ const swarmSourceName = "swarm"
 
 // client makes a client for an engine, which is closed at the end.
 func (a *App) client(u string) (*dockerapi.Client, error) {
-	client, err := dockerapi.New(dockerOptions(u, &a.cfg, a.env))
+	client, err := dockerapi.New(DockerOptions(u, &a.cfg, a.env))
 	if err == nil {
 		a.lifecycle.onStop("docker client", func(context.Context) error { client.Close(); return nil })
 	}
@@ -105,7 +105,8 @@ func dockerSourceName(raw string) string {
 
 func fileSourceName(path string) string { return "file:" + filepath.Base(path) }
 
-func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Options {
+// DockerOptions say how an engine is reached, by its URL, the configuration and the environment.
+func DockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Options {
 	o := dockerapi.Options{URL: u}
 	if strings.HasPrefix(u, "tcp://") {
 		o.CAFile, o.CertFile, o.KeyFile = cfg.DockerTLS.CA, cfg.DockerTLS.Cert, cfg.DockerTLS.Key
@@ -121,7 +122,7 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 
 func engines(cfg *Config, env map[string]string, urls []string) (all []dockerapi.Options) {
 	for _, u := range urls {
-		all = append(all, dockerOptions(u, cfg, env))
+		all = append(all, DockerOptions(u, cfg, env))
 	}
 	return all
 }

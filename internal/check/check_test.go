@@ -1,4 +1,4 @@
-package app
+package check
 
 import (
 	"flag"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"fairway/internal/app"
 	"fairway/internal/plan"
 )
 
@@ -58,7 +59,7 @@ func checkCase(t *testing.T, path string) {
 			}
 		}
 	}
-	checked, err := Check(paths, environ)
+	checked, err := Files(paths, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,18 +100,18 @@ func checkedText(c *plan.Checked) string {
 
 func TestCheckFileThatCannotBeRead(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, err := Check([]string{"none.yml"}, nil); err == nil || !strings.Contains(err.Error(), "none.yml") {
+	if _, err := Files([]string{"none.yml"}, nil); err == nil || !strings.Contains(err.Error(), "none.yml") {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat("/etc/fairway/fairway.yml"); err != nil {
-		if _, err := Check(nil, nil); err == nil || !strings.Contains(err.Error(), "nothing to check") {
+		if _, err := Files(nil, nil); err == nil || !strings.Contains(err.Error(), "nothing to check") {
 			t.Errorf("without any configuration: error %v", err)
 		}
 	}
-	if err := os.WriteFile("large.yml", make([]byte, maxConfigBytes+1), 0o600); err != nil {
+	if err := os.WriteFile("large.yml", make([]byte, app.MaxConfigBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check([]string{"large.yml"}, nil); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := Files([]string{"large.yml"}, nil); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,4 +1,6 @@
-package app
+// Package check looks at configurations and at every file that they name, as a start
+// would, and connects to nothing.
+package check
 
 import (
 	"cmp"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/app"
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
 	"fairway/internal/engine/certs"
@@ -22,28 +25,28 @@ import (
 	"fairway/internal/yamlnode"
 )
 
-// Check checks files; see plan.Check. Without a configuration among them, the one that Load
+// Files checks files; see plan.Check. Without a configuration among them, the one that Load
 // would find says how labels are read. What a configuration names is looked at where that
 // is among the files, or no file is given.
-func Check(paths, environ []string) (*plan.Checked, error) {
+func Files(paths, environ []string) (*plan.Checked, error) {
 	return plan.Check(plan.CheckOptions{
 		Paths: paths, Environ: environ,
 		Configuration: func(path string, data []byte) plan.Configured {
 			return configured(path, data, environ, len(paths) == 0 || slices.Contains(paths, path))
 		},
 		Default: func() (string, []byte, error) {
-			return readConfig("", Environment(environ)["FAIRWAY_CONFIG"])
+			return app.FindConfig("", app.Environment(environ)["FAIRWAY_CONFIG"])
 		},
 	})
 }
 
-// configured reads a configuration for Check, and looks at what it names if that is wanted;
+// configured reads a configuration for Files, and looks at what it names if that is wanted;
 // no path means that there is no file.
 func configured(path string, data []byte, environ []string, named bool) plan.Configured {
-	loaded, err := load(path, data, LoadOptions{Environ: environ})
+	loaded, err := app.LoadBytes(path, data, app.LoadOptions{Environ: environ})
 	var faults confload.Faults
 	errors.As(err, &faults) // It returns no other errors.
-	l := &looker{Loaded: loaded, env: Environment(environ), store: certs.New(slog.New(slog.DiscardHandler)), refused: map[string]bool{}}
+	l := &looker{Loaded: loaded, env: app.Environment(environ), store: certs.New(slog.New(slog.DiscardHandler)), refused: map[string]bool{}}
 	for _, f := range faults {
 		p := l.problem(f.Origin, f.Key, errors.New(f.Reason))
 		if f.Value != "" {
@@ -52,7 +55,7 @@ func configured(path string, data []byte, environ []string, named bool) plan.Con
 		l.found.Problems = append(l.found.Problems, p)
 		l.refused[f.Value] = true
 	}
-	if named && path == "" && slices.ContainsFunc(Fields(&l.Config), func(f confload.Field) bool { return l.env[f.Env] != "" }) {
+	if named && path == "" && slices.ContainsFunc(app.Fields(&l.Config), func(f confload.Field) bool { return l.env[f.Env] != "" }) {
 		l.looked("env", "configuration")
 	}
 	if named {
@@ -61,7 +64,7 @@ func configured(path string, data []byte, environ []string, named bool) plan.Con
 	if len(faults) > 0 {
 		return l.found
 	}
-	settings, err := settingsOf(context.Background(), &loaded.Config, environ)
+	settings, err := app.Settings(context.Background(), &loaded.Config, environ)
 	if err != nil {
 		l.found.Problems = append(l.found.Problems, plan.Problem{File: "env", Code: plan.CodeConfiguration, Text: err.Error()})
 		return l.found
@@ -72,7 +75,7 @@ func configured(path string, data []byte, environ []string, named bool) plan.Con
 
 // looker looks at the files that a configuration names, as a start would.
 type looker struct {
-	*Loaded
+	*app.Loaded
 	env     map[string]string
 	store   *certs.Store
 	refused map[string]bool // paths that the configuration is refused for
@@ -181,7 +184,7 @@ func (l *looker) secret(key, path string) {
 	if path == "" || l.refused[path] {
 		return
 	}
-	data, err := files.Read(path, maxConfigBytes)
+	data, err := files.Read(path, app.MaxConfigBytes)
 	switch n := len(strings.TrimSpace(string(data))); {
 	case err != nil:
 	case n == 0:
@@ -195,13 +198,13 @@ func (l *looker) secret(key, path string) {
 // engine looks at the files with which an engine is reached. It connects to nothing, and
 // repeats no fault of the URL itself.
 func (l *looker) engine(u string) error {
-	o := dockerOptions(u, &l.Config, l.env)
+	o := app.DockerOptions(u, &l.Config, l.env)
 	l.looked(o.CAFile, "docker-tls.ca")
 	l.looked(o.CertFile, "docker-tls.cert")
 	l.looked(o.KeyFile, "docker-tls.key")
 	l.looked(strings.Join(o.KnownHosts, ""), "docker-ssh.known-hosts")
 	l.looked(o.IdentityFile, "docker-ssh.identity")
-	if slices.ContainsFunc(append(o.KnownHosts, redact(u), o.CAFile, o.CertFile, o.KeyFile, o.IdentityFile), func(s string) bool { return s != "" && l.refused[s] }) {
+	if slices.ContainsFunc(append(o.KnownHosts, app.Redact(u), o.CAFile, o.CertFile, o.KeyFile, o.IdentityFile), func(s string) bool { return s != "" && l.refused[s] }) {
 		return nil
 	}
 	client, err := dockerapi.New(o)
