@@ -162,6 +162,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:  sources,
 		Feed:     a.feed,
 		Restored: restored.Snapshot,
+		Shared:   cfg.SharedServices,
 		Quiet:    cfg.Quiet,
 		Bound:    cfg.Bound,
 		Logger:   a.log.With("part", "discovery"),

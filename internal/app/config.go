@@ -47,6 +47,8 @@ type Config struct {
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
 	DockerInsecure bool            `name:"docker-insecure" preset:"false" help:"Allow tcp:// Docker engines without TLS. Anyone on the network path can then control those machines."`
+	DockerLabel    string          `name:"docker-label" placeholder:"LABEL[=VALUE]" help:"Watch only containers with this label; empty for all. Not for a Swarm."`
+	SharedServices []string        `name:"shared-services" placeholder:"NAME" sep:"," help:"Services that containers of several Compose projects may join by the label fairway.service; elsewhere the project that was there first has the name. Repeatable."`
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`

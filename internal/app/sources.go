@@ -28,7 +28,7 @@ func (a *App) newSources() ([]discovery.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Logger: a.log})
+		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Label: a.cfg.DockerLabel, Logger: a.log})
 		if err != nil {
 			return nil, err
 		}

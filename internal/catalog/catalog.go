@@ -43,6 +43,13 @@ type Service struct {
 	Name string `json:"name"`
 	// Source is the first source, by name, that sees it.
 	Source string `json:"source"`
+	// Owner is the Compose project or stack of the instances, or NoOwner, where they name the service by a
+	// label; empty elsewhere.
+	Owner string `json:"owner,omitempty"`
+	// Holder is the owner that has the name which the instances ask for; empty when this is it.
+	Holder string `json:"holder,omitempty"`
+	// Shared is true where instances of every owner may be members.
+	Shared bool `json:"shared,omitempty"`
 	// Labels are the service's own. Plain containers have theirs on the instances.
 	Labels map[string]string `json:"labels,omitempty"`
 	// OwnLabels is true where those labels count and those of instances do not.

@@ -128,6 +128,12 @@ const (
 	ServiceLabel = LabelPrefix + "service"
 )
 
+// NoOwner owns the containers that are of no Compose project and no stack.
+const NoOwner = "-"
+
+// OwnedID is the ID of the service of a name while another owner has the name.
+func OwnedID(name, owner string) string { return name + "~" + owner }
+
 // IsLabel reports whether a label means something to Fairway.
 func IsLabel(key string) bool {
 	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix)

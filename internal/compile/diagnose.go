@@ -204,7 +204,7 @@ func (d *doctor) problems(in *catalog.Instance) {
 			name = "conflict"
 		case route.CodeNoPort, route.CodeNoAddress:
 			continue // the checks of port and address say it
-		case route.CodeDiffer, route.CodeLockedUsers:
+		case route.CodeDiffer, route.CodeLockedUsers, route.CodeNameTaken:
 			outcome = OutcomeDoubt
 		}
 		text := p.Text

@@ -40,6 +40,8 @@ var update = flag.Bool("update", false, "write golden files and docs/labels.md a
 // "flow" and no instances has one ready instance, too.
 type caseService struct {
 	ID        string            `yaml:"id"`
+	Owner     string            `yaml:"owner"`
+	Holder    string            `yaml:"holder"`
 	Created   int               `yaml:"created"` // seconds; zero is unknown
 	Labels    map[string]string `yaml:"labels"`
 	One       map[string]string `yaml:"one"`
@@ -93,6 +95,10 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 		}
 		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
 		service.OwnLabels = source == "swarm" || source == "posted" || source == "file"
+		if c.Owner != "" {
+			service.Name, _, _ = strings.Cut(name, "~")
+			service.Owner, service.Holder = c.Owner, c.Holder
+		}
 		service.Posted = source == "posted"
 		for _, v := range c.Virtual {
 			service.Virtual = append(service.Virtual, parseNetwork(v))

@@ -67,6 +67,9 @@ func (p planner) plan(s *catalog.Service) *plan {
 		return pl
 	}
 	p.misplaced(pl)
+	if s.Holder != "" {
+		pl.problems = append(pl.problems, strangerProblem(pl))
+	}
 	for _, d := range p.dialects {
 		if a := choose(pl, d); a != nil {
 			p.ask(pl, a)
@@ -77,6 +80,23 @@ func (p planner) plan(s *catalog.Service) *plan {
 	}
 	pl.problems = capProblems(pl.problems)
 	return pl
+}
+
+// strangerProblem says that another owner has the name that instances give their service.
+func strangerProblem(pl *plan) route.Problem {
+	s := pl.service
+	of := func(owner string) string {
+		if owner == catalog.NoOwner {
+			return "containers without a Compose project"
+		}
+		return "the Compose project " + chars.Printable(owner)
+	}
+	name := chars.Printable(s.Name)
+	return pl.problem(route.Origin{Source: chars.Printable(s.Source)}, "", catalog.ServiceLabel, draft.Refuse(
+		route.CodeNameTaken,
+		fmt.Sprintf("the service %s is of %s; the instances of %s are no part of it, but the service %s", name, of(s.Holder), of(s.Owner), chars.Printable(s.ID)),
+		"choose another name; or, if both are to be one service, allow that with shared-services: "+name,
+	))
 }
 
 // isIdle says whether nothing of a service runs, starts or ran a moment ago.

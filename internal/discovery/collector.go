@@ -45,6 +45,8 @@ type Options struct {
 	Bound time.Duration
 	// Confirm is how long after a mass removal an answer confirms it (5 s).
 	Confirm time.Duration
+	// Shared are names of services that instances of several owners may be members of.
+	Shared []string
 	// Settle is how long the first snapshot waits for sources that have not answered (2 s).
 	Settle time.Duration
 	// Linger is how long a service of which nothing runs is said to have run lately (10 s).
@@ -96,7 +98,7 @@ func New(o Options) (*Collector, error) {
 		*d = max(0, cmp.Or(*d, otherwise))
 	}
 	o.Sources = slices.SortedFunc(slices.Values(o.Sources), func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
-	c := &Collector{o: o, linger: linger{period: o.Linger}}
+	c := &Collector{o: o, merger: merger{shared: o.Shared}, linger: linger{period: o.Linger}}
 	for i, s := range o.Sources {
 		if i > 0 && o.Sources[i-1].Name() == s.Name() {
 			return nil, fmt.Errorf("collector: two sources are named %q", s.Name())
@@ -181,6 +183,7 @@ func (c *Collector) restore() {
 		return
 	}
 	services := c.linger.resume(c.o.Restored.Services)
+	c.merger.resume(services)
 	c.mu.Lock()
 	for _, s := range c.states {
 		s.services = partOf(s.Name, services)

@@ -14,33 +14,56 @@ import (
 // merger makes one list of services out of those of the sources. A service that says the
 // same as in the last list keeps its pointer.
 type merger struct {
-	last map[string]merged
+	last   map[string]merged
+	shared []string // names of services that instances of several owners may be members of
 }
 
 // merged is a service of the last list with what it was made of.
 type merged struct {
 	parts  []*catalog.Service
+	grant  grant
 	result *catalog.Service
 }
 
-// services merges services of equal ID, and sorts them. states are sorted by name.
+// resume takes over a list of the last run, which says who has which name.
+func (m *merger) resume(list []*catalog.Service) {
+	m.last = make(map[string]merged, len(list))
+	for _, s := range list {
+		m.last[s.ID] = merged{result: s}
+	}
+}
+
+// services grants names, merges services of equal ID, and sorts them. states are sorted by name.
 func (m *merger) services(states []*state) []*catalog.Service {
-	parts := make(map[string][]*catalog.Service, len(m.last))
+	var all []*catalog.Service
 	for _, s := range states {
-		for _, service := range s.services {
-			parts[service.ID] = append(parts[service.ID], service)
+		all = append(all, s.services...)
+	}
+	grants := m.grants(all)
+	parts := make(map[string][]*catalog.Service, len(m.last))
+	for _, s := range all {
+		id := s.ID
+		if grants[s.Name].has(s) {
+			id = s.Name
 		}
+		parts[id] = append(parts[id], s)
 	}
 	next := make(map[string]merged, len(parts))
 	list := make([]*catalog.Service, 0, len(parts))
 	for id, p := range parts {
-		one := m.last[id]
-		if !slices.Equal(one.parts, p) {
-			result := mergeService(p)
+		one, g := m.last[id], grant{}
+		if p[0].Owner != "" { // several owners may be in one source's answer
+			g = grants[p[0].Name]
+			slices.SortStableFunc(p, func(a, b *catalog.Service) int {
+				return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.ID, b.ID))
+			})
+		}
+		if one.grant != g || !slices.Equal(one.parts, p) {
+			result := g.to(mergeService(p))
 			if reflect.DeepEqual(one.result, result) {
 				result = one.result
 			}
-			one = merged{p, result}
+			one = merged{p, g, result}
 		}
 		next[id] = one
 		list = append(list, one.result)
@@ -74,6 +97,9 @@ func mergeService(parts []*catalog.Service) *catalog.Service {
 	slices.SortStableFunc(service.Instances, func(a, b *catalog.Instance) int {
 		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Source, b.Source))
 	})
+	service.Instances = slices.CompactFunc(service.Instances, func(a, b *catalog.Instance) bool {
+		return a.ID == b.ID && a.Source == b.Source
+	})
 	return &service
 }
 
@@ -105,11 +131,11 @@ func partOf(source string, list []*catalog.Service) (parts []*catalog.Service) {
 		seen := slices.DeleteFunc(slices.Clone(s.Instances), func(i *catalog.Instance) bool { return cmp.Or(i.Source, s.Source) != source })
 		switch {
 		case s.Source == source && len(seen) == len(s.Instances):
-			parts = append(parts, s)
+			parts = append(parts, asSeen(s))
 		case s.Source == source || len(seen) > 0:
 			part := *s
 			part.Source, part.Instances = source, seen
-			parts = append(parts, &part)
+			parts = append(parts, asSeen(&part))
 		}
 	}
 	return parts

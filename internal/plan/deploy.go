@@ -68,7 +68,10 @@ func (w *world) deployCompose(project, source string, d *compose.Service) {
 	name := project + "-" + d.Key
 	service := &catalog.Service{ID: name + "@" + source, Name: name, Source: source, Created: w.created()}
 	if own := d.Labels[catalog.ServiceLabel]; catalog.IsName(own) {
-		service.ID, service.Name = own, own
+		service.ID, service.Name, service.Owner = own, own, project
+		if has := w.services[own]; has != nil && has.Owner != "" && has.Owner != project && !has.Shared {
+			service.ID, service.Holder = catalog.OwnedID(own, project), has.Owner
+		}
 	}
 	w.locate(d, service.ID)
 	if len(old) == count && !slices.ContainsFunc(old, func(in *catalog.Instance) bool { return !sameOurs(in.Labels, d.Labels) }) {

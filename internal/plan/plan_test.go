@@ -147,6 +147,7 @@ func composeWorld() *catalog.Snapshot {
 	add("shop", "api", 2, map[string]string{"fairway.host": "api.example.com"})
 	add("shop", "old", 1, map[string]string{"fairway.host": "old.example.com"})
 	add("shop", "web", 1, map[string]string{"fairway.host": "shop.example.com", "fairway.hots": "x"})
+	s.Services = append(s.Services, &catalog.Service{ID: "taken", Name: "taken", Owner: "other", Source: "docker", Created: time.Unix(1, 0)})
 	return s
 }
 
@@ -198,6 +199,10 @@ networks: {other: {external: true}}
 services:
   web: {labels: {fairway.host: shop.example.com, fairway.service: shopfront}}
 `)}, []string{"- route shop-web@docker", "+ route shopfront"}, ""},
+		"name of another": {api.PlanRequest{Files: given(`
+services:
+  web: {labels: {fairway.host: shop.example.com, fairway.service: taken}}
+`)}, []string{"- route shop-web@docker", "+ route taken~shop", "+ problem name-taken"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.request.Project = "shop"

@@ -508,6 +508,7 @@ const (
 	CodeConflict     Code = "conflict"      // another owner already has this match
 	CodeNoPort       Code = "no-port"       // which port is not clear
 	CodeNoAddress    Code = "no-address"    // Fairway cannot reach the instance
+	CodeNameTaken    Code = "name-taken"    // another owner already has this name of a service
 	CodeDiffer       Code = "differ"        // instances of one service disagree
 	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
 	CodeUserFile     Code = "user-file"     // the file of users cannot be read: requests get 503

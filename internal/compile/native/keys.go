@@ -124,7 +124,7 @@ var keys = []Key{
 		}
 		return err
 	}},
-	{"service", scopeService, "name", "Containers with the same name are one service. Read by the source.", "shop", func(*reading, *label) error { return nil }},
+	{"service", scopeService, "name", "Containers of one Compose project with the same name are one service, on whichever engines.", "shop", func(*reading, *label) error { return nil }},
 	{"enable", scopeService, "true or false", "`false` makes Fairway ignore all other labels.", "false", to(func(d *reading) *bool { return &d.enable }, draft.ReadBool)},
 }
 

@@ -4,10 +4,12 @@
 // and lists everything every 30 seconds and whenever something does not add up. A container
 // that gets a signal to stop counts as leaving from the event alone.
 //
-// A container belongs to the service that its label fairway.service names, whose value is
-// the whole ID, so that copies on several engines are one service; else to that of Compose,
-// "<project>-<service>@<source>"; else it is one of its own, "<container name>@<source>",
-// as are one-off containers of Compose. Tasks of a Swarm are another source's.
+// A container belongs to the service that its label fairway.service names, together with
+// those of its owner, the Compose project or stack, on every engine; which owner's service has
+// the name as its ID is decided by the collector, who sees them all. Without that label it
+// belongs to that of Compose, "<project>-<service>@<source>"; else it is one of its own,
+// "<container name>@<source>", as are one-off containers of Compose. Tasks of a Swarm are
+// another source's.
 package docker
 
 import (
@@ -49,6 +51,8 @@ type Options struct {
 	Client *dockerapi.Client // reaches the engine
 	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
+	// Label, "key" or "key=value", is what containers have that count; empty for all.
+	Label  string
 	Logger *slog.Logger
 }
 
@@ -65,7 +69,9 @@ func New(o Options) (*Source, error) {
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Logger = o.Logger.With("source", o.Name)
-	return &Source{o: o, world: newWorld(o.Name, o.Client.Host(), o.SelfID)}, nil
+	w := newWorld(o.Name, o.Client.Host(), o.SelfID)
+	w.label = o.Label
+	return &Source{o: o, world: w}, nil
 }
 
 // Name returns the source's name.

@@ -14,6 +14,7 @@ const (
 	labelComposeProject = "com.docker.compose.project"
 	labelComposeService = "com.docker.compose.service"
 	labelComposeOneOff  = "com.docker.compose.oneoff"
+	labelStack          = "com.docker.stack.namespace"
 	labelSwarmService   = "com.docker.swarm.service.id"
 )
 
@@ -22,8 +23,8 @@ type group struct {
 	// name is what the service is called, id its ID.
 	name, id string
 	// other is its ID while an older group has id: with a "~", which no name has. A service
-	// that containers name has none.
-	other string
+	// that containers name has an owner instead.
+	other, owner string
 	// container is set for a container on its own.
 	container string
 }
@@ -31,7 +32,14 @@ type group struct {
 // groupOf says which service a container belongs to. Labels that are no names do not count.
 func groupOf(c dockerapi.Container, source string) group {
 	if name := c.Labels[labelService]; catalog.IsName(name) {
-		return group{name: name, id: name}
+		owner := c.Labels[labelComposeProject]
+		if !catalog.IsName(owner) {
+			owner = c.Labels[labelStack]
+		}
+		if !catalog.IsName(owner) {
+			owner = catalog.NoOwner
+		}
+		return group{name: name, id: catalog.OwnedID(name, owner), owner: owner}
 	}
 	at := "@" + source
 	project, service := c.Labels[labelComposeProject], c.Labels[labelComposeService]
@@ -89,7 +97,7 @@ func (m members) services(source string, before map[string]*catalog.Service) map
 			next[id] = old
 			continue
 		}
-		next[id] = &catalog.Service{ID: id, Name: g.name, Source: source, Created: m.created(g), Instances: instances}
+		next[id] = &catalog.Service{ID: id, Name: g.name, Owner: g.owner, Source: source, Created: m.created(g), Instances: instances}
 	}
 	return next
 }

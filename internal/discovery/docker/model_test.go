@@ -144,7 +144,7 @@ func (e *engine) truth() string {
 		id := b.name + "@docker"
 		switch {
 		case b.labels[labelService] != "":
-			id = b.labels[labelService]
+			id = b.labels[labelService] + "~-"
 		case b.labels[labelComposeProject] != "":
 			id = "shop-web@docker"
 		}

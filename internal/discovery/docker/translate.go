@@ -227,10 +227,17 @@ func (w *world) refreshAll() {
 	}
 }
 
+// hasLabel reports whether there is a label "key" or "key=value"; always for an empty one.
+func hasLabel(labels map[string]string, wanted string) bool {
+	key, value, exact := strings.Cut(wanted, "=")
+	has, found := labels[key]
+	return wanted == "" || found && (!exact || has == value)
+}
+
 // translate makes the instance of a container, and keeps the pointer of an equal one. details
 // is true when nothing waits for the result unless it changes how the container serves.
 func (w *world) translate(e *entry, details bool) {
-	if !e.known || e.facts.Labels[labelSwarmService] != "" {
+	if !e.known || e.facts.Labels[labelSwarmService] != "" || !hasLabel(e.facts.Labels, w.label) {
 		return // labels never change, so it never was one of ours
 	}
 	next, g := w.instance(e.facts, e.leaving, e.signal), groupOf(e.facts, w.source)

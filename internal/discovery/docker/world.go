@@ -30,6 +30,7 @@ type world struct {
 	host     dockerapi.Host
 	enclosed bool   // the engine's networks are not those of its machine
 	selfID   string // of Fairway's container; empty outside any container
+	label    string // that containers have which count; see Options.Label
 
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
