@@ -106,6 +106,8 @@ swarm: [ssh://ops@m1.example.com, tcp://10.0.0.2:2376]
 docker-tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
 docker-ssh: {known-hosts: known_hosts, identity: id}
 docker-insecure: true
+docker-label: watched=yes
+shared-services: [api, web]
 file: services.yml
 dockerflow:
   labels: true
@@ -178,6 +180,8 @@ func fullWant() Config {
 		DockerTLS:      DockerTLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem"},
 		DockerSSH:      DockerSSHConfig{KnownHosts: "known_hosts", Identity: "id"},
 		DockerInsecure: true,
+		DockerLabel:    "watched=yes",
+		SharedServices: []string{"api", "web"},
 		File:           []string{"services.yml"},
 		DockerFlow: DockerFlowConfig{
 			Labels:   true,
