@@ -96,7 +96,7 @@ func run(ctx context.Context, o Options) (err error) {
 		return quietly(ctx, err)
 	}
 	defer func() { err = errors.Join(err, quietly(ctx, stop())) }()
-	p.line("  Fairway serves http://%s, its admin API http://%s\n", cfg.Listen, cfg.Admin.Listen)
+	p.line("  Fairway serves http://%s, its pages are at http://%s/\n", cfg.Listen, cfg.Admin.Listen)
 
 	t := &tour{printer: p, stage: where, address: cfg.Listen, admin: cfg.Admin.Listen, command: commandLine(), load: newLoad(cfg.Listen)}
 	defer t.load.stop()
@@ -270,7 +270,7 @@ func newStage(ctx context.Context, p *printer, o Options, cfg *app.Config, dir s
 		engine.Close()
 		return processes(fmt.Sprintf("this program cannot run in an empty image (%v)", err))
 	}
-	return newDockerStage(ctx, p, engine, binary, dir)
+	return newDockerStage(ctx, p, engine, cfg, binary, dir)
 }
 
 // findEngine returns a client for the first engine of cfg, which has answered.

@@ -23,6 +23,7 @@ import (
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
 
+	"fairway/internal/app"
 	"fairway/internal/dockerapi"
 )
 
@@ -70,7 +71,7 @@ func TestTourWithProcesses(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, want := range []string{
-		`curl http://shop\.localhost:\d+/\n`, `\d+ requests answered by: shop-1 \d+, shop-2 \d+\n`,
+		`its pages are at http://127\.0\.0\.1:\d+/\n`, `curl http://shop\.localhost:\d+/\n`, `\d+ requests answered by: shop-1 \d+, shop-2 \d+\n`,
 		`before   GET http://news\.localhost/   404`, `shop-4 answers`,
 		`shop-3 answers, `, `shop-4 answers, `, `\d+ requests answered by: shop-1 \d+, shop-2 \d+, shop-3 \d+, shop-4 \d+\n`,
 		`\d+ requests answered by: shop-2 \d+, shop-3 \d+, shop-4 \d+\n`, `in all, 0 failed\.\n`,
@@ -279,7 +280,8 @@ func TestDockerStageTidiesUp(t *testing.T) {
 			{ID: "strange", Name: "strange", Image: "other"},
 		},
 	}
-	s, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, binary, t.TempDir())
+	var cfg app.Config
+	s, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, &cfg, binary, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,6 +299,12 @@ func TestDockerStageTidiesUp(t *testing.T) {
 		if err := s.Start(t.Context(), instance{"shop", n, shopLabels}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got, want := cfg.DockerLabel, fmt.Sprintf("%s=%s/%d", mark, hostname, os.Getpid()); got != want {
+		t.Errorf("what is watched has the label %q, want %q", got, want)
+	}
+	if got, want := f.containers[len(f.containers)-1].Labels["fairway.service"], fmt.Sprintf("%s-%d-shop", mark, os.Getpid()); got != want {
+		t.Errorf("the service is named %s, which others may be, want %s", got, want)
 	}
 	// The label of the image is on each container that is made from it.
 	for i := range f.containers {
@@ -393,7 +401,7 @@ func TestReaderGone(t *testing.T) {
 func TestDockerStageFailsTidily(t *testing.T) {
 	refused := errors.New("no space")
 	f := &fakeEngine{refuse: refused}
-	if _, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, "demo.go", t.TempDir()); !errors.Is(err, refused) {
+	if _, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, &app.Config{}, "demo.go", t.TempDir()); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
 	if !f.closed {

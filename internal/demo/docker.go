@@ -23,6 +23,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
+	"fairway/internal/app"
 	"fairway/internal/dockerapi"
 )
 
@@ -53,7 +54,8 @@ type dockerStage struct {
 	ids     map[string]string // container ID by instance name
 }
 
-func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir string) (_ stage, err error) {
+// newDockerStage makes cfg watch the containers of this run alone.
+func newDockerStage(ctx context.Context, p *printer, e engine, cfg *app.Config, binary, dir string) (_ stage, err error) {
 	pid := strconv.Itoa(os.Getpid())
 	s := &dockerStage{engine: e, image: mark + ":" + pid, ids: map[string]string{}}
 	defer func() {
@@ -68,6 +70,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 		return nil, err
 	}
 	s.owner = hostname + "/" + pid
+	cfg.DockerLabel = mark + "=" + s.owner
 	info, err := e.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -123,12 +126,13 @@ func (s *dockerStage) makeImage(ctx context.Context, binary string) error {
 }
 
 func (s *dockerStage) Start(ctx context.Context, i instance) error {
-	labels := map[string]string{"fairway.service": i.service}
+	// Names of its own for each run: two demos, and any other Fairway, may run side by side.
+	prefix := fmt.Sprintf("%s-%d-", mark, os.Getpid())
+	labels := map[string]string{"fairway.service": prefix + i.service}
 	maps.Copy(labels, i.labels)
 	port := network.MustParsePort("80/tcp")
 	o := client.ContainerCreateOptions{
-		// A name of its own for each run: two demos may run side by side.
-		Name: fmt.Sprintf("%s-%d-%s", mark, os.Getpid(), i.name()),
+		Name: prefix + i.name(),
 		Config: &container.Config{
 			Image:  s.image,
 			Cmd:    []string{"--name=" + i.name(), "--lame-duck=" + lameDuck.String()},

@@ -203,7 +203,7 @@ func (t *tour) explain(ctx context.Context, err error) error {
 
 // invite prints what to try while it serves on.
 func (t *tour) invite() {
-	t.line("\nFairway serves on. Try it yourself:\n")
+	t.line("\nFairway serves on. See its pages at http://%s/, and try it yourself:\n", t.admin)
 	t.line("  %s", t.stage.Words().start)
 	t.line("  %s services --admin http://%s", t.command, t.admin)
 	t.line("\nCtrl-C ends the demo and removes everything it has started.")
