@@ -323,3 +323,28 @@ func FuzzContainer(f *testing.F) {
 		}
 	})
 }
+
+func TestHasLabel(t *testing.T) {
+	labels := map[string]string{"watched": "yes", "empty": ""}
+	for wanted, want := range map[string]bool{
+		"": true, "watched": true, "watched=yes": true, "empty=": true,
+		"watched=no": false, "watched=": false, "other": false, "other=": false,
+	} {
+		if hasLabel(labels, wanted) != want {
+			t.Errorf("%q: %t", wanted, !want)
+		}
+	}
+}
+
+// TestOnlyLabelled: a container without the label of the options is in no answer.
+func TestOnlyLabelled(t *testing.T) {
+	w := newWorld("docker", dockerapi.Host{}, "")
+	w.label = "watched=yes"
+	w.list(listing{containers: []dockerapi.Container{
+		{ID: "a", Name: "mine", Status: "running", Labels: map[string]string{"watched": "yes"}},
+		{ID: "b", Name: "other", Status: "running", Labels: map[string]string{"watched": "no"}},
+	}}, mark{})
+	if list, _ := w.services(); len(list) != 1 || list[0].Name != "mine" {
+		t.Errorf("got %+v", list)
+	}
+}
