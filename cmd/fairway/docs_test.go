@@ -39,15 +39,19 @@ func TestDocsAreCurrent(t *testing.T) {
 // The examples in docs/config.md pass, and the routes are those one expects.
 func TestConfigExamples(t *testing.T) {
 	t.Chdir(t.TempDir())
+	if err := os.Mkdir(".ssh", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	both, _ := keyPair(t)
 	for name, text := range map[string]string{
-		"shop.pem": "", "shop.key": "",
+		"shop.pem": string(both), "shop.key": string(both), ".ssh/known_hosts": "",
 		"fairway.yml": configExample, "services.yml": servicesExample,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	code, stdout, stderr := runAt(t, nil, "check", "fairway.yml", "services.yml")
+	code, stdout, stderr := runAt(t, []string{"SSH_AUTH_SOCK=/run/agent"}, "check", "fairway.yml", "services.yml")
 	if code != exitOK || !strings.Contains(stdout, "shop.example.com/demo") {
 		t.Errorf("code %d: %s%s", code, stdout, stderr)
 	}

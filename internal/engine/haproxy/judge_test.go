@@ -124,6 +124,7 @@ func TestOldestVerdictIsForgotten(t *testing.T) {
 		ask := func(i int) {
 			_ = j.snippet([]string{fmt.Sprint("line ", i)})
 			time.Sleep(time.Second)
+			synctest.Wait() // what was found is seen, also by the race detector
 		}
 		for i := range knownSnippets {
 			ask(i)
