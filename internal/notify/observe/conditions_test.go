@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,9 +98,9 @@ func TestReportsAreFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer n.Close()
-		synced := false
+		var synced atomic.Bool
 		reports := &feed.Feed[condition.Report]{}
-		o := Observer{Notifier: n, Tables: &feed.Feed[route.Table]{}, Reports: reports, Settle: 10 * time.Second, Synced: func() bool { return synced }}
+		o := Observer{Notifier: n, Tables: &feed.Feed[route.Table]{}, Reports: reports, Settle: 10 * time.Second, Synced: synced.Load}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); o.followReports(ctx) }()
@@ -126,7 +127,7 @@ func TestReportsAreFollowed(t *testing.T) {
 		}
 		reports.Publish(bad)
 		want(time.Hour, "")
-		synced = true
+		synced.Store(true)
 		want(9*time.Second, "")
 		want(2*time.Second, "route.degraded:49 route.down:1 summary:1")
 		if e := n.Recent()[0]; e.Text != "and 7 more routes are degraded or down; fairway status lists them" {
