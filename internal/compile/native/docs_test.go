@@ -106,6 +106,10 @@ When the instances of a service have different labels, as they do during an upda
 		}
 	}
 	fmt.Fprintf(&b, `
+A name of a service is claimed like a host: containers of another Compose project that give the same name are no part of the service, but one of their own
+with an ID such as %s, and get the problem %s. The project that was there first has the name, until it has no container left; containers
+without a project (%s, else %s) are of one owner. The configuration key %s lists names that all may join.
+
 A request that several routes would take goes to the one with the higher priority; then the more specific host; then the longer
 path; then more conditions; then to the one that was there first. Two services that ask for exactly the same are a conflict:
 the one that was there first serves, the other gets a problem. One of which nothing runs or starts, nor has in the last ten seconds, gives
@@ -131,7 +135,8 @@ most %d bytes long and at most %d alternatives wide.
 
 | function | holds when | example |
 |---|---|---|
-`, code("/api/a%2Fb"), code("/api"), code("/api/a"), code(";x"), code("/admin;x"), code("/;/admin"), code("/admin%2Fx"), code("/%2561dmin"), code("/admin"),
+`, code("shop~other"), code("name-taken"), code("com.docker.compose.project"), code("com.docker.stack.namespace"), code("shared-services"),
+		code("/api/a%2Fb"), code("/api"), code("/api/a"), code(";x"), code("/admin;x"), code("/;/admin"), code("/admin%2Fx"), code("/%2561dmin"), code("/admin"),
 		code("/ADMIN"), code("/admin"), code(prefix+"path-regexp=/(?i)admin.*"), code(prefix+"rule"), code("&&"), code("||"), code("!"), rule.MaxBytes, rule.MaxAlternatives)
 	for _, f := range rule.Functions() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, cell(f.Meaning), code(f.Example))
