@@ -75,7 +75,7 @@ func TestDiagnoseAgreesWithTheTable(t *testing.T) {
 				for _, d := range compiler.Diagnose(snapshot, table, s.ID) {
 					want := false
 					for _, r := range table.Routes {
-						if r.Service != s.ID || r.Refused != "" {
+						if r.Service != d.Service || r.Refused != "" {
 							continue
 						}
 						b := table.Backend(r.Backend)
