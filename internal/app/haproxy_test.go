@@ -167,15 +167,22 @@ func tell(t *testing.T, engine string) told {
 	// How often was asked before the service was there is chance.
 	delete(out.Traffic, `fairway_requests_total{code="5xx",route=""}`)
 	delete(out.Traffic, `fairway_request_duration_seconds_count{route=""}`)
-	routes, err := p.client(t).Routes(t.Context(), api.Query{Live: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range routes.Items {
-		for _, e := range r.Endpoints {
-			out.Endpoints = append(out.Endpoints, fmt.Sprintf("%s %s %+v", r.ID, e.State, *e.Live))
+	// What HAProxy reports is read at most once a second: the reading may be of a request.
+	testkit.Eventually(t, "no request is in flight", func() bool {
+		routes, err := p.client(t).Routes(t.Context(), api.Query{Live: true})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		out.Endpoints = nil
+		busy := 0
+		for _, r := range routes.Items {
+			for _, e := range r.Endpoints {
+				busy += e.Live.InFlight
+				out.Endpoints = append(out.Endpoints, fmt.Sprintf("%s %s %+v", r.ID, e.State, *e.Live))
+			}
+		}
+		return busy == 0
+	})
 	p.stop()
 	for line := range strings.Lines(log.String()) {
 		var fields map[string]any
