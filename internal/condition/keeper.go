@@ -15,7 +15,7 @@ import (
 
 const (
 	judgeEvery = 30 * time.Second       // between two reports that are not asked for
-	judgeSoon  = 2 * time.Second        // after a change of the live table or of a connection
+	judgeSoon  = 2 * time.Second        // after a connection that went otherwise than before
 	judgeFresh = 500 * time.Millisecond // a report that is given out again
 )
 
@@ -79,16 +79,15 @@ func (k *Keeper) Run(ctx context.Context, live func() *route.Table) error {
 	var connecting sync.WaitGroup
 	connecting.Go(func() { k.connector.run(ctx, live) })
 	defer connecting.Wait()
-	var table *route.Table
 	changes, judged := -1, time.Time{}
 	for clock.Sleep(ctx, judgeSoon) == nil {
-		// What changes by itself, such as rates, is read seldom: it costs with the number
-		// of endpoints.
-		newest, now := k.connector.changed(), live()
-		if newest == changes && now == table && time.Since(judged) < judgeEvery {
+		// The rest, such as rates and checks, is read seldom: it costs with the number of
+		// endpoints.
+		newest := k.connector.changed()
+		if newest == changes && time.Since(judged) < judgeEvery {
 			continue
 		}
-		table, changes, judged = now, newest, time.Now()
+		changes, judged = newest, time.Now()
 		k.Report()
 	}
 	return nil
