@@ -30,7 +30,7 @@ var allowed = map[string]struct {
 	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/swarmservice", "internal/usage"}},
 
 	// check looks at what a configuration names, in the ways in which app would use it.
-	"internal/check": {5, []string{"internal/admin/access", "internal/app", "internal/confload", "internal/dockerapi", "internal/engine/certs", "internal/files", "internal/fleet", "internal/plan", "internal/route", "internal/yamlnode"}},
+	"internal/check": {5, []string{"internal/admin/access", "internal/app", "internal/condition", "internal/confload", "internal/dockerapi", "internal/engine/certs", "internal/files", "internal/fleet", "internal/plan", "internal/route", "internal/yamlnode"}},
 
 	// demo runs the program in-process against containers it starts itself.
 	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/atomicfile", "internal/clock", "internal/dockerapi", "internal/serve"}},

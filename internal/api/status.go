@@ -24,9 +24,6 @@ type Condition struct {
 	Reasons []Reason `json:"reasons"`
 }
 
-// Healthy is true for what is healthy, or not judged.
-func (c Condition) Healthy() bool { return c.State == StateHealthy || c.State == "" }
-
 // Why is the first of the reasons, in one sentence; empty for none.
 func (c Condition) Why() string {
 	if len(c.Reasons) == 0 {
@@ -62,7 +59,7 @@ type Status struct {
 type Finding struct {
 	// Kind is "table", "command", "source", "service" or "route".
 	Kind string `json:"kind"`
-	// Subject is the ID or name of the thing, Service the ID of its service.
+	// Subject is the ID or name of the thing, or the command; Service the ID of its service.
 	Subject string `json:"subject"`
 	Service string `json:"service,omitempty"`
 	State   string `json:"state"`

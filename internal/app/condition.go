@@ -52,7 +52,7 @@ func holdOf(c control.Command) condition.Hold {
 	if c.Message != "" {
 		text += " (" + c.Message + ")"
 	}
-	h := condition.Hold{Command: text, Since: c.Since, Undo: "fairway unpin"}
+	h := condition.Hold{Command: text, Since: c.Since}
 	if c.Hold.Release == control.ReleaseByLabels {
 		h.Services = map[string]bool{}
 		for id := range c.Hold.Services {

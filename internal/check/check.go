@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"fairway/internal/admin/access"
 	"fairway/internal/app"
+	"fairway/internal/condition"
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
 	"fairway/internal/engine/certs"
@@ -97,10 +97,6 @@ func (l *looker) problem(origin, key string, err error) plan.Problem {
 func fileHint(err error) string {
 	text := err.Error()
 	switch {
-	case errors.Is(err, fs.ErrNotExist), strings.Contains(text, "no such file"):
-		return "create the file, or correct its path"
-	case errors.Is(err, fs.ErrPermission), strings.Contains(text, "permission denied"):
-		return "let the user that Fairway runs as read it"
 	case strings.Contains(text, "private key does not match"):
 		return "name the key that this certificate was made with"
 	case strings.Contains(text, "tls:"):
@@ -110,7 +106,7 @@ func fileHint(err error) string {
 	case strings.Contains(text, "tcp needs TLS"):
 		return "set docker-tls.ca, docker-tls.cert and docker-tls.key; docker-insecure allows it without"
 	}
-	return ""
+	return condition.SourceHint(text)
 }
 
 // looked notes a file that was looked at.

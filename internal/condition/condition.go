@@ -97,7 +97,8 @@ type Endpoint struct {
 type Finding struct {
 	// Kind is "table", "command", "source", "service" or "route".
 	Kind string
-	// Subject is the ID of the thing, or its name where it has no ID; Service the ID of
+	// Subject is the ID of the thing, or its name where it has no ID (of a command: what it
+	// is, who gave it and why); Service the ID of
 	// its service, where it has one.
 	Subject, Service string
 	State            State

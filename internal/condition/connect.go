@@ -12,6 +12,8 @@ import (
 
 	"fairway/internal/clock"
 	"fairway/internal/route"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The pace at which endpoints without an active check are connected to.
@@ -68,15 +70,13 @@ func (c *connector) run(ctx context.Context, live func() *route.Table) {
 
 // round connects to everything in a table that is due, and forgets what it has not.
 func (c *connector) round(ctx context.Context, t *route.Table) {
-	var running sync.WaitGroup
-	free := make(chan struct{}, connectAtOnce)
+	var running errgroup.Group
+	running.SetLimit(connectAtOnce)
 	for _, address := range c.due(t, time.Now()) {
-		free <- struct{}{}
-		running.Go(func() {
-			defer func() { <-free }()
+		running.Go(func() error {
 			a := c.try(ctx, address)
 			if ctx.Err() != nil {
-				return
+				return nil
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -84,9 +84,10 @@ func (c *connector) round(ctx context.Context, t *route.Table) {
 				c.changes++
 			}
 			c.attempts[address] = a
+			return nil
 		})
 	}
-	running.Wait()
+	_ = running.Wait()
 }
 
 // due are the addresses in a table that are to be connected to at a moment; what is not in

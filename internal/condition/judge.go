@@ -55,11 +55,12 @@ type Hold struct {
 	// Command is the command with who gave it and why.
 	Command string
 	Since   time.Time
-	// Undo is the command that ends it.
-	Undo string
 	// Services are the IDs of the services that are held; nil for all.
 	Services map[string]bool
 }
+
+// undoHold says what ends a rollback or pin.
+const undoHold = "end it with: fairway unpin"
 
 // mayFail is the share of requests that may fail before a route is degraded.
 const mayFail = 0.05
@@ -167,7 +168,7 @@ func (j *judge) holds() {
 		} else {
 			text += human.Plural(len(h.Services), "service") + " held until their labels change"
 		}
-		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: "hold", State: Held, Reason: Reason{Code: CodeHold, Text: text, Hint: "end it with: " + h.Undo, Since: h.Since}})
+		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: h.Command, State: Held, Reason: Reason{Code: CodeHold, Text: text, Hint: undoHold, Since: h.Since}})
 	}
 }
 
@@ -207,7 +208,13 @@ func (j *judge) sources() {
 
 // SourceHint says what to do about a source that fails with an error.
 func SourceHint(text string) string {
-	switch text = strings.ToLower(text); {
+	text = strings.ToLower(text)
+	dials := strings.Contains(text, "dial ")
+	switch {
+	case strings.Contains(text, "permission denied") && !dials:
+		return "let the user that Fairway runs as read it"
+	case strings.Contains(text, "no such file") && !dials:
+		return "create the file, or correct its path"
 	case strings.Contains(text, "permission denied"):
 		return "let Fairway's user open Docker's socket: sudo usermod -aG docker USER and sign in again; for a container, group_add: [DOCKER_GID] with the number of: stat -c %g /var/run/docker.sock; or run it with sudo"
 	case strings.Contains(text, "no such file"), strings.Contains(text, "connection refused"), strings.Contains(text, "cannot connect"):
@@ -241,7 +248,7 @@ func (j *judge) route(r *route.Route) Condition {
 		find(Degraded, Reason{Code: CodeCertificate, Text: "it redirects to HTTPS, and no certificate covers " + host})
 	}
 	if h := j.heldBy(r.Service); h != nil {
-		find(Held, Reason{Code: CodeHold, Text: "held by " + h.Command, Hint: "end it with: " + h.Undo, Since: h.Since})
+		find(Held, Reason{Code: CodeHold, Text: "held by " + h.Command, Hint: undoHold, Since: h.Since})
 	}
 	return c
 }
@@ -416,7 +423,7 @@ func (j *judge) service(svc *catalog.Service) Condition {
 		return c
 	}
 	if h := j.heldBy(svc.ID); h != nil && j.asks[svc.ID] && len(routes) == 0 {
-		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: "end it with: " + h.Undo, Since: h.Since})
+		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: undoHold, Since: h.Since})
 	}
 	for _, p := range problems {
 		state := Degraded

@@ -215,20 +215,20 @@ func TestSituations(t *testing.T) {
 		},
 		"rollback in force": {
 			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []Hold{{Command: "rollback to entry 20 by ann", Undo: "fairway unpin", Since: now.Add(-time.Hour)}}
+				w.Holds = []Hold{{Command: "rollback to entry 20 by ann", Since: now.Add(-time.Hour)}}
 			},
 			route: Held, service: Held, code: CodeHold, text: "rollback to entry 20 by ann is in force: no change of containers or labels goes live", hint: "end it with: fairway unpin", ready: 2,
 		},
 		"pinned until labels change": {
 			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []Hold{{Command: "pin of entry 20 by ann", Undo: "fairway unpin", Services: map[string]bool{"other@docker": true}}}
+				w.Holds = []Hold{{Command: "pin of entry 20 by ann", Services: map[string]bool{"other@docker": true}}}
 			},
 			route: Healthy, service: Healthy, whole: Held, code: CodeHold, ready: 2,
 		},
 		"started under a rollback": {
 			edit: func(w *World, _ *route.Route, _ *route.Backend) {
 				w.Live = &route.Table{}
-				w.Holds = []Hold{{Command: "rollback to entry 20 by ann", Undo: "fairway unpin"}}
+				w.Holds = []Hold{{Command: "rollback to entry 20 by ann"}}
 			},
 			service: Down, code: CodeNotServed, text: "it is not served: rollback to entry 20 by ann keeps out what came since", hint: "end it with: fairway unpin",
 		},
@@ -344,5 +344,21 @@ func BenchmarkJudge(b *testing.B) {
 	}
 	if report.State != Healthy {
 		b.Fatal(report.Findings)
+	}
+}
+
+// TestSourceHint: what to do about Docker is said of Docker alone.
+func TestSourceHint(t *testing.T) {
+	for text, want := range map[string]string{
+		"dial unix /var/run/docker.sock: connect: permission denied":         "usermod -aG docker",
+		"dial unix /var/run/docker.sock: connect: no such file or directory": "docker info",
+		"dial tcp 10.0.0.1:2376: connect: connection refused":                "docker info",
+		"open /etc/fairway/services.yml: permission denied":                  "let the user that Fairway runs as read it",
+		"open services.yml: no such file or directory":                       "create the file, or correct its path",
+		"services.yml: line 3: unknown key":                                  "",
+	} {
+		if got := SourceHint(text); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%s: hint %q, want %q", text, got, want)
+		}
 	}
 }

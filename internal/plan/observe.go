@@ -2,12 +2,13 @@ package plan
 
 import (
 	"context"
-	"sync"
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/route"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const dialAtOnce = 32 // diagnoses whose endpoints are connected to
@@ -15,18 +16,17 @@ const dialAtOnce = 32 // diagnoses whose endpoints are connected to
 // Observe adds to diagnoses what can be seen: a connection to each endpoint that connect
 // makes now, and the condition of their services.
 func Observe(ctx context.Context, s *catalog.Snapshot, t *route.Table, report *condition.Report, connect func(ctx context.Context, address string) condition.Attempt, found []api.Diagnosis) {
-	var running sync.WaitGroup
-	free := make(chan struct{}, dialAtOnce)
+	var running errgroup.Group
+	running.SetLimit(dialAtOnce)
 	for i := range found {
-		free <- struct{}{}
-		running.Go(func() {
-			defer func() { <-free }()
+		running.Go(func() error {
 			o := observer{diagnosis: &found[i], report: report, connect: connect}
 			o.endpoints(ctx, s, t)
 			o.service()
+			return nil
 		})
 	}
-	running.Wait()
+	_ = running.Wait()
 }
 
 type observer struct {

@@ -25,13 +25,24 @@ func start(t *testing.T, grace time.Duration, h http.HandlerFunc) (ln net.Listen
 
 // A request that runs when the context ends is answered.
 func TestRunningRequestFinishes(t *testing.T) {
-	running := make(chan struct{})
+	running, stopped := make(chan struct{}), make(chan struct{})
 	ln, stop, ended := start(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) {
 		close(running)
-		time.Sleep(50 * time.Millisecond)
+		<-stopped
 		_, _ = io.WriteString(w, "done")
 	})
-	go func() { <-running; stop() }()
+	go func() {
+		<-running
+		stop()
+		for { // until nothing new is accepted
+			c, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				break
+			}
+			c.Close()
+		}
+		close(stopped)
+	}()
 	res, err := http.Get("http://" + ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func inCondition(c api.Condition) answers {
 		Matches:   []api.Match{{Host: "shop.example.com", Path: "/", PathKind: "prefix"}},
 		Endpoints: []api.Endpoint{{ID: "1", Address: "10.0.0.1:80", Instance: "shop-1", Source: "docker", State: "ready", Weight: 1}},
 	}}}
-	if !c.Healthy() {
+	if c.State != api.StateHealthy {
 		a["/v1/routes"].(*api.List[api.Route]).Items[0].Endpoints[0].Fault = c.Why()
 	}
 	a["/v1/problems"], a["/v1/commands"] = &api.List[api.Problem]{}, &api.List[api.Command]{}
@@ -39,7 +39,7 @@ func inCondition(c api.Condition) answers {
 
 func inState(state string) api.Condition {
 	c := api.Condition{State: state}
-	if !c.Healthy() {
+	if c.State != api.StateHealthy {
 		c.Reasons = []api.Reason{{Code: "x", Text: "the reason of it", Hint: "what to do", Since: now()}}
 	}
 	return c

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"fairway/internal/condition"
@@ -152,8 +151,7 @@ func holdEvents(r *condition.Report, held map[string]notify.Event) (events []not
 			continue
 		}
 		since := f.Reason.Since.UTC().Format(time.RFC3339Nano)
-		command, _, _ := strings.Cut(f.Reason.Text, " is in force")
-		e := notify.Event{Kind: notify.HoldBegun, Subject: "hold/" + since, Name: command, Text: f.Reason.Text, Details: map[string]string{"since": since, "hint": f.Reason.Hint}}
+		e := notify.Event{Kind: notify.HoldBegun, Subject: "hold/" + since, Name: f.Subject, Text: f.Reason.Text, Details: map[string]string{"since": since, "hint": f.Reason.Hint}}
 		there[e.Subject] = true
 		events = append(events, e)
 	}

@@ -135,7 +135,7 @@ func TestReportsAreFollowed(t *testing.T) {
 		}
 
 		held := *bad
-		held.Findings = append(slices.Clone(bad.Findings), condition.Finding{Kind: condition.KindCommand, Subject: "hold", State: condition.Held, Reason: condition.Reason{
+		held.Findings = append(slices.Clone(bad.Findings), condition.Finding{Kind: condition.KindCommand, Subject: "rollback to entry 20 by ann", State: condition.Held, Reason: condition.Reason{
 			Code: condition.CodeHold, Text: "rollback to entry 20 by ann is in force: no change of containers or labels goes live", Hint: "end it with: fairway unpin", Since: time.Now(),
 		}})
 		reports.Publish(&held)
