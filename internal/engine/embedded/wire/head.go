@@ -1,0 +1,162 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+)
+
+// MaxFields is how many fields a head or a trailer section may have.
+const MaxFields = 200
+
+// Finder looks for the end of a head in a buffer that grows. The zero value begins anew.
+type Finder struct {
+	line int // where the line begins that has not ended yet
+}
+
+// Find returns how many bytes of the buffer the head has, with its empty line; 0 when
+// that is not there yet. Each call has the bytes of the one before, and more: no byte is
+// looked at twice. A line that ends without CR is a fault (RFC 9112, 2.2 would allow it).
+func (f *Finder) Find(buf []byte) (int, error) {
+	at := max(f.line, 0)
+	for {
+		n := bytes.IndexByte(buf[at:], '\n')
+		if n < 0 {
+			return 0, nil
+		}
+		end := at + n
+		if end == 0 || buf[end-1] != '\r' || n == 0 {
+			return 0, FaultBareLF
+		}
+		at = end + 1
+		if n == 1 { // CR and LF alone
+			f.line = 0
+			return at, nil
+		}
+		f.line = at
+	}
+}
+
+// cutLine takes the first line off a text of whole lines.
+func cutLine(s string) (line, rest string) {
+	end := strings.IndexByte(s, '\n')
+	return s[:end-1], s[end+1:]
+}
+
+// fields reads field lines up to the empty line, which ends the text, and appends them.
+// In an answer blanks in front of a colon are taken away, except where the field decides
+// about the message (RFC 9112, 5.1: a proxy has to, and a request is refused).
+func fields(list []Field, s string, answer bool) ([]Field, error) {
+	for len(s) > 2 {
+		var line string
+		line, s = cutLine(s)
+		if isBlank(line[0]) {
+			return list, FaultFold
+		}
+		colon := strings.IndexByte(line, ':')
+		if colon <= 0 {
+			return list, faultOf(line, FaultColon)
+		}
+		if len(list) >= MaxFields {
+			return list, FaultTooMany
+		}
+		f := Field{Name: line[:colon], Value: trimBlanks(line[colon+1:])}
+		blanks := false
+		if answer && isBlank(f.Name[colon-1]) {
+			f.Name, blanks = strings.TrimRight(f.Name, " \t"), true
+		}
+		if f.Name == "" || !all(f.Name, classToken) {
+			return list, faultOf(f.Name, FaultName)
+		}
+		if !all(f.Value, classValue) {
+			return list, faultOf(f.Value, FaultValue)
+		}
+		if f.Kind = KindOf(f.Name); blanks && f.Kind != KindOther {
+			return list, FaultName
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// framing is what the fields of a head say about the body and the connection.
+type framing struct {
+	length     int64 // -1: none is named
+	chunked    bool
+	close      bool // Connection: close
+	keep       bool // Connection: keep-alive
+	lengths    int
+	codings    int
+	hosts      int
+	host       string
+	expect     bool // Expect: 100-continue
+	expectElse bool // another expectation
+}
+
+// read notes the fields that decide. A length is digits alone, and a transfer coding is
+// "chunked" in any case, once (RFC 9112, 6.1 and 6.3).
+func (f *framing) read(list []Field) error {
+	f.length = -1
+	for i := range list {
+		switch v := list[i].Value; list[i].Kind {
+		case KindContentLength:
+			n, ok := decimal(v)
+			if !ok {
+				return FaultLength
+			}
+			f.length = n
+			f.lengths++
+		case KindTransferEncoding:
+			f.codings++
+			if f.chunked = equalFold(v, "chunked"); !f.chunked {
+				return FaultCoding
+			}
+		case KindConnection:
+			f.close = f.close || Lists(v, "close")
+			f.keep = f.keep || Lists(v, "keep-alive")
+		case KindHost:
+			f.hosts++
+			f.host = v
+		case KindExpect:
+			f.expect = equalFold(v, "100-continue")
+			f.expectElse = f.expectElse || !f.expect
+		}
+	}
+	switch {
+	case f.codings > 1:
+		return FaultCodings
+	case f.lengths > 1:
+		return FaultLengths
+	case f.codings > 0 && f.lengths > 0:
+		return FaultBothLengths
+	}
+	return nil
+}
+
+// decimal reads digits alone, of a number that an int64 holds (RFC 9110, 8.6).
+func decimal(s string) (n int64, ok bool) {
+	if s == "" || len(s) > 18 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n, true
+}
+
+// version reads "HTTP/1." and a digit. A later minor version counts as 1.1, the latest
+// one known (RFC 9110, 2.5).
+func version(s string) (old bool, fault Fault) {
+	const shape = "HTTP/1."
+	if len(s) != len(shape)+1 || s[:len(shape)] != shape || s[len(shape)] < '0' || s[len(shape)] > '9' {
+		if len(s) == len(shape)+1 && s[:5] == shape[:5] && s[6] == '.' && digit(s[5]) && digit(s[7]) {
+			return false, FaultVersion
+		}
+		return false, FaultLine
+	}
+	return s[len(shape)] == '0', 0
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
