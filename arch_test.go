@@ -98,8 +98,9 @@ var allowed = map[string]struct {
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
-	// wire reads and writes messages of HTTP/1.1 in memory, and speaks to nobody.
-	"internal/engine/embedded/wire": {1, nil},
+	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
+	"internal/engine/embedded/wire":  {1, nil},
+	"internal/engine/embedded/http1": {1, []string{"internal/engine/embedded/wire"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.

@@ -36,12 +36,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e.running.Add(1)
 	defer e.running.done()
 	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: r.Context().Value(connKey{}).(*clientConn), r: r}
-	if x.conn.finished.Load() {
-		panic(http.ErrAbortHandler) // what was read is the rest of a body
-	}
 	x.w = newResponseWriter(w, e.opts.WriteTimeout, r, x.began)
-	coded, beside := x.conn.heads.framing(r)
-	x.w.hangUp = coded || beside
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = newBodyReader(r, x.w.control, e.opts)
 		if r.ProtoMajor == 1 && r.ContentLength > maxDrain {
@@ -55,16 +50,16 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.w.hangUp = true
 		conf = &listenerConfig{}
 	}
-	x.serve(conf, coded)
+	x.serve(conf)
 }
 
-func (x *exchange) serve(conf *listenerConfig, coded bool) {
+func (x *exchange) serve(conf *listenerConfig) {
 	r := x.r
 	q, a := admit(head{
 		Head: arrival.Head{
 			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
 		},
-		target: r.RequestURI, authority: r.Host, coded: coded,
+		target: r.RequestURI, authority: r.Host,
 	}, arrival.Peer{Addr: x.conn.peer, TLS: r.TLS != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q

@@ -18,8 +18,6 @@ type head struct {
 	target string
 	// authority is the target's, or the Host header (RFC 9112, 3.2).
 	authority string
-	// coded: there is a Transfer-Encoding that the transport does not read.
-	coded bool
 }
 
 // How many header fields a request may have, and how large all of them may be together.
@@ -61,8 +59,7 @@ type request struct {
 	certified bool
 }
 
-// Malformed framing never gets here: net/http answers it with 400 or 501, and headConn
-// notices what net/http lets through. What is sent on has one framing only.
+// Malformed framing never gets here: package wire refuses it.
 //
 // admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
@@ -81,9 +78,6 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
 	case len(lengths) > 0 && !oneNumber: // in HTTP/2 it gets here
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
-	case h.Old && h.coded && len(lengths) == 0 && h.Method != http.MethodGet && h.Method != http.MethodHead:
-		// Its body was not read, and would be missing.
-		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
 	fields := 0
 	for _, values := range h.Header {

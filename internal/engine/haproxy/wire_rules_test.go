@@ -80,7 +80,7 @@ func wireRules() []wireRule {
 			same: oldVersion,
 		},
 		{
-			suite: "data/wire-folded", tags: []string{"field"},
+			suite: "data/wire-folded", tags: []string{"field"}, covers: takenHere,
 			same: func(saw string) string { return strings.Join(strings.Fields(saw), " ") },
 		},
 		{suite: "match/what is no name in letters of the world", tags: []string{"host"}, covers: takenHere},

@@ -1,5 +1,5 @@
 // Package wire is HTTP/1.1 on the wire: it reads and writes the heads and bodies of
-// messages in memory, strictly, and speaks to nobody.
+// messages in memory, strictly, and opens no connection.
 //
 // What it accepts has one reading only. RFC 9112 lets a recipient be lenient in places;
 // where two programs could then disagree about what a message says or where it ends, the
@@ -8,8 +8,8 @@ package wire
 
 import "strconv"
 
-// Fault is why a message is refused. The connection it came by has to be closed: nobody
-// knows where the next message begins. It is an error; the zero value is none of them.
+// Fault is why a message is refused. The connection it came by has to be closed: where the
+// next message begins is not known. It is an error; the zero value is none of them.
 type Fault uint8
 
 // The faults of messages.

@@ -139,6 +139,9 @@ func all(s string, class uint8) bool {
 	return true
 }
 
+// IsToken reports whether s can be a method or the name of a field (RFC 9110, 5.6.2).
+func IsToken(s string) bool { return s != "" && all(s, classToken) }
+
 // faultOf says what is wrong with a text that holds bytes outside its class.
 func faultOf(s string, otherwise Fault) Fault {
 	if strings.IndexByte(s, '\r') >= 0 {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// MaxFields is how many fields a head or a trailer section may have.
-const MaxFields = 200
+// MaxFields is how many fields a head or a trailer section may have. It bounds memory.
+const MaxFields = 256
 
 // Finder looks for the end of a head in a buffer that grows. The zero value begins anew.
 type Finder struct {

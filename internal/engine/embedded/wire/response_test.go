@@ -121,9 +121,7 @@ func TestWrite(t *testing.T) {
 	b = AppendChunked(b)
 	b = AppendEnd(b)
 	for _, content := range []string{"x", strings.Repeat("y", 300), strings.Repeat("z", 70000)} {
-		buf := make([]byte, ChunkFront+len(content)+ChunkBack)
-		copy(buf[ChunkFront:], content)
-		b = append(b, Chunk(buf, ChunkFront, ChunkFront+len(content))...)
+		b = AppendChunk(b, []byte(content))
 	}
 	b = AppendLastChunk(b, []Field{{Name: "T", Value: "u"}})
 	r, content, rest, err := readAnswer(string(b), "GET", 1000)

@@ -58,27 +58,20 @@ func AppendChunked(b []byte) []byte { return append(b, "Transfer-Encoding: chunk
 // AppendEnd ends a head.
 func AppendEnd(b []byte) []byte { return append(b, '\r', '\n') }
 
-// ChunkFront is how many bytes in front of its content a chunk needs, and ChunkBack how
-// many behind it.
+// ChunkFront is how many bytes in front of its content a chunk needs at most, and
+// ChunkBack how many behind it.
 const (
 	ChunkFront = 10
 	ChunkBack  = 2
 )
 
-// Chunk makes a chunk around the content buf[from:to], where it lies, and returns the
-// whole. There must be ChunkFront bytes in front of it and ChunkBack behind; content has
-// at least one byte, because an empty chunk is the end.
-func Chunk(buf []byte, from, to int) []byte {
-	const digits = "0123456789abcdef"
-	buf[to], buf[to+1] = '\r', '\n'
-	size := to - from
-	from -= 2
-	buf[from], buf[from+1] = '\r', '\n'
-	for ; size > 0; size >>= 4 {
-		from--
-		buf[from] = digits[size&15]
-	}
-	return buf[from : to+ChunkBack]
+// AppendChunk adds a chunk with the content, which has at least one byte, because an
+// empty chunk is the end.
+func AppendChunk(b, content []byte) []byte {
+	b = strconv.AppendInt(b, int64(len(content)), 16)
+	b = append(b, '\r', '\n')
+	b = append(b, content...)
+	return append(b, '\r', '\n')
 }
 
 // AppendLastChunk ends chunks, with trailers (RFC 9112, 7.1.2).
