@@ -298,7 +298,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 	e.stopped = true
 	for l := range e.live.Load().listeners {
-		l.drain(ctx, func() {}, &e.leaving)
+		l.drain(context.Background(), func() {}, &e.leaving) // until cutOff
 	}
 	cutOff := sync.OnceValue(func() int64 {
 		defer e.cut()

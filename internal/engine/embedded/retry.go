@@ -87,7 +87,17 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 			return a.x.bounded(body), nil
 		}
 	}
-	res, err := a.transport.RoundTrip(req)
+	var res *http.Response
+	var err error
+	if a.transport.pool != nil {
+		var whole []byte
+		if body != nil {
+			whole = body.whole
+		}
+		res, err = a.transport.roundTrip(req, whole)
+	} else {
+		res, err = a.transport.RoundTrip(req)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +148,9 @@ func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
 	}
 	a.conn = below.(*endpointConn)
 	a.before = a.conn.written.Load()
-	a.conn.began.Store(a.before)
+	if a.transport.pool == nil {
+		a.conn.began.Store(a.before)
+	}
 	if info.Reused && !isIdempotent(a.x.q.Method) && a.conn.isClosed() {
 		// The endpoint has hung up, and what is written now would be lost: make the
 		// write fail instead.

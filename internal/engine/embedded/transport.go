@@ -13,9 +13,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
 )
 
@@ -77,10 +79,17 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	return tr
 }
 
+// How many unused connections to an endpoint are kept, and how large a head of an answer
+// may be.
+const (
+	maxIdle       = 256
+	maxAnswerHead = 256 << 10
+)
+
 // make returns a transport to the endpoint; the URL carries the name to verify.
 func (t *transports) make(key transportKey) *transport {
 	tr := &transport{
-		endpoint: key.endpoint, room: t.room,
+		endpoint: key.endpoint, room: t.room, timeout: key.form.timeout,
 		dialer: net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second},
 		open:   map[*endpointConn]struct{}{},
 	}
@@ -91,8 +100,8 @@ func (t *transports) make(key transportKey) *transport {
 		ResponseHeaderTimeout:  key.form.timeout,
 		ExpectContinueTimeout:  time.Second,
 		IdleConnTimeout:        t.opts.EndpointIdle,
-		MaxIdleConnsPerHost:    256,
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxIdleConnsPerHost:    maxIdle,
+		MaxResponseHeaderBytes: maxAnswerHead,
 		DisableCompression:     true,
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
@@ -110,6 +119,8 @@ func (t *transports) make(key transportKey) *transport {
 		}
 	default:
 		tr.Protocols.SetHTTP1(true)
+		tr.pool = http1.NewPool(http1.PoolLimits{Head: maxAnswerHead, Idle: t.opts.EndpointIdle, Most: maxIdle},
+			func(ctx context.Context) (net.Conn, error) { return tr.dial(ctx) })
 	}
 	return tr
 }
@@ -177,7 +188,9 @@ func (t *transports) close() {
 
 // transport is the connections to one endpoint.
 type transport struct {
-	*http.Transport // not used for what is passed through
+	*http.Transport               // not used for what is passed through
+	pool            *http1.Pool   // of HTTP/1.1; nil where net/http decides on the version
+	timeout         time.Duration // of the response header
 	endpoint        *balance.Endpoint
 	room            *room
 	dialer          net.Dialer
@@ -188,6 +201,14 @@ type transport struct {
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
+}
+
+// CloseIdleConnections closes those that are not used.
+func (t *transport) CloseIdleConnections() {
+	t.Transport.CloseIdleConnections()
+	if t.pool != nil {
+		t.pool.CloseIdle(t.retired.Load())
+	}
 }
 
 // retire closes idle connections, now and after each request that still runs.
@@ -278,6 +299,14 @@ type endpointConn struct {
 	began     atomic.Int64  // what had been written before the request that runs
 	readAll   chan struct{} // closed when nothing more can be read
 	once      sync.Once     // closes it
+}
+
+// SyscallConn is the socket.
+func (c *endpointConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // watch has the kernel notice within six seconds that machine or network are gone.

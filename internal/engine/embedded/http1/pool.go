@@ -1,0 +1,238 @@
+package http1
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/engine/embedded/wire"
+)
+
+// Pool keeps the connections to one endpoint that are not used, for any goroutine.
+type Pool struct {
+	limits PoolLimits
+	dial   func(context.Context) (net.Conn, error)
+
+	mu    sync.Mutex
+	idle  []*Peer // the one that was used last is last
+	left  bool    // nothing is kept any more
+	timer *time.Timer
+	armed bool
+}
+
+// PoolLimits bound a Pool.
+type PoolLimits struct {
+	// Head is the size of an answer's head in bytes.
+	Head int
+	// Idle is how long an unused connection is kept; the endpoint's own limit is longer.
+	Idle time.Duration
+	// Most is how many are kept.
+	Most int
+}
+
+// NewPool makes a pool of connections that dial makes.
+func NewPool(l PoolLimits, dial func(context.Context) (net.Conn, error)) *Pool {
+	return &Pool{limits: l, dial: dial}
+}
+
+// Get returns the connection that was used last, or a new one. Connections that the
+// endpoint has closed, or on which it has sent something unasked, are left out: what is
+// there would be taken for the answer.
+func (p *Pool) Get(ctx context.Context) (*Peer, error) {
+	for {
+		peer := p.take()
+		if peer == nil {
+			break
+		}
+		if peer.isQuiet() {
+			return peer, nil
+		}
+		_ = peer.Close()
+	}
+	c, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	peer := &Peer{Conn: c, pool: p, memory: make([]byte, inSize)}
+	peer.in.Reset(c, peer.memory)
+	return peer, nil
+}
+
+func (p *Pool) take() *Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	peer := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return peer
+}
+
+// put takes a connection back, or closes it.
+func (p *Pool) put(peer *Peer) {
+	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
+	peer.in.Reset(peer.Conn, peer.memory)
+	if !p.keep(peer) {
+		_ = peer.Close()
+	}
+}
+
+func (p *Pool) keep(peer *Peer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left || len(p.idle) >= p.limits.Most {
+		return false
+	}
+	p.idle = append(p.idle, peer)
+	if !p.armed {
+		p.arm(p.limits.Idle)
+	}
+	return true
+}
+
+// arm is called with mu held.
+func (p *Pool) arm(in time.Duration) {
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(in, p.sweep)
+	} else {
+		p.timer.Reset(in)
+	}
+}
+
+// sweep closes what has not been used for long.
+func (p *Pool) sweep() {
+	p.mu.Lock()
+	now := time.Now()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].since) >= p.limits.Idle {
+		n++
+	}
+	old := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
+	if p.armed = false; len(p.idle) > 0 {
+		p.arm(p.limits.Idle - now.Sub(p.idle[0].since))
+	}
+	p.mu.Unlock()
+	for _, peer := range old {
+		_ = peer.Close()
+	}
+}
+
+// CloseIdle closes the connections that are not used. With leave, none is kept from now on.
+func (p *Pool) CloseIdle(leave bool) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.left = nil, p.left || leave
+	p.mu.Unlock()
+	for _, peer := range idle {
+		_ = peer.Close()
+	}
+}
+
+// Peer is a connection to an endpoint, for one exchange at a time. It belongs to who got
+// it from the pool, and goes back with Done.
+type Peer struct {
+	net.Conn
+	// Response is the head that Receive has read.
+	Response wire.Response
+
+	pool     *Pool
+	in       wire.Buffer
+	memory   []byte
+	body     wire.Body
+	reused   bool
+	answered bool
+	since    time.Time // when it was put back
+
+	timing sync.Mutex
+	headed bool      // the head is there: no deadline is set any more
+	readBy time.Time // the deadline; the zero value for none
+}
+
+// Reused reports whether the connection has had a request before.
+func (p *Peer) Reused() bool { return p.reused }
+
+// Answered reports whether anything of an answer has come.
+func (p *Peer) Answered() bool { return p.answered }
+
+// ReadWithin has Receive fail after limit, or an eighth later, from any goroutine.
+func (p *Peer) ReadWithin(limit time.Duration) {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	if p.headed {
+		return
+	}
+	now := time.Now()
+	if left := p.readBy.Sub(now); left < limit || left > limit+limit/4 {
+		p.readBy = now.Add(limit + limit/8)
+		_ = p.SetReadDeadline(p.readBy)
+	}
+}
+
+// freely lets the body take its time, where it has to be waited for.
+func (p *Peer) freely() {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	if p.headed = true; !p.readBy.IsZero() && p.body.Buffered() == 0 && !p.body.Ended() {
+		p.readBy = time.Time{}
+		_ = p.SetReadDeadline(p.readBy)
+	}
+}
+
+// maxEarly bounds the answers with 1xx in front of an answer: the row may be endless.
+const maxEarly = 100
+
+// Receive reads the head of the answer to a request with the method. Those with 1xx in
+// front of it, but for 101, are given to early.
+func (p *Peer) Receive(method string, early func(*wire.Response)) error {
+	for range maxEarly {
+		head, err := p.in.Head(p.pool.limits.Head, nil)
+		p.answered = p.answered || err == nil || len(p.in.Unused()) > 0
+		if err != nil {
+			return err
+		}
+		if err := p.Response.Parse(head, method); err != nil {
+			return err
+		}
+		if p.Response.Status >= 200 || p.Response.Status == 101 {
+			p.body = wire.NewBody(&p.in, p.Response.Length, p.Response.Chunked)
+			return nil
+		}
+		early(&p.Response)
+	}
+	return wire.FaultTooLarge
+}
+
+// Read reads the body of the answer, for as long as it takes.
+func (p *Peer) Read(b []byte) (int, error) {
+	p.freely()
+	return p.body.Read(b)
+}
+
+// BodyEnded reports whether the body was read whole.
+func (p *Peer) BodyEnded() bool { return p.body.Ended() }
+
+// Trailers are the fields behind the body, once that was read whole.
+func (p *Peer) Trailers() []wire.Field { return p.body.Trailers }
+
+// Pass is the connection for another protocol: what was read of it comes first.
+func (p *Peer) Pass() net.Conn {
+	_ = p.SetDeadline(time.Time{})
+	return &passed{Conn: p.Conn, in: &p.in}
+}
+
+// Done gives the connection back when it can be used again: clean says that the request
+// was sent whole.
+func (p *Peer) Done(clean bool) {
+	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 {
+		_ = p.Close()
+		return
+	}
+	p.pool.put(p)
+}
