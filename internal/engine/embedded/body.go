@@ -148,13 +148,13 @@ func newReplayBody(src io.Reader) *replayBody { return &replayBody{src: src} }
 const maxWhole = arrival.MaxWhole
 
 // readWhole reads a short body, unless the client waits to be asked for it.
-func (b *replayBody) readWhole(r *http.Request) error {
-	if r.ContentLength <= 0 || r.ContentLength > maxWhole || r.Header.Get("Expect") != "" {
+func (b *replayBody) readWhole(q *request) error {
+	if q.length <= 0 || q.length > maxWhole || q.header["Expect"] != nil {
 		return nil
 	}
 	// To the end of the body, not only to its length: the server watches the
 	// connection from then on.
-	buf := bytes.NewBuffer(make([]byte, 0, r.ContentLength+bytes.MinRead))
+	buf := bytes.NewBuffer(make([]byte, 0, q.length+bytes.MinRead))
 	if _, err := buf.ReadFrom(b.src); err != nil {
 		return fmt.Errorf("request body: %w", err)
 	}

@@ -138,7 +138,7 @@ func TestStreamsMayRest(t *testing.T) {
 			r.Header.Set("Content-Type", kind)
 			x := &exchange{body: newBodyReader(r, http.NewResponseController(body), Options{}.withDefaults())}
 			if kind != "application/grpc+proto" {
-				x.take(&attempt{}, &http.Response{StatusCode: http.StatusOK, Body: http.NoBody})
+				x.take(&attempt{}, &reply{})
 			}
 			go func() {
 				for range 3 {

@@ -19,18 +19,18 @@ const minCompress = 1024
 
 // compress makes the answer a gzip one where client, status and content allow; that to
 // HEAD has the header that GET would get (RFC 9110, 9.3.2).
-func compress(q *request, res *http.Response, writers *sync.Pool) {
-	h := res.Header
+func compress(q *request, res *reply, writers *sync.Pool) {
+	h := res.header
 	if !isCompressible(h.Get("Content-Type")) || h.Get("Content-Encoding") != "" ||
 		h.Get("Content-Range") != "" || arrival.Lists(h["Cache-Control"], "no-transform") {
 		return
 	}
 	varyByEncoding(h)
 	switch {
-	case res.StatusCode < 200, !acceptsGzip(q.header["Accept-Encoding"]),
-		res.StatusCode == http.StatusNoContent, res.StatusCode == http.StatusNotModified,
-		res.StatusCode == http.StatusPartialContent,
-		res.ContentLength >= 0 && res.ContentLength < minCompress:
+	case res.status < 200, !acceptsGzip(q.header["Accept-Encoding"]),
+		res.status == http.StatusNoContent, res.status == http.StatusNotModified,
+		res.status == http.StatusPartialContent,
+		res.length >= 0 && res.length < minCompress:
 		return
 	}
 	h.Del("Content-Length")
@@ -40,9 +40,9 @@ func compress(q *request, res *http.Response, writers *sync.Pool) {
 		h.Set("Etag", "W/"+tag) // a strong one is for other bytes (RFC 9110, 8.8.1)
 	}
 	if q.Method != http.MethodHead {
-		res.Body = newGzipBody(res.Body, res.ContentLength < 0, writers)
+		res.body = newGzipBody(res.body, res.length < 0, writers)
 	}
-	res.ContentLength = -1
+	res.length = -1
 }
 
 // varyByEncoding has Vary say that the answer depends on Accept-Encoding.

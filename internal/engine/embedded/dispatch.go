@@ -291,23 +291,18 @@ type answered struct{ *answer }
 // Error names the answer.
 func (a *answered) Error() string { return "answered by Fairway: " + a.code }
 
-// readdress returns the outgoing request as the route of now wants it.
-func (x *exchange) readdress(out *http.Request) *http.Request {
+// readdress makes the outgoing request what the route of now wants.
+func (x *exchange) readdress() {
 	if x.addressed == x.route.compiledRoute {
-		return out
+		return
 	}
-	next := *out
 	if x.unchanged == nil { // another change of the table begins from it, too
-		x.unchanged = out.Header
+		x.unchanged = x.out.header
 	}
-	next.Header = x.unchanged.Clone()
-	delete(next.Header, "Authorization")
+	x.out.header = x.unchanged.Clone()
+	delete(x.out.header, "Authorization")
 	if v := x.q.header["Authorization"]; v != nil {
-		next.Header["Authorization"] = v
+		x.out.header["Authorization"] = v
 	}
-	if next.Header["User-Agent"] == nil {
-		next.Header["User-Agent"] = []string{""} // none, instead of that of the transport
-	}
-	x.address(&next)
-	return &next
+	x.address()
 }

@@ -2,12 +2,14 @@ package embedded
 
 import (
 	"errors"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
@@ -15,11 +17,8 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// exchange is one request on the transport of net/http, from accepting to the
-// last byte of the answer.
-//
-// The bytes are carried by a httputil.ReverseProxy of its own, which keeps the rules of
-// HTTP. Choosing endpoints and trying again is in RoundTrip, which that calls.
+// exchange is one request, from accepting to the last byte of the answer, whatever the
+// versions of HTTP on both sides.
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
@@ -27,8 +26,30 @@ type exchange struct {
 	w        *responseWriter
 	body     *bodyReader // nil: the request has none
 
-	addressed *compiledRoute // the route that the outgoing request was made for
-	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
+	out       outgoing
+	addressed *compiledRoute // the route that out was made for
+	unchanged http.Header    // the header of out before that route's changes; nil when there are none
+}
+
+// outgoing is a request as endpoints get it.
+type outgoing struct {
+	method, target, host string
+	header               http.Header
+	length               int64 // of the body; -1 where it is not known
+}
+
+// reply is the answer of an endpoint.
+type reply struct {
+	status int
+	header http.Header
+	// length is that of the body; -1 where it is not known.
+	length int64
+	body   io.ReadCloser
+	// trailer, if any, is known when the body was read; announced are names in it.
+	trailer   func() http.Header
+	announced []string
+	// conn is the connection, after a switch to another protocol.
+	conn io.ReadWriteCloser
 }
 
 func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -138,84 +159,150 @@ func (x *exchange) drains() bool {
 }
 
 func (x *exchange) forward() {
-	r := x.r
 	if x.body != nil {
 		if limit := x.route.route.BodyTimeout; limit > 0 {
 			x.body.allow(limit)
 		}
-		// A copy of the request: the server wants to find its own body in r.
-		copied := *r
-		r = &copied
-		r.Body = x.body
 		x.answerEarly()
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
 		x.q.upgrade = p
 		arrival.AskUpgrade(x.q.header, x.q.asked)
 	}
-	proxy := httputil.ReverseProxy{
-		Rewrite:        x.rewrite,
-		Transport:      x,
-		ModifyResponse: x.modify,
-		ErrorHandler:   x.fail,
-		BufferPool:     x.e.buffers,
-		ErrorLog:       x.e.errorLog,
+	if te := x.q.header["Te"]; te != nil && !arrival.Lists(te, "trailers") {
+		delete(x.q.header, "Te")
 	}
-	proxy.ServeHTTP(x.w, r)
-}
-
-// setPath puts the very bytes of the path into the request line. Opaque does that, but
-// takes what begins with two slashes for a host.
-func setPath(u *url.URL, path string) {
-	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
-		u.Path, u.RawPath = decoded, path
-		return
-	}
-	u.Opaque = path
-}
-
-// rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
-// nothing the client lists in Connection can take away what is set here.
-func (x *exchange) rewrite(p *httputil.ProxyRequest) {
-	// Trailers of a request are not passed on (RFC 9110, 6.5.1 allows it): some
-	// backends merge them into the header, behind every check.
-	p.Out.Trailer = nil
+	x.out = outgoing{method: x.q.Method, header: x.q.header, length: x.q.length}
 	if x.q.prefix != "" || len(x.route.requestHeaders) > 0 {
-		x.unchanged = p.Out.Header.Clone()
+		x.unchanged, x.out.header = x.q.header, x.q.header.Clone()
 	}
-	x.address(p.Out)
+	x.address()
+	res, err := x.roundTrip(x.r.Context())
+	switch {
+	case err != nil:
+		x.fail(err)
+	case res.conn != nil:
+		x.pass(res)
+	default:
+		x.relay(res)
+	}
 }
 
-func (x *exchange) address(out *http.Request) {
-	q := x.q
-	out.URL = &url.URL{RawQuery: q.Query, ForceQuery: q.bareQuery}
-	setPath(out.URL, q.path)
-	out.Host = q.authority()
-	q.identity.Tell(out.Header)
+// address makes out what the route of now wants.
+func (x *exchange) address() {
+	q, h := x.q, x.out.header
+	x.out.target, x.out.host = q.pathAndQuery(q.path), q.authority()
 	if q.prefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{q.prefix}
+		h["X-Forwarded-Prefix"] = []string{q.prefix}
 	}
 	for _, c := range x.route.requestHeaders {
-		c.apply(out.Header)
+		c.apply(h)
 		for _, v := range c.Set {
 			if v.Name == "Host" {
-				out.Host = v.Value
+				x.out.host = v.Value
 			}
 		}
+		delete(h, "Host")
 	}
 	x.addressed = x.route.compiledRoute
 }
 
-func (x *exchange) modify(res *http.Response) error {
-	res.Header["X-Request-Id"] = []string{x.q.identity.ID}
-	x.setSticky(res.Header)
+// relay passes an answer on.
+func (x *exchange) relay(res *reply) {
+	defer res.body.Close()
+	arrival.DropConnectionFields(res.header)
+	delete(res.header, "Te")
+	x.modify(res)
+	h := x.w.Header()
+	maps.Copy(h, res.header)
+	if len(res.announced) > 0 {
+		h["Trailer"] = []string{strings.Join(res.announced, ", ")}
+	}
+	x.w.WriteHeader(res.status)
+	if !x.copyBody(res) {
+		panic(http.ErrAbortHandler)
+	}
+	if res.trailer == nil {
+		return
+	}
+	for name, values := range res.trailer() {
+		if !slices.Contains(res.announced, name) {
+			name = http.TrailerPrefix + name
+		}
+		h[name] = values
+	}
+}
+
+// copyBody passes the body on, each piece at once when it comes without a length or as
+// events. It reports false when either side broke off.
+func (x *exchange) copyBody(res *reply) bool {
+	stream := res.length < 0 || strings.HasPrefix(res.header.Get("Content-Type"), "text/event-stream")
+	if stream && x.w.FlushError() != nil {
+		return false
+	}
+	buf := x.e.buffers.Get()
+	defer x.e.buffers.Put(buf)
+	for {
+		n, err := res.body.Read(buf)
+		if n > 0 {
+			if _, err := x.w.Write(buf[:n]); err != nil {
+				return false
+			}
+			if stream && err == nil && x.w.FlushError() != nil {
+				return false
+			}
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			return true
+		default:
+			x.failed = true
+			_ = x.w.FlushError() // what came is the client's
+			return false
+		}
+	}
+}
+
+// pass has client and endpoint speak another protocol, until one of them ends it.
+func (x *exchange) pass(res *reply) {
+	defer res.conn.Close()
+	x.modify(res)
+	maps.Copy(x.w.Header(), res.header)
+	x.w.ResponseWriter.WriteHeader(res.status)
+	client, _, err := x.w.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer client.Close()
+	ended := make(chan error, 2)
+	var wg sync.WaitGroup
+	wg.Go(func() { ended <- copyBytes(res.conn, client, x.e.buffers, func(int) {}) })
+	wg.Go(func() { ended <- copyBytes(client, res.conn, x.e.buffers, func(int) {}) })
+	for range 2 {
+		select {
+		case err = <-ended:
+		case <-x.r.Context().Done():
+			err = x.r.Context().Err()
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = client.Close()
+	_ = res.conn.Close()
+	wg.Wait()
+}
+
+func (x *exchange) modify(res *reply) {
+	res.header["X-Request-Id"] = []string{x.q.identity.ID}
+	x.setSticky(res.header)
 	for _, c := range x.route.responseHeaders {
-		c.apply(res.Header)
+		c.apply(res.header)
 	}
 	if x.route.compress {
 		compress(x.q, res, x.e.gzips)
 	}
-	return nil
 }
 
 func (x *exchange) setSticky(h http.Header) {
@@ -245,11 +332,8 @@ func sameSite(s route.SameSite) http.SameSite {
 }
 
 // fail answers for an endpoint that did not.
-func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
+func (x *exchange) fail(err error) {
 	a := x.answerFor(err)
-	if x.q.upgrade != "" && x.w.status == http.StatusSwitchingProtocols {
-		return // the connection is no longer ours
-	}
 	if a.status == statusClientClosed {
 		x.w.status = a.status // for the log and the metrics
 		panic(http.ErrAbortHandler)
@@ -263,7 +347,7 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	x.answer(a)
 }
 
-// answerFor turns an error of RoundTrip into an answer. What the error says is
+// answerFor turns an error of roundTrip into an answer. What the error says is
 // for the log: it may hold addresses.
 func (x *exchange) answerFor(err error) *answer {
 	var tooLarge *http.MaxBytesError

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -16,33 +15,35 @@ import (
 	"fairway/internal/engine/embedded/wire"
 )
 
-// trip is one request on a connection to an endpoint.
+// trip is one request on a connection of HTTP/1.1 to an endpoint.
 type trip struct {
+	a       *attempt
 	peer    *http1.Peer
-	timeout time.Duration
-	sending *sending // nil when the request was sent in one piece
-	stop    func() bool
+	timeout time.Duration // of the head of the answer
+	sending *sending      // nil when the request was sent in one piece
+	stop    func() bool   // that the end of the context ends the trip
 	over    atomic.Bool
+
+	body     io.ReadCloser // of the request
+	trailers http.Header
 }
 
-// roundTrip sends a request to the endpoint and reads the head of the answer. whole is
-// its body, when that was read beforehand.
-func (t *transport) roundTrip(req *http.Request, whole []byte) (*http.Response, error) {
-	ctx := req.Context()
-	peer, err := t.pool.Get(ctx)
+// overCore sends the request on a connection of the pool, and reads the head of the answer.
+func (a *attempt) overCore(ctx context.Context) (*reply, error) {
+	peer, err := a.transport.pool.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	trace := httptrace.ContextClientTrace(ctx)
-	trace.GotConn(httptrace.GotConnInfo{Conn: peer.Conn, Reused: peer.Reused()})
-	r := &trip{peer: peer, timeout: t.timeout}
+	a.conn = peer.Conn.(*endpointConn)
+	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
+	r := &trip{a: a, peer: peer, timeout: a.transport.timeout}
 	r.stop = context.AfterFunc(ctx, func() { _ = peer.SetDeadline(time.Unix(1, 0)) })
-	res, err := r.run(req, whole, trace)
-	if err == nil {
-		return res, nil
-	}
+	err = r.run()
 	if peer.Answered() {
-		trace.GotFirstResponseByte()
+		a.answered.Store(true)
+	}
+	if err == nil {
+		return r.reply(), nil
 	}
 	r.end(false)
 	if cause := ctx.Err(); cause != nil {
@@ -51,46 +52,44 @@ func (t *transport) roundTrip(req *http.Request, whole []byte) (*http.Response, 
 	return nil, err
 }
 
-func (r *trip) run(req *http.Request, whole []byte, trace *httptrace.ClientTrace) (*http.Response, error) {
-	streams := req.Body != nil && whole == nil
-	out := requestHead(req, streams)
-	if _, err := r.peer.Write(append(out, whole...)); err != nil {
-		return nil, err
+func (r *trip) run() error {
+	out := &r.a.x.out
+	var whole []byte
+	streams := false
+	if body := r.a.body; body != nil {
+		whole = body.whole
+		if streams = whole == nil; streams {
+			r.body = r.a.x.bounded(body)
+		}
+	}
+	head := out.appendHead(make([]byte, 0, 1<<10), streams)
+	if _, err := r.peer.Write(append(head, whole...)); err != nil {
+		return err
 	}
 	if streams {
-		r.sending = newSending(req, r)
+		r.sending = r.send(out)
 	} else {
 		r.peer.ReadWithin(r.timeout)
 	}
-	err := r.peer.Receive(req.Method, func(early *wire.Response) {
+	err := r.peer.Receive(out.method, func(early *wire.Response) {
 		r.sending.proceed()
-		if trace.Got1xxResponse != nil && early.Status != http.StatusContinue {
-			_ = trace.Got1xxResponse(early.Status, textproto.MIMEHeader(headerOf(early.Fields)))
-		}
+		r.a.x.early(early.Status, headerOf(early.Fields))
 	})
-	if err != nil {
-		if cause := r.sending.failed(); cause != nil {
-			err = cause
-		}
-		return nil, err
+	if cause := r.sending.failed(); err != nil && cause != nil {
+		return cause
 	}
-	trace.GotFirstResponseByte()
-	return r.answer(req), nil
+	return err
 }
 
-// requestHead is the head of a request as it is sent.
-func requestHead(req *http.Request, streams bool) []byte {
-	b := make([]byte, 0, 1<<10)
-	b = wire.AppendRequestLine(b, req.Method, req.URL.RequestURI())
-	b = wire.AppendField(b, "Host", req.Host)
-	for name, values := range req.Header {
+// appendHead adds the head. A body that streams has its framing said, and so has the
+// lack of one where the method would have one (RFC 9110, 8.6).
+func (o *outgoing) appendHead(b []byte, streams bool) []byte {
+	b = wire.AppendRequestLine(b, o.method, o.target)
+	b = wire.AppendField(b, "Host", o.host)
+	for name, values := range o.header {
 		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		case "Content-Length", "Transfer-Encoding", "Trailer":
 			continue
-		case "User-Agent":
-			if len(values) == 1 && values[0] == "" {
-				continue
-			}
 		}
 		if !wire.IsToken(name) {
 			continue
@@ -100,10 +99,10 @@ func requestHead(req *http.Request, streams bool) []byte {
 		}
 	}
 	switch {
-	case streams && req.ContentLength < 0:
+	case streams && o.length < 0:
 		b = wire.AppendChunked(b)
-	case req.ContentLength > 0, req.Body == nil && (req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch):
-		b = wire.AppendLength(b, max(req.ContentLength, 0))
+	case o.length > 0, o.method == http.MethodPost, o.method == http.MethodPut, o.method == http.MethodPatch:
+		b = wire.AppendLength(b, max(o.length, 0))
 	}
 	return wire.AppendEnd(b)
 }
@@ -117,39 +116,34 @@ func headerOf(fields []wire.Field) http.Header {
 	return h
 }
 
-// answer is the answer as net/http has it.
-func (r *trip) answer(req *http.Request) *http.Response {
+func (r *trip) reply() *reply {
 	a := &r.peer.Response
-	res := &http.Response{
-		StatusCode: a.Status, Status: strconv.Itoa(a.Status) + " " + a.Reason, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: headerOf(a.Fields), ContentLength: a.Length, Request: req,
-	}
+	res := &reply{status: a.Status, header: headerOf(a.Fields), length: a.Length}
 	if a.Status == http.StatusSwitchingProtocols {
 		r.stop()
-		res.Body = passing{r.peer.Pass()}
+		res.conn = r.peer.Pass()
 		return res
 	}
-	delete(res.Header, "Transfer-Encoding")
-	if n := res.Header.Get("Content-Length"); n != "" && a.Length == 0 { // of an answer without a body
-		res.ContentLength, _ = strconv.ParseInt(n, 10, 64)
+	if r.a.x.out.method == http.MethodHead || a.Status == http.StatusNotModified { // what GET would get
+		res.length = -1
+		if v := res.header["Content-Length"]; v != nil {
+			res.length, _ = strconv.ParseInt(v[0], 10, 64) // it was read before
+		}
 	}
-	for _, v := range res.Header["Trailer"] {
+	delete(res.header, "Transfer-Encoding")
+	for _, v := range res.header["Trailer"] {
 		for name := range strings.SplitSeq(v, ",") {
 			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); mayTrail(name) {
-				if res.Trailer == nil {
-					res.Trailer = http.Header{}
-				}
-				res.Trailer[name] = nil
+				res.announced = append(res.announced, name)
 			}
 		}
 	}
-	delete(res.Header, "Trailer")
 	if r.peer.BodyEnded() && r.sending.done() {
 		r.end(true)
-		res.Body = http.NoBody
+		res.body = http.NoBody
 		return res
 	}
-	res.Body = &tripBody{r: r, res: res}
+	res.body, res.trailer = r, func() http.Header { return r.trailers }
 	return res
 }
 
@@ -158,141 +152,128 @@ func mayTrail(name string) bool {
 	return name != "Content-Length" && name != "Transfer-Encoding" && name != "Trailer" && wire.IsToken(name)
 }
 
+// Read reads the body of the answer; behind its end the trailers are known.
+func (r *trip) Read(p []byte) (int, error) {
+	if r.over.Load() {
+		return 0, io.EOF
+	}
+	n, err := r.peer.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	for _, f := range r.peer.Trailers() {
+		if name := textproto.CanonicalMIMEHeaderKey(f.Name); mayTrail(name) {
+			if r.trailers == nil {
+				r.trailers = http.Header{}
+			}
+			r.trailers[name] = append(r.trailers[name], f.Value)
+		}
+	}
+	r.end(err == io.EOF)
+	return n, err
+}
+
+// Close gives the connection up when the body was not read whole.
+func (r *trip) Close() error {
+	r.end(false)
+	return nil
+}
+
 // end gives the connection back, once.
 func (r *trip) end(clean bool) {
 	if r.over.Swap(true) {
 		return
 	}
 	stopped := r.stop()
-	clean = clean && stopped && r.sending.done()
-	r.peer.Done(clean)
+	r.peer.Done(clean && stopped && r.sending.done())
 	r.sending.proceed()
-}
-
-// passing is a connection that another protocol has.
-type passing struct{ io.ReadWriteCloser }
-
-// CloseWrite passes the end of one direction on.
-func (p passing) CloseWrite() error {
-	return p.ReadWriteCloser.(interface{ CloseWrite() error }).CloseWrite()
-}
-
-// tripBody is the body of an answer.
-type tripBody struct {
-	r   *trip
-	res *http.Response
-	mu  sync.Mutex
-	err error
-}
-
-// Read reads the body; behind its end the trailers are known.
-func (b *tripBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err != nil {
-		return 0, b.err
-	}
-	n, err := b.r.peer.Read(p)
-	if b.err = err; err == nil {
-		return n, nil
-	}
-	if err == io.EOF {
-		for _, f := range b.r.peer.Trailers() {
-			if name := textproto.CanonicalMIMEHeaderKey(f.Name); mayTrail(name) {
-				if b.res.Trailer == nil {
-					b.res.Trailer = http.Header{}
-				}
-				b.res.Trailer[name] = append(b.res.Trailer[name], f.Value)
-			}
-		}
-	}
-	b.r.end(err == io.EOF)
-	return n, err
-}
-
-// Close gives the connection up when the body was not read whole.
-func (b *tripBody) Close() error {
-	b.r.end(false)
-	return nil
 }
 
 // sending is a body that is sent while the answer may come already.
 type sending struct {
-	waits  chan struct{} // closed when the endpoint wants the body
+	wanted chan struct{} // closed when the endpoint wants the body
 	once   sync.Once
 	ended  atomic.Bool // it was sent whole
+
 	mu     sync.Mutex
-	reason error // why it was not: of reading
+	reason error // why it could not be read
 }
 
 // expectTime is how long an endpoint may take to say that it wants a body.
 const expectTime = time.Second
 
-func newSending(req *http.Request, r *trip) *sending {
-	s := &sending{waits: make(chan struct{})}
-	if req.Header.Get("Expect") == "" {
+// send begins to send the body.
+func (r *trip) send(out *outgoing) *sending {
+	s := &sending{wanted: make(chan struct{})}
+	if out.header["Expect"] == nil {
 		s.proceed()
 	}
+	length := out.length
 	go func() {
+		defer r.body.Close()
+		limit := time.NewTimer(expectTime)
+		defer limit.Stop()
 		select {
-		case <-s.waits:
-		case <-time.After(expectTime):
+		case <-s.wanted:
+		case <-limit.C:
 		}
-		defer req.Body.Close()
 		if r.over.Load() {
 			return
 		}
-		s.copy(req, r.peer)
+		if err := s.copy(r.peer, r.body, length); err != nil {
+			// The endpoint must not take what it has for the whole.
+			s.mu.Lock()
+			s.reason = err
+			s.mu.Unlock()
+			_ = r.peer.Close()
+			return
+		}
 		r.peer.ReadWithin(r.timeout)
 	}()
 	return s
 }
 
-// copy sends the body. When that cannot be read the endpoint must not take what it has
-// for the whole: the connection is closed. When it takes no more, it may have answered.
-func (s *sending) copy(req *http.Request, peer *http1.Peer) {
+// copy sends the body. It returns why that could not be read; an endpoint that takes no
+// more may have answered.
+func (s *sending) copy(peer io.Writer, body io.Reader, left int64) error {
 	buf := make([]byte, copyBuffer)
-	var out []byte
-	left := req.ContentLength
-	for {
-		n, err := req.Body.Read(buf)
+	var framed []byte
+	for chunks := left < 0; ; {
+		n, err := body.Read(buf)
 		piece := buf[:n]
-		if left >= 0 {
+		if chunks {
+			framed = framed[:0]
+			if n > 0 {
+				framed = wire.AppendChunk(framed, piece)
+			}
+			if err == io.EOF {
+				framed = wire.AppendLastChunk(framed, nil)
+			}
+			piece = framed
+		} else {
 			piece = piece[:min(int64(n), left)]
 			left -= int64(len(piece))
-		} else if n > 0 {
-			out = wire.AppendChunk(out[:0], piece)
-			piece = out
-		}
-		if err == io.EOF && left < 0 {
-			out = wire.AppendLastChunk(append(out[:0], piece...), nil)
-			piece = out
 		}
 		if len(piece) > 0 {
 			if _, err := peer.Write(piece); err != nil {
-				return
+				return nil
 			}
 		}
 		switch {
-		case err == nil:
-			continue
-		case err == io.EOF && left <= 0:
-			s.ended.Store(true)
-			return
+		case err == io.EOF && left > 0:
+			return io.ErrUnexpectedEOF
 		case err == io.EOF:
-			err = io.ErrUnexpectedEOF
+			s.ended.Store(true)
+			return nil
+		case err != nil:
+			return err
 		}
-		s.mu.Lock()
-		s.reason = err
-		s.mu.Unlock()
-		_ = peer.Close()
-		return
 	}
 }
 
 func (s *sending) proceed() {
 	if s != nil {
-		s.once.Do(func() { close(s.waits) })
+		s.once.Do(func() { close(s.wanted) })
 	}
 }
 

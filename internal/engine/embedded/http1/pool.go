@@ -186,7 +186,7 @@ func (p *Peer) freely() {
 }
 
 // maxEarly bounds the answers with 1xx in front of an answer: the row may be endless.
-const maxEarly = 100
+const maxEarly = 10_000
 
 // Receive reads the head of the answer to a request with the method. Those with 1xx in
 // front of it, but for 101, are given to early.

@@ -5,12 +5,29 @@ import (
 	"strings"
 )
 
-// AppendRequestLine begins the head of a request of HTTP/1.1.
+// AppendRequestLine begins the head of a request of HTTP/1.1. Bytes of the target that
+// could end it are encoded: HTTP/2 lets blanks through.
 func AppendRequestLine(b []byte, method, target string) []byte {
 	b = append(b, method...)
 	b = append(b, ' ')
-	b = append(b, target...)
+	if all(target, classTarget) {
+		b = append(b, target...)
+	} else {
+		b = appendEncoded(b, target)
+	}
 	return append(b, " HTTP/1.1\r\n"...)
+}
+
+func appendEncoded(b []byte, target string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(target) {
+		if c := target[i]; classes[c]&classTarget != 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return b
 }
 
 // AppendStatusLine begins the head of an answer of HTTP/1.1.
