@@ -96,11 +96,11 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/http1", "internal/engine/embedded/wire", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
 	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
-	"internal/engine/embedded/wire":  {1, nil},
-	"internal/engine/embedded/http1": {1, []string{"internal/engine/embedded/wire"}},
+	"internal/engine/embedded/wire":  {1, []string{"internal/route/field"}},
+	"internal/engine/embedded/http1": {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
@@ -170,7 +170,7 @@ var allowed = map[string]struct {
 		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/admin/explain": {3, []string{"internal/route/field", "internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
 
@@ -200,7 +200,9 @@ var allowed = map[string]struct {
 	// canonical is the one form of hosts and paths.
 	"internal/route/canonical": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
-	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical"}},
+	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical", "internal/route/field"}},
+	// field is the lines of a head, for whoever reads or changes one.
+	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
 	"internal/api":       {1, []string{"internal/human"}},
 	"internal/dockerapi": {1, nil},

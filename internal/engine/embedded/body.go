@@ -18,8 +18,8 @@ import (
 // client spends it, and each byte earns some back. Streams are exempt: gRPC from the
 // start, others once the endpoint has begun to answer.
 type bodyReader struct {
-	io.ReadCloser
-	control *http.ResponseController
+	src     io.Reader
+	control bodyControl
 	limit   time.Duration
 	rate    int // bytes a second
 	watch   watch
@@ -36,11 +36,17 @@ type bodyReader struct {
 	failed  atomic.Bool
 }
 
-func newBodyReader(r *http.Request, control *http.ResponseController, o Options) *bodyReader {
-	b := &bodyReader{ReadCloser: r.Body, control: control, rate: o.BodyRate}
+// bodyControl is what a bodyReader needs of the connection.
+type bodyControl interface {
+	SetReadDeadline(time.Time) error
+	Flush() error
+}
+
+func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
+	b := &bodyReader{src: src, control: control, rate: o.BodyRate}
 	b.allow(o.BodyTimeout)
 	b.watch.expire = b.expire
-	b.relaxed.Store(r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"))
+	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 
@@ -76,7 +82,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 func (b *bodyReader) one(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	return b.ReadCloser.Read(p)
+	return b.src.Read(p)
 }
 
 // expire ends the reading that takes too long.
@@ -149,7 +155,7 @@ const maxWhole = arrival.MaxWhole
 
 // readWhole reads a short body, unless the client waits to be asked for it.
 func (b *replayBody) readWhole(q *request) error {
-	if q.length <= 0 || q.length > maxWhole || q.header["Expect"] != nil {
+	if q.length <= 0 || q.length > maxWhole || q.header.Has("Expect") {
 		return nil
 	}
 	// To the end of the body, not only to its length: the server watches the

@@ -5,12 +5,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
-	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -20,14 +19,14 @@ const minCompress = 1024
 // compress makes the answer a gzip one where client, status and content allow; that to
 // HEAD has the header that GET would get (RFC 9110, 9.3.2).
 func compress(q *request, res *reply, writers *sync.Pool) {
-	h := res.header
+	h := &res.header
 	if !isCompressible(h.Get("Content-Type")) || h.Get("Content-Encoding") != "" ||
-		h.Get("Content-Range") != "" || arrival.Lists(h["Cache-Control"], "no-transform") {
+		h.Get("Content-Range") != "" || h.Lists("Cache-Control", "no-transform") {
 		return
 	}
 	varyByEncoding(h)
 	switch {
-	case res.status < 200, !acceptsGzip(q.header["Accept-Encoding"]),
+	case res.status < 200, !acceptsGzip(q.header.Values("Accept-Encoding")),
 		res.status == http.StatusNoContent, res.status == http.StatusNotModified,
 		res.status == http.StatusPartialContent,
 		res.length >= 0 && res.length < minCompress:
@@ -46,12 +45,11 @@ func compress(q *request, res *reply, writers *sync.Pool) {
 }
 
 // varyByEncoding has Vary say that the answer depends on Accept-Encoding.
-func varyByEncoding(h http.Header) {
-	vary := h["Vary"]
-	if arrival.Lists(vary, "*") || arrival.Lists(vary, "Accept-Encoding") {
+func varyByEncoding(h *field.List) {
+	if h.Lists("Vary", "*") || h.Lists("Vary", "Accept-Encoding") {
 		return
 	}
-	h["Vary"] = []string{strings.Join(append(slices.Clone(vary), "Accept-Encoding"), ", ")}
+	h.Set("Vary", strings.Join(append(h.Values("Vary"), "Accept-Encoding"), ", "))
 }
 
 // isCompressible knows the types that are text in some form.

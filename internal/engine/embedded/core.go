@@ -1,28 +1,25 @@
 package embedded
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"net/http"
-	"net/textproto"
-	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
-	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
 
 // serveHTTP1 serves the requests of a connection; clear is it without TLS.
 func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 	e := l.engine
-	ctx := context.WithValue(context.WithValue(e.ctx, connKey{}, c), http.ServerContextKey, l.server) // so that what breaks off is told by a panic
+	ctx := context.WithValue(e.ctx, connKey{}, c)
 	l.core.Serve(ctx, clear, http1.Hooks{
 		Busy: func(busy bool) { e.room.set(c, !busy) },
 		Gone: func() http1.Presence { return presence(c.Conn) },
@@ -35,13 +32,15 @@ func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 
 // serveExchange serves a request of HTTP/1.1.
 func (l *listener) serveExchange(x *http1.Exchange) {
-	r := requestOf(x)
-	body, _ := r.Body.(*coreBody)
-	w := &coreWriter{x: x, header: http.Header{}, body: body}
+	q := &x.Request
+	in := inbound{
+		head: head{
+			Head:   arrival.Head{Method: q.Method, Header: &q.Fields, Major: 1, Old: q.Old, Length: q.Length},
+			target: q.Target, authority: q.Authority,
+		},
+		ctx: x.Context(), tls: x.Context().Value(connKey{}).(*clientConn).state,
+	}
 	defer func() {
-		if body != nil {
-			body.leave()
-		}
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
 				panic(p)
@@ -49,47 +48,12 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 			x.Abort()
 		}
 	}()
-	l.serveHTTP(w, r)
-	w.finish()
-}
-
-// requestOf is the request as net/http has it.
-func requestOf(x *http1.Exchange) *http.Request {
-	q := &x.Request
-	c := x.Context().Value(connKey{}).(*clientConn)
-	r := &http.Request{
-		Method: q.Method, RequestURI: q.Target, Host: q.Authority, ContentLength: q.Length, Close: q.Close,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.RemoteAddr().String(), TLS: c.state,
-		Header: make(http.Header, len(q.Fields)), Body: http.NoBody,
-	}
-	if q.Old {
-		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
-	}
-	var err error
-	if r.URL, err = url.ParseRequestURI(q.Target); err != nil {
-		r.URL = &url.URL{Path: q.Target} // a guard refuses it
-	}
-	values := make([]string, len(q.Fields))
-	for i := range q.Fields {
-		switch f := &q.Fields[i]; f.Kind {
-		case wire.KindHost, wire.KindTransferEncoding:
-		default:
-			name := textproto.CanonicalMIMEHeaderKey(f.Name)
-			if before := r.Header[name]; before != nil {
-				r.Header[name] = append(before, f.Value)
-				continue
-			}
-			values[i] = f.Value
-			r.Header[name] = values[i : i+1 : i+1]
-		}
-	}
 	if q.Length != 0 {
-		r.Body = &coreBody{x: x}
+		body := &coreBody{x: x}
+		defer body.leave()
+		in.body = body
 	}
-	if q.Length < 0 {
-		r.TransferEncoding = []string{"chunked"}
-	}
-	return r.WithContext(x.Context())
+	l.serveRequest(in, x)
 }
 
 // coreBody is the body of a request, which may be read from another goroutine for as long
@@ -110,9 +74,6 @@ func (b *coreBody) Read(p []byte) (int, error) {
 	return b.x.Read(p)
 }
 
-// Close does nothing: see leave.
-func (b *coreBody) Close() error { return nil }
-
 // leave ends all reading, because the exchange is over.
 func (b *coreBody) leave() {
 	if !b.mu.TryLock() {
@@ -123,108 +84,58 @@ func (b *coreBody) leave() {
 	b.mu.Unlock()
 }
 
-// coreWriter is an answer as net/http has it.
-type coreWriter struct {
-	x        *http1.Exchange
-	header   http.Header
-	body     *coreBody
-	trailers []string // names that were announced
+// serveHTTP serves a request of HTTP/2.
+func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	fields := field.Of(r.Header)
+	in := inbound{
+		head: head{
+			Head:   arrival.Head{Method: r.Method, Header: &fields, Major: 2, Length: r.ContentLength},
+			target: r.RequestURI, authority: r.Host,
+		},
+		ctx: r.Context(), tls: r.TLS,
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		in.body = r.Body
+	}
+	l.serveRequest(in, &libraryClient{w: w, ResponseController: http.NewResponseController(w)})
 }
 
-// Header is that of the answer.
-func (w *coreWriter) Header() http.Header { return w.header }
-
-// WriteHeader begins the answer, or sends one with 1xx ahead of it.
-func (w *coreWriter) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols {
-		_ = w.x.Early(status, fieldsOf(w.header))
-		return
-	}
-	if w.x.Begun() {
-		return
-	}
-	a := http1.Answer{Status: status, Length: -1}
-	if v := w.header.Get("Content-Length"); v != "" {
-		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-			a.Length = n
-		}
-	}
-	if status != http.StatusSwitchingProtocols {
-		a.Close = arrival.Lists(w.header["Connection"], "close")
-		delete(w.header, "Connection")
-	}
-	delete(w.header, "Content-Length")
-	delete(w.header, "Transfer-Encoding")
-	for _, v := range w.header["Trailer"] {
-		for name := range strings.SplitSeq(v, ",") {
-			w.trailers = append(w.trailers, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
-		}
-	}
-	a.Fields = fieldsOf(w.header)
-	w.x.Begin(&a)
+// libraryClient is the client of a request of HTTP/2, which net/http serves.
+type libraryClient struct {
+	*http.ResponseController
+	w http.ResponseWriter
 }
 
-// fieldsOf is a header as fields, without announced trailers.
-func fieldsOf(h http.Header) []wire.Field {
-	list := make([]wire.Field, 0, len(h)+2)
-	for name, values := range h {
-		if !wire.IsToken(name) { // the prefix of trailers is none, either
-			continue
-		}
-		for _, v := range values {
-			list = append(list, wire.Field{Name: name, Value: v})
-		}
+// Early sends an answer with 1xx.
+func (c *libraryClient) Early(status int, fields field.List) error {
+	maps.Copy(c.w.Header(), fields.Header())
+	c.w.WriteHeader(status)
+	clear(c.w.Header())
+	return nil
+}
+
+// Begin begins the answer.
+func (c *libraryClient) Begin(a *http1.Answer) {
+	h := c.w.Header()
+	maps.Copy(h, a.Fields.Header())
+	if a.Length >= 0 && a.Status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
 	}
-	return list
+	if a.Close {
+		h.Set("Connection", "close")
+	}
+	c.w.WriteHeader(a.Status)
 }
 
 // Write writes some of the body.
-func (w *coreWriter) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.x.Write(p)
-}
+func (c *libraryClient) Write(p []byte) (int, error) { return c.w.Write(p) }
 
-// FlushError sends what was written.
-func (w *coreWriter) FlushError() error {
-	w.WriteHeader(http.StatusOK)
-	return w.x.Flush()
-}
-
-// SetReadDeadline bounds the reading of the body.
-func (w *coreWriter) SetReadDeadline(t time.Time) error { return w.x.SetReadDeadline(t) }
-
-// SetWriteDeadline bounds the writing of the answer.
-func (w *coreWriter) SetWriteDeadline(t time.Time) error { return w.x.Conn().SetWriteDeadline(t) }
-
-// EnableFullDuplex is how it is.
-func (w *coreWriter) EnableFullDuplex() error { return nil }
-
-// Hijack gives the connection away.
-func (w *coreWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, err := w.x.Pass()
-	if err != nil {
-		return nil, nil, err
+// End ends the answer.
+func (c *libraryClient) End(trailers field.List) error {
+	for _, f := range trailers {
+		c.w.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}
-	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
-}
-
-// finish ends the answer with its trailers.
-func (w *coreWriter) finish() {
-	var trailers []wire.Field
-	for name, values := range w.header {
-		cut, prefixed := strings.CutPrefix(name, http.TrailerPrefix)
-		announced := false
-		for _, t := range w.trailers {
-			announced = announced || t == name
-		}
-		if !prefixed && !announced {
-			continue
-		}
-		for _, v := range values {
-			trailers = append(trailers, wire.Field{Name: cut, Value: v})
-		}
-	}
-	_ = w.x.End(trailers)
+	return nil
 }
 
 // greet makes the TLS handshake, and gives what speaks HTTP/2 to the server of it.

@@ -149,7 +149,7 @@ func (q *request) balanceKey(def *route.Backend) balance.Key {
 }
 
 func (q *request) cookie(name string) string {
-	r := http.Request{Header: q.header}
+	r := http.Request{Header: http.Header{"Cookie": q.header.Values("Cookie")}}
 	if c, err := r.Cookie(name); err == nil {
 		return c.Value
 	}
@@ -280,8 +280,9 @@ func (x *dispatch) renew(ctx context.Context) (changed bool, err error) {
 
 func (q *request) restore() {
 	q.path, q.prefix, q.maxBody = q.sent, "", -1
-	if q.stripped != nil {
-		q.header["Authorization"], q.stripped = q.stripped, nil
+	if q.stripped != "" {
+		q.header.Set("Authorization", q.stripped)
+		q.stripped = ""
 	}
 }
 
@@ -296,13 +297,6 @@ func (x *exchange) readdress() {
 	if x.addressed == x.route.compiledRoute {
 		return
 	}
-	if x.unchanged == nil { // another change of the table begins from it, too
-		x.unchanged = x.out.header
-	}
-	x.out.header = x.unchanged.Clone()
-	delete(x.out.header, "Authorization")
-	if v := x.q.header["Authorization"]; v != nil {
-		x.out.header["Authorization"] = v
-	}
+	x.out.header = x.q.header
 	x.address()
 }

@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
+	"fairway/internal/route/field"
 )
 
 // answer is what Fairway itself answers.
@@ -57,8 +59,8 @@ func (t *liveTable) notFound(q *request) *answer {
 	return a
 }
 
-func (a *answer) write(w http.ResponseWriter, accept []string, requestID string) {
-	h := w.Header()
+func (a *answer) write(w *responseWriter, accept []string, requestID string) {
+	h := make(field.List, 0, 8)
 	for _, v := range a.header {
 		h.Set(v.Name, v.Value)
 	}
@@ -68,23 +70,17 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string)
 	if a.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(a.retryAfter))
 	}
-	if a.hangUp {
-		h.Set("Connection", "close")
-	}
 	var body []byte
 	if a.code != "" {
 		h.Set("X-Fairway-Error", a.code)
 		h.Set("Cache-Control", "no-store")
-		body = a.body(h, accept)
+		body = a.body(&h, accept)
 	}
-	if a.status != http.StatusNoContent {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-	}
-	w.WriteHeader(a.status)
+	w.Begin(&http1.Answer{Status: a.status, Fields: h, Length: int64(len(body)), Close: a.hangUp})
 	_, _ = w.Write(body) // a client that went away needs no answer
 }
 
-func (a *answer) body(h http.Header, accept []string) []byte {
+func (a *answer) body(h *field.List, accept []string) []byte {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if prefersJSON(accept) {
 		h.Set("Content-Type", "application/json")

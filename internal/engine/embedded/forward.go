@@ -1,20 +1,24 @@
 package embedded
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
+	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
 
 // exchange is one request, from accepting to the last byte of the answer, whatever the
@@ -22,45 +26,64 @@ import (
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
-	r        *http.Request
+	in       inbound
 	w        *responseWriter
 	body     *bodyReader // nil: the request has none
 
 	out       outgoing
 	addressed *compiledRoute // the route that out was made for
-	unchanged http.Header    // the header of out before that route's changes; nil when there are none
+	trailers  field.List     // of the answer
+}
+
+// inbound is a request as it came in, by either version of HTTP.
+type inbound struct {
+	head
+	ctx  context.Context
+	tls  *tls.ConnectionState // nil: in clear
+	body io.Reader            // nil: there is none
+}
+
+func (in *inbound) proto() string {
+	switch {
+	case in.Major == 2:
+		return "HTTP/2.0"
+	case in.Old:
+		return "HTTP/1.0"
+	}
+	return "HTTP/1.1"
 }
 
 // outgoing is a request as endpoints get it.
 type outgoing struct {
 	method, target, host string
-	header               http.Header
+	header               field.List
 	length               int64 // of the body; -1 where it is not known
 }
 
 // reply is the answer of an endpoint.
 type reply struct {
 	status int
-	header http.Header
-	// length is that of the body; -1 where it is not known.
+	header field.List
+	// length is that of the body, or what one would have; -1 where it is not known.
 	length int64
 	body   io.ReadCloser
-	// trailer, if any, is known when the body was read; announced are names in it.
-	trailer   func() http.Header
-	announced []string
+	// trailer, if any, is known when the body was read.
+	trailer func() field.List
 	// conn is the connection, after a switch to another protocol.
 	conn io.ReadWriteCloser
 }
 
-func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+// serveRequest serves a request and counts it. It panics with http.ErrAbortHandler when
+// the answer is to be broken off.
+func (l *listener) serveRequest(in inbound, c client) {
 	e := l.engine
 	e.running.Add(1)
 	defer e.running.done()
-	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: r.Context().Value(connKey{}).(*clientConn), r: r}
-	x.w = newResponseWriter(w, e.opts.WriteTimeout, r, x.began)
-	if r.Body != nil && r.Body != http.NoBody {
-		x.body = newBodyReader(r, x.w.control, e.opts)
-		if r.ProtoMajor == 1 && r.ContentLength > maxDrain {
+	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: in.ctx.Value(connKey{}).(*clientConn), in: in}
+	x.w = newResponseWriter(c, e.opts.WriteTimeout, in.Major, x.began)
+	if in.body != nil {
+		x.body = newBodyReader(in.head, in.body, x.w, e.opts)
+		if in.Major == 1 && in.Length > maxDrain {
 			x.w.long = x.body
 		}
 	}
@@ -75,18 +98,12 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *exchange) serve(conf *listenerConfig) {
-	r := x.r
-	q, a := admit(head{
-		Head: arrival.Head{
-			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
-		},
-		target: r.RequestURI, authority: r.Host,
-	}, arrival.Peer{Addr: x.conn.peer, TLS: r.TLS != nil, Trusted: conf.trusted})
+	q, a := admit(x.in.head, arrival.Peer{Addr: x.conn.peer, TLS: x.in.tls != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
-		q.certified = r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-		x.route, a = x.live.decide(r.Context(), q)
+		q.certified = x.in.tls != nil && len(x.in.tls.VerifiedChains) > 0
+		x.route, a = x.live.decide(x.in.ctx, q)
 	}
 	if a == nil {
 		a = lastHop(q)
@@ -102,24 +119,11 @@ func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.meters.refused(a.code)
 	}
-	if x.body != nil {
-		x.answerEarly()
+	if x.q == nil { // a guard refused it
+		a.write(x.w, x.in.Header.Values("Accept"), arrival.NewID())
+		return
 	}
-	var id string
-	if x.q != nil {
-		id = x.q.identity.ID
-	} else { // a guard refused it
-		id = arrival.NewID()
-	}
-	a.write(x.w, x.r.Header["Accept"], id)
-}
-
-// answerEarly lets an answer go out before the body has been read. Otherwise a
-// server of HTTP/1 first reads the body, or much of it.
-func (x *exchange) answerEarly() {
-	if x.r.ProtoMajor == 1 {
-		_ = x.w.control.EnableFullDuplex()
-	}
+	a.write(x.w, x.q.header.Values("Accept"), x.q.identity.ID)
 }
 
 // end counts and logs the exchange, also when the answer was broken off.
@@ -133,14 +137,17 @@ func (x *exchange) end() {
 			aborted = false
 		}
 	}
-	x.done(x.r.Context())
+	x.done(x.in.ctx)
 	took := time.Since(x.began)
-	if x.drains() && !x.body.drain() && x.r.ProtoMajor == 1 {
+	if x.drains() && !x.body.drain() && x.in.Major == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
 	x.e.meters.of(x.route).Requests(1, x.w.status, took)
 	x.e.logRequest(x, took, aborted)
+	if !aborted && x.w.status != http.StatusSwitchingProtocols {
+		_ = x.w.End(x.trailers) // it is counted by now
+	}
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
 	}
@@ -152,10 +159,10 @@ func (x *exchange) drains() bool {
 	switch {
 	case x.body == nil:
 		return false
-	case x.r.ProtoMajor == 1:
+	case x.in.Major == 1:
 		return x.w.status != http.StatusSwitchingProtocols
 	}
-	return x.w.status >= http.StatusBadRequest && x.w.Header().Get("Content-Length") != ""
+	return x.w.status >= http.StatusBadRequest && x.w.length >= 0
 }
 
 func (x *exchange) forward() {
@@ -163,21 +170,19 @@ func (x *exchange) forward() {
 		if limit := x.route.route.BodyTimeout; limit > 0 {
 			x.body.allow(limit)
 		}
-		x.answerEarly()
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
 		x.q.upgrade = p
-		arrival.AskUpgrade(x.q.header, x.q.asked)
+		arrival.AskUpgrade(&x.q.header, x.q.asked)
 	}
-	if te := x.q.header["Te"]; te != nil && !arrival.Lists(te, "trailers") {
-		delete(x.q.header, "Te")
+	if x.q.header.Lists("Te", "trailers") {
+		x.q.header.Set("Te", "trailers") // the other words are about transfer codings
+	} else {
+		x.q.header.Del("Te")
 	}
-	x.out = outgoing{method: x.q.Method, header: x.q.header, length: x.q.length}
-	if x.q.prefix != "" || len(x.route.requestHeaders) > 0 {
-		x.unchanged, x.out.header = x.q.header, x.q.header.Clone()
-	}
+	x.out = outgoing{method: x.q.Method, length: x.q.length}
 	x.address()
-	res, err := x.roundTrip(x.r.Context())
+	res, err := x.roundTrip(x.in.ctx)
 	switch {
 	case err != nil:
 		x.fail(err)
@@ -190,54 +195,57 @@ func (x *exchange) forward() {
 
 // address makes out what the route of now wants.
 func (x *exchange) address() {
-	q, h := x.q, x.out.header
-	x.out.target, x.out.host = q.pathAndQuery(q.path), q.authority()
+	q := x.q
+	x.addressed = x.route.compiledRoute
+	x.out.target, x.out.host, x.out.header = q.pathAndQuery(q.path), q.authority(), q.header
+	if q.prefix == "" && len(x.route.requestHeaders) == 0 {
+		return
+	}
+	h := q.header.Clone() // another table may want it unchanged
 	if q.prefix != "" {
-		h["X-Forwarded-Prefix"] = []string{q.prefix}
+		h.Set("X-Forwarded-Prefix", q.prefix)
 	}
 	for _, c := range x.route.requestHeaders {
-		c.apply(h)
-		for _, v := range c.Set {
-			if v.Name == "Host" {
-				x.out.host = v.Value
-			}
+		c.apply(&h)
+		if host := h.Get("Host"); host != "" {
+			x.out.host = host
 		}
-		delete(h, "Host")
+		h.Del("Host")
 	}
-	x.addressed = x.route.compiledRoute
+	x.out.header = h
 }
 
 // relay passes an answer on.
 func (x *exchange) relay(res *reply) {
 	defer res.body.Close()
-	arrival.DropConnectionFields(res.header)
-	delete(res.header, "Te")
+	announced := res.header.Values("Trailer")
+	arrival.DropConnectionFields(&res.header)
+	res.header.Del("Te")
+	res.header.Del("Content-Length") // res.length says it
 	x.modify(res)
-	h := x.w.Header()
-	maps.Copy(h, res.header)
-	if len(res.announced) > 0 {
-		h["Trailer"] = []string{strings.Join(res.announced, ", ")}
+	if res.trailer != nil && len(announced) > 0 {
+		res.header.Set("Trailer", strings.Join(announced, ", "))
 	}
-	x.w.WriteHeader(res.status)
+	x.w.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: res.length})
 	if !x.copyBody(res) {
 		panic(http.ErrAbortHandler)
 	}
-	if res.trailer == nil {
-		return
+	if res.trailer != nil {
+		x.trailers = res.trailer()
+		x.trailers.DelFunc(func(name string) bool { return !mayTrail(name) })
 	}
-	for name, values := range res.trailer() {
-		if !slices.Contains(res.announced, name) {
-			name = http.TrailerPrefix + name
-		}
-		h[name] = values
-	}
+}
+
+// mayTrail reports whether a field may stand behind a body (RFC 9110, 6.5.1).
+func mayTrail(name string) bool {
+	return wire.IsToken(name) && !field.Same(name, "Content-Length") && !field.Same(name, "Transfer-Encoding") && !field.Same(name, "Trailer")
 }
 
 // copyBody passes the body on, each piece at once when it comes without a length or as
 // events. It reports false when either side broke off.
 func (x *exchange) copyBody(res *reply) bool {
 	stream := res.length < 0 || strings.HasPrefix(res.header.Get("Content-Type"), "text/event-stream")
-	if stream && x.w.FlushError() != nil {
+	if there, ok := res.body.(interface{ Buffered() int }); stream && (!ok || there.Buffered() == 0) && x.w.Flush() != nil {
 		return false
 	}
 	buf := x.e.buffers.Get()
@@ -248,7 +256,7 @@ func (x *exchange) copyBody(res *reply) bool {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return false
 			}
-			if stream && err == nil && x.w.FlushError() != nil {
+			if stream && err == nil && x.w.Flush() != nil {
 				return false
 			}
 		}
@@ -258,7 +266,7 @@ func (x *exchange) copyBody(res *reply) bool {
 			return true
 		default:
 			x.failed = true
-			_ = x.w.FlushError() // what came is the client's
+			_ = x.w.Flush() // what came is the client's
 			return false
 		}
 	}
@@ -268,9 +276,13 @@ func (x *exchange) copyBody(res *reply) bool {
 func (x *exchange) pass(res *reply) {
 	defer res.conn.Close()
 	x.modify(res)
-	maps.Copy(x.w.Header(), res.header)
-	x.w.ResponseWriter.WriteHeader(res.status)
-	client, _, err := x.w.Hijack()
+	x.w.status = res.status
+	x.w.client.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: -1})
+	var client net.Conn
+	err := errors.ErrUnsupported
+	if p, ok := x.w.client.(interface{ Pass() (net.Conn, error) }); ok {
+		client, err = p.Pass()
+	}
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -282,8 +294,8 @@ func (x *exchange) pass(res *reply) {
 	for range 2 {
 		select {
 		case err = <-ended:
-		case <-x.r.Context().Done():
-			err = x.r.Context().Err()
+		case <-x.in.ctx.Done():
+			err = x.in.ctx.Err()
 		}
 		if err != nil {
 			break
@@ -295,17 +307,17 @@ func (x *exchange) pass(res *reply) {
 }
 
 func (x *exchange) modify(res *reply) {
-	res.header["X-Request-Id"] = []string{x.q.identity.ID}
-	x.setSticky(res.header)
+	res.header.Set("X-Request-Id", x.q.identity.ID)
+	x.setSticky(&res.header)
 	for _, c := range x.route.responseHeaders {
-		c.apply(res.header)
+		c.apply(&res.header)
 	}
 	if x.route.compress {
 		compress(x.q, res, x.e.gzips)
 	}
 }
 
-func (x *exchange) setSticky(h http.Header) {
+func (x *exchange) setSticky(h *field.List) {
 	name := x.route.def.Sticky
 	if name == "" || x.endpoint == nil {
 		return
@@ -338,10 +350,10 @@ func (x *exchange) fail(err error) {
 		x.w.status = a.status // for the log and the metrics
 		panic(http.ErrAbortHandler)
 	}
-	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
+	if x.in.ctx.Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
 		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.ID, "error", err)
 	}
-	if x.body != nil && !x.body.ended.Load() && x.r.ProtoMajor == 1 {
+	if x.body != nil && !x.body.ended.Load() && x.in.Major == 1 {
 		a.hangUp = true
 	}
 	x.answer(a)
@@ -362,7 +374,7 @@ func (x *exchange) answerFor(err error) *answer {
 		return refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
 	case x.e.ctx.Err() != nil:
 		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
-	case x.r.Context().Err() != nil:
+	case x.in.ctx.Err() != nil:
 		return &answer{status: statusClientClosed, code: "client-closed", text: "the client went away"}
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return noEndpoint(x.route.route.Service)

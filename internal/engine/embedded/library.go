@@ -9,11 +9,11 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
 
 // overLibrary sends the request by net/http: to endpoints that may speak HTTP/2.
@@ -23,18 +23,17 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 		GotConn:              a.gotConnection,
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
-			a.x.early(status, http.Header(h))
-			return nil
+			return a.x.w.Early(status, field.Of(http.Header(h)))
 		},
 	})
 	req := (&http.Request{
-		Method: out.method, URL: a.url(), Host: out.host, Header: out.header, ContentLength: out.length,
+		Method: out.method, URL: a.url(), Host: out.host, Header: out.header.Header(), ContentLength: out.length,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
-	if out.header["User-Agent"] == nil {
-		req.Header = out.header.Clone()
+	if req.Header["User-Agent"] == nil {
 		req.Header["User-Agent"] = []string{""} // none, instead of that of the transport
 	}
+	delete(req.Header, "Content-Length")
 	if body := a.body; body != nil {
 		req.Body = a.x.bounded(body)
 		req.GetBody = func() (io.ReadCloser, error) {
@@ -52,13 +51,12 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 		return nil, errors.Join(err, res.Body.Close())
 	}
 	r := &reply{
-		status: res.StatusCode, header: res.Header, length: res.ContentLength, body: res.Body,
-		trailer: func() http.Header { return res.Trailer },
+		status: res.StatusCode, header: field.Of(res.Header), length: res.ContentLength, body: res.Body,
 	}
 	for name := range res.Trailer {
-		r.announced = append(r.announced, name)
+		r.header.Add("Trailer", name)
 	}
-	slices.Sort(r.announced)
+	r.trailer = func() field.List { return field.Of(res.Trailer) }
 	if rwc, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		r.conn = rwc
 	}

@@ -60,19 +60,20 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 	}
 	line := traffic.Request{
 		Time:     traffic.Time(x.began),
-		Client:   addrOf(x.r.RemoteAddr).String(),
-		Method:   x.r.Method,
-		Host:     x.r.Host,
-		Path:     x.r.URL.EscapedPath(),
-		Proto:    x.r.Proto,
-		TLS:      x.r.TLS != nil,
+		Client:   x.conn.peer.String(),
+		Method:   x.in.Method,
+		Host:     x.in.authority,
+		Proto:    x.in.proto(),
+		TLS:      x.in.tls != nil,
 		Status:   x.w.status,
 		Bytes:    x.w.bytes,
 		Seconds:  took.Seconds(),
 		Attempts: x.attempts,
 		Aborted:  aborted,
 	}
-	if x.q != nil {
+	if x.q == nil {
+		line.Path, _, _ = splitTarget(x.in.target, x.in.Major)
+	} else {
 		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
 		line.Host, line.Path = x.q.Host, x.q.Path
 	}

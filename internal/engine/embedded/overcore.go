@@ -4,15 +4,13 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/textproto"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
 )
 
 // trip is one request on a connection of HTTP/1.1 to an endpoint.
@@ -24,8 +22,9 @@ type trip struct {
 	stop    func() bool   // that the end of the context ends the trip
 	over    atomic.Bool
 
-	body     io.ReadCloser // of the request
-	trailers http.Header
+	trailers field.List
+
+	body io.ReadCloser // of the request
 }
 
 // overCore sends the request on a connection of the pool, and reads the head of the answer.
@@ -73,7 +72,7 @@ func (r *trip) run() error {
 	}
 	err := r.peer.Receive(out.method, func(early *wire.Response) {
 		r.sending.proceed()
-		r.a.x.early(early.Status, headerOf(early.Fields))
+		_ = r.a.x.w.Early(early.Status, early.Fields)
 	})
 	if cause := r.sending.failed(); err != nil && cause != nil {
 		return cause
@@ -86,17 +85,15 @@ func (r *trip) run() error {
 func (o *outgoing) appendHead(b []byte, streams bool) []byte {
 	b = wire.AppendRequestLine(b, o.method, o.target)
 	b = wire.AppendField(b, "Host", o.host)
-	for name, values := range o.header {
-		switch name {
-		case "Content-Length", "Transfer-Encoding", "Trailer":
-			continue
+	for i := range o.header {
+		f := &o.header[i]
+		switch len(f.Name) {
+		case len("Trailer"), len("Content-Length"), len("Transfer-Encoding"):
+			if !mayTrail(f.Name) {
+				continue
+			}
 		}
-		if !wire.IsToken(name) {
-			continue
-		}
-		for _, v := range values {
-			b = wire.AppendField(b, name, v)
-		}
+		b = wire.AppendField(b, f.Name, f.Value)
 	}
 	switch {
 	case streams && o.length < 0:
@@ -107,50 +104,29 @@ func (o *outgoing) appendHead(b []byte, streams bool) []byte {
 	return wire.AppendEnd(b)
 }
 
-func headerOf(fields []wire.Field) http.Header {
-	h := make(http.Header, len(fields))
-	for i := range fields {
-		name := textproto.CanonicalMIMEHeaderKey(fields[i].Name)
-		h[name] = append(h[name], fields[i].Value)
-	}
-	return h
-}
-
 func (r *trip) reply() *reply {
 	a := &r.peer.Response
-	res := &reply{status: a.Status, header: headerOf(a.Fields), length: a.Length}
+	res := &reply{status: a.Status, header: a.Fields.Clone(), length: a.Length}
 	if a.Status == http.StatusSwitchingProtocols {
 		r.stop()
 		res.conn = r.peer.Pass()
 		return res
 	}
-	if r.a.x.out.method == http.MethodHead || a.Status == http.StatusNotModified { // what GET would get
-		res.length = -1
-		if v := res.header["Content-Length"]; v != nil {
-			res.length, _ = strconv.ParseInt(v[0], 10, 64) // it was read before
-		}
+	if r.a.x.out.method == http.MethodHead || a.Status == http.StatusNotModified {
+		res.length = a.Said // of what GET would get
 	}
-	delete(res.header, "Transfer-Encoding")
-	for _, v := range res.header["Trailer"] {
-		for name := range strings.SplitSeq(v, ",") {
-			if name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); mayTrail(name) {
-				res.announced = append(res.announced, name)
-			}
-		}
+	res.body = r
+	if a.Chunked {
+		res.trailer = func() field.List { return r.trailers }
 	}
 	if r.peer.BodyEnded() && r.sending.done() {
 		r.end(true)
-		res.body = http.NoBody
-		return res
 	}
-	res.body, res.trailer = r, func() http.Header { return r.trailers }
 	return res
 }
 
-// mayTrail reports whether a field may stand behind a body (RFC 9110, 6.5.1).
-func mayTrail(name string) bool {
-	return name != "Content-Length" && name != "Transfer-Encoding" && name != "Trailer" && wire.IsToken(name)
-}
+// Buffered is how much of the body is there.
+func (r *trip) Buffered() int { return r.peer.Buffered() }
 
 // Read reads the body of the answer; behind its end the trailers are known.
 func (r *trip) Read(p []byte) (int, error) {
@@ -161,14 +137,7 @@ func (r *trip) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	for _, f := range r.peer.Trailers() {
-		if name := textproto.CanonicalMIMEHeaderKey(f.Name); mayTrail(name) {
-			if r.trailers == nil {
-				r.trailers = http.Header{}
-			}
-			r.trailers[name] = append(r.trailers[name], f.Value)
-		}
-	}
+	r.trailers = r.peer.Trailers()
 	r.end(err == io.EOF)
 	return n, err
 }
@@ -205,7 +174,7 @@ const expectTime = time.Second
 // send begins to send the body.
 func (r *trip) send(out *outgoing) *sending {
 	s := &sending{wanted: make(chan struct{})}
-	if out.header["Expect"] == nil {
+	if !out.header.Has("Expect") {
 		s.proceed()
 	}
 	length := out.length

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"fairway/internal/engine/embedded/balance"
-	"fairway/internal/route/arrival"
 )
 
 // roundTrip sends the request to an endpoint. It makes another attempt when that
@@ -89,14 +87,6 @@ func (a *attempt) do(ctx context.Context) (res *reply, err error) {
 	return res, nil
 }
 
-// early passes an answer with 1xx on.
-func (x *exchange) early(status int, header http.Header) {
-	h := x.w.Header()
-	maps.Copy(h, header)
-	x.w.WriteHeader(status)
-	clear(h)
-}
-
 // bounded returns a reader of the body that ends at what the route allows. A body
 // that was read beforehand has been measured by its filter.
 func (x *exchange) bounded(body *replayBody) io.ReadCloser {
@@ -104,7 +94,7 @@ func (x *exchange) bounded(body *replayBody) io.ReadCloser {
 	if x.q.maxBody < 0 || body.whole != nil {
 		return r
 	}
-	return http.MaxBytesReader(x.w.ResponseWriter, r, x.q.maxBody)
+	return http.MaxBytesReader(nil, r, x.q.maxBody)
 }
 
 // unsent reports whether nothing of the request can have reached the endpoint.
@@ -127,7 +117,7 @@ func (a *attempt) repeatable(err error) bool {
 	case a.unsent(err):
 		return true
 	}
-	keyed := a.reused && len(a.x.q.header["Idempotency-Key"]) > 0
+	keyed := a.reused && a.x.q.header.Has("Idempotency-Key")
 	return (isIdempotent(a.x.q.Method) || keyed) && !a.answered.Load()
 }
 
@@ -179,7 +169,7 @@ func (x *exchange) checkUpgrade(res *reply) error {
 	if res.status != http.StatusSwitchingProtocols {
 		return nil
 	}
-	if x.q.upgrade == "" || res.conn == nil || !strings.EqualFold(res.header.Get("Upgrade"), x.q.upgrade) || !arrival.Lists(res.header["Connection"], "Upgrade") {
+	if x.q.upgrade == "" || res.conn == nil || !strings.EqualFold(res.header.Get("Upgrade"), x.q.upgrade) || !res.header.Lists("Connection", "Upgrade") {
 		return errUpgrade
 	}
 	return nil

@@ -1,24 +1,38 @@
 package embedded
 
 import (
-	"bufio"
-	"net"
+	"io"
 	"net/http"
 	"sync"
 	"time"
 
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
+
+// client is the way back to who has sent a request, in either version of HTTP.
+type client interface {
+	speaker
+	io.Writer
+	bodyControl
+	SetWriteDeadline(time.Time) error
+}
+
+// speaker sends the parts of an answer: ones with 1xx ahead of it, the head, the end.
+type speaker interface {
+	Early(status int, fields field.List) error
+	Begin(*http1.Answer)
+	End(trailers field.List) error
+}
 
 // responseWriter counts what is written; each piece must be taken within the limit.
 type responseWriter struct {
-	http.ResponseWriter
-	control *http.ResponseController // of the ResponseWriter below
-	limit   time.Duration
+	client
+	limit time.Duration
 	// shared is true in HTTP/2, where a deadline that is over ends the stream
 	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
-	old    bool // HTTP/1.0 knows no 1xx answers
 	hangUp bool // the connection closes after the answer
 	// long is a body that would not be read to its end for nothing; nil: none.
 	long   *bodyReader
@@ -27,65 +41,57 @@ type responseWriter struct {
 	early  int       // 1xx answers so far
 	status int
 	bytes  int64
+	length int64 // that was said of the body
 }
 
 // maxEarly bounds how many 1xx answers to one request are passed on.
 const maxEarly = 16
 
-func newResponseWriter(w http.ResponseWriter, limit time.Duration, r *http.Request, now time.Time) *responseWriter {
-	rw := &responseWriter{
-		ResponseWriter: w, control: http.NewResponseController(w), limit: limit,
-		shared: r.ProtoMajor >= 2, old: !r.ProtoAtLeast(1, 1),
-	}
-	if rw.shared {
-		rw.watch.expire = func() { _ = rw.control.SetWriteDeadline(time.Now()) }
+func newResponseWriter(c client, limit time.Duration, major int, now time.Time) *responseWriter {
+	w := &responseWriter{client: c, limit: limit, shared: major == 2}
+	if w.shared {
+		w.watch.expire = func() { _ = w.SetWriteDeadline(time.Now()) }
 	} else {
-		rw.arm(now) // the deadline of the request before may be over by now
+		w.arm(now) // the deadline of the request before may be over by now
 	}
-	return rw
+	return w
 }
 
-// Unwrap lets http.ResponseController reach what is below.
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader notes the status.
-func (w *responseWriter) WriteHeader(status int) {
+// Early passes an answer with 1xx on, without the fields of the connection.
+func (w *responseWriter) Early(status int, fields field.List) error {
 	if status == http.StatusContinue {
-		return // the server sends it when the body is first read, which is what follows
+		return nil // it is sent when the body is first read, which is what follows
 	}
-	if status < 200 {
-		if w.early++; w.early > maxEarly || w.old {
-			return
-		}
-		arrival.DropConnectionFields(w.Header())
-	} else if w.status == 0 {
-		w.status = status
-		if w.hangUp || w.long != nil && status >= http.StatusBadRequest && !w.long.ended.Load() {
-			w.Header().Set("Connection", "close")
-		}
+	if w.early++; w.early > maxEarly {
+		return nil
 	}
-	w.ResponseWriter.WriteHeader(status)
+	arrival.DropConnectionFields(&fields)
+	return w.client.Early(status, fields)
 }
 
-// Hijack gives the connection away to another protocol.
-func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.status = http.StatusSwitchingProtocols
-	return w.control.Hijack()
+// Begin notes the status.
+func (w *responseWriter) Begin(a *http1.Answer) {
+	if w.status != 0 {
+		return
+	}
+	w.status, w.length = a.Status, a.Length
+	a.Close = a.Close || w.hangUp || w.long != nil && a.Status >= http.StatusBadRequest && !w.long.ended.Load()
+	w.client.Begin(a)
 }
 
 // Write writes within the limit.
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.begin()
-	n, err := w.ResponseWriter.Write(p)
+	n, err := w.client.Write(p)
 	w.bytes += int64(n)
 	w.watch.stop()
 	return n, err
 }
 
-// FlushError flushes within the limit.
-func (w *responseWriter) FlushError() error {
+// Flush flushes within the limit.
+func (w *responseWriter) Flush() error {
 	w.begin()
-	err := w.control.Flush()
+	err := w.client.Flush()
 	w.watch.stop()
 	return err
 }
@@ -109,7 +115,7 @@ func (w *responseWriter) finish() {
 func (w *responseWriter) arm(now time.Time) {
 	if now.Sub(w.armed) > w.limit/8 {
 		w.armed = now
-		_ = w.control.SetWriteDeadline(now.Add(w.limit))
+		_ = w.SetWriteDeadline(now.Add(w.limit))
 	}
 }
 

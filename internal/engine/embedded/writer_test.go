@@ -1,8 +1,6 @@
 package embedded
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,7 +10,7 @@ import (
 // slowReader is a client that takes a piece only after a while, over a connection
 // with a deadline.
 type slowReader struct {
-	*httptest.ResponseRecorder
+	client
 	takes time.Duration
 
 	mu       sync.Mutex
@@ -50,8 +48,8 @@ func TestReadersMustTakeEachPieceInTime(t *testing.T) {
 			{takes: 2 * limit, rests: 0, cut: true},
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				client := &slowReader{ResponseRecorder: httptest.NewRecorder(), takes: tt.takes}
-				w := newResponseWriter(client, limit, &http.Request{ProtoMajor: major, ProtoMinor: 1}, time.Now())
+				client := &slowReader{takes: tt.takes}
+				w := newResponseWriter(client, limit, major, time.Now())
 				for range 10 {
 					if _, err := w.Write([]byte("x")); err != nil {
 						t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
 )
 
 // Exchange is a request of a client and its answer. It belongs to the handler until that
@@ -41,7 +42,7 @@ type Answer struct {
 	// Reason is the phrase; empty stands for the usual one.
 	Reason string
 	// Fields have no Content-Length, Transfer-Encoding and Connection.
-	Fields []wire.Field
+	Fields field.List
 	// Length is that of the body; -1 is for one that ends with End. An answer to HEAD, or
 	// with 304, has none and may say it; -1 says nothing then.
 	Length int64
@@ -98,6 +99,18 @@ func (x *Exchange) SetReadDeadline(t time.Time) error {
 	return x.conn.SetReadDeadline(t)
 }
 
+// SetWriteDeadline bounds the writing of the answer, or lets it have an eighth more, so
+// that it need not be set each time.
+func (x *Exchange) SetWriteDeadline(t time.Time) error {
+	k := x.conn
+	limit := time.Until(t)
+	if spare := k.writeBy.Sub(t); limit > 0 && spare >= 0 && spare <= limit/4 {
+		return nil
+	}
+	k.writeBy = t.Add(limit / 8)
+	return k.Conn.SetWriteDeadline(k.writeBy)
+}
+
 // Read reads the body without its coding. A client that waits to be asked for it is asked,
 // unless the answer has begun: then there is none.
 func (x *Exchange) Read(p []byte) (int, error) {
@@ -128,13 +141,13 @@ func (x *Exchange) ask() error {
 
 // Early sends an answer with 1xx ahead of the answer, from any goroutine. HTTP/1.0 gets
 // none (RFC 9110, 15.2), and neither does a client whose answer has begun.
-func (x *Exchange) Early(status int, fields []wire.Field) error {
+func (x *Exchange) Early(status int, fields field.List) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.early(status, fields)
 }
 
-func (x *Exchange) early(status int, fields []wire.Field) error {
+func (x *Exchange) early(status int, fields field.List) error {
 	if x.Request.Old || x.begun {
 		return nil
 	}
@@ -277,7 +290,7 @@ func (x *Exchange) fail(err error) {
 }
 
 // End ends the answer. The trailers are sent where it has chunks.
-func (x *Exchange) End(trailers []wire.Field) error {
+func (x *Exchange) End(trailers field.List) error {
 	switch {
 	case x.ended || x.err != nil:
 		return x.err
@@ -355,7 +368,7 @@ func (x *Exchange) refuse(reason error) {
 	}
 	text := "fairway: " + reason.Error() + "\n"
 	x.Request.Old, x.Request.Method = false, ""
-	x.Begin(&Answer{Status: status, Length: int64(len(text)), Close: true, Fields: []wire.Field{
+	x.Begin(&Answer{Status: status, Length: int64(len(text)), Close: true, Fields: field.List{
 		{Name: "Content-Type", Value: "text/plain; charset=utf-8"},
 		{Name: "X-Content-Type-Options", Value: "nosniff"},
 		{Name: "Cache-Control", Value: "no-store"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
 )
 
 // Pool keeps the connections to one endpoint that are not used, for any goroutine.
@@ -215,11 +216,14 @@ func (p *Peer) Read(b []byte) (int, error) {
 	return p.body.Read(b)
 }
 
+// Buffered is how much of the body can be read without waiting, at least.
+func (p *Peer) Buffered() int { return p.body.Buffered() }
+
 // BodyEnded reports whether the body was read whole.
 func (p *Peer) BodyEnded() bool { return p.body.Ended() }
 
 // Trailers are the fields behind the body, once that was read whole.
-func (p *Peer) Trailers() []wire.Field { return p.body.Trailers }
+func (p *Peer) Trailers() field.List { return p.body.Trailers }
 
 // Pass is the connection for another protocol: what was read of it comes first.
 func (p *Peer) Pass() net.Conn {

@@ -83,9 +83,10 @@ type conn struct {
 	in     wire.Buffer
 	memory []byte
 	state  atomic.Int32
-	used   bool      // it has had a request
-	readBy time.Time // the deadline; the zero value when it is not known
-	watch  watch
+	used   bool // it has had a request
+	// The deadlines; the zero value when one is not known.
+	readBy, writeBy time.Time
+	watch           watch
 }
 
 // The states of a connection. It is closed from outside only while it is idle.

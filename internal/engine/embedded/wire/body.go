@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"io"
+
+	"fairway/internal/route/field"
 )
 
 // Bounds of chunks. A sender may make small chunks, but not send much that is no content:
@@ -23,7 +25,7 @@ type Body struct {
 	err   error // io.EOF: it was read whole
 
 	// Trailers are the fields behind chunks, when the body was read whole.
-	Trailers []Field
+	Trailers field.List
 }
 
 // form is how the end of a body is found.

@@ -2,66 +2,41 @@ package wire
 
 import "strings"
 
-// Field is one field line of a head, in the spelling of the message. The strings are
-// parts of the text that was parsed.
-type Field struct {
-	Name, Value string
-	Kind        Kind
-}
+// kind is which field a name means, of those that decide about the message. The zero
+// value is any other.
+type kind uint8
 
-// Kind is which field a name means, of those that decide about the message or the
-// connection. The zero value is any other.
-type Kind uint8
-
-// The kinds of fields.
 const (
-	KindOther Kind = iota
-	KindHost
-	KindContentLength
-	KindTransferEncoding
-	KindConnection
-	KindKeepAlive
-	KindProxyConnection
-	KindTE
-	KindTrailer
-	KindUpgrade
-	KindExpect
+	kindOther kind = iota
+	kindHost
+	kindContentLength
+	kindTransferEncoding
+	kindConnection
+	kindExpect
 )
 
-// KindOf finds the kind of a name in any case.
-func KindOf(name string) Kind {
+// kindOf finds the kind of a name in any case.
+func kindOf(name string) kind {
 	switch len(name) {
-	case 2:
-		return kindIf(name, "te", KindTE)
 	case 4:
-		return kindIf(name, "host", KindHost)
+		return kindIf(name, "host", kindHost)
 	case 6:
-		return kindIf(name, "expect", KindExpect)
-	case 7:
-		if name[0]|0x20 == 't' {
-			return kindIf(name, "trailer", KindTrailer)
-		}
-		return kindIf(name, "upgrade", KindUpgrade)
+		return kindIf(name, "expect", kindExpect)
 	case 10:
-		if name[0]|0x20 == 'k' {
-			return kindIf(name, "keep-alive", KindKeepAlive)
-		}
-		return kindIf(name, "connection", KindConnection)
+		return kindIf(name, "connection", kindConnection)
 	case 14:
-		return kindIf(name, "content-length", KindContentLength)
-	case 16:
-		return kindIf(name, "proxy-connection", KindProxyConnection)
+		return kindIf(name, "content-length", kindContentLength)
 	case 17:
-		return kindIf(name, "transfer-encoding", KindTransferEncoding)
+		return kindIf(name, "transfer-encoding", kindTransferEncoding)
 	}
-	return KindOther
+	return kindOther
 }
 
-func kindIf(name, want string, kind Kind) Kind {
+func kindIf(name, want string, k kind) kind {
 	if equalFold(name, want) {
-		return kind
+		return k
 	}
-	return KindOther
+	return kindOther
 }
 
 // equalFold compares with a text in lower case of the same length, by ASCII alone.
@@ -81,9 +56,9 @@ func equalFold(name, lower string) bool {
 	return true
 }
 
-// Lists reports whether a comma-separated list holds the word, in lower case, in any
+// lists reports whether a comma-separated list holds the word, in lower case, in any
 // case (RFC 9110, 5.6.1).
-func Lists(list, word string) bool {
+func lists(list, word string) bool {
 	for len(list) > 0 {
 		entry := list
 		if comma := strings.IndexByte(list, ','); comma >= 0 {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fairway/internal/route/field"
 )
 
 // maxMessages bounds how many messages of one input are compared.
@@ -74,7 +76,7 @@ func compareRequests(t *testing.T, r *Request, other *http.Request) {
 }
 
 // compareFields leaves out what net/http takes out of the header or adds to it.
-func compareFields(t *testing.T, list []Field, header http.Header) {
+func compareFields(t *testing.T, list field.List, header http.Header) {
 	t.Helper()
 	ours := http.Header{}
 	for _, f := range list {
@@ -90,7 +92,7 @@ func compareFields(t *testing.T, list []Field, header http.Header) {
 	}
 }
 
-func compareBodies(t *testing.T, content []byte, trailers []Field, other io.Reader, theirs *http.Header) bool {
+func compareBodies(t *testing.T, content []byte, trailers field.List, other io.Reader, theirs *http.Header) bool {
 	t.Helper()
 	read, err := io.ReadAll(other)
 	if err != nil {

@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"strings"
+
+	"fairway/internal/route/field"
 )
 
 // MaxFields is how many fields a head or a trailer section may have. It bounds memory.
@@ -42,10 +44,25 @@ func cutLine(s string) (line, rest string) {
 	return s[:end-1], s[end+1:]
 }
 
+// framing is what the fields of a head say about the body and the connection.
+type framing struct {
+	answer     bool
+	length     int64
+	chunked    bool
+	close      bool // Connection: close
+	keep       bool // Connection: keep-alive
+	lengths    int
+	codings    int
+	hosts      int
+	host       string
+	expect     bool // Expect: 100-continue
+	expectElse bool // another expectation
+}
+
 // fields reads field lines up to the empty line, which ends the text, and appends them.
 // In an answer blanks in front of a colon are taken away, except where the field decides
 // about the message (RFC 9112, 5.1: a proxy has to, and a request is refused).
-func fields(list []Field, s string, answer bool) ([]Field, error) {
+func (f *framing) fields(list field.List, s string) (field.List, error) {
 	for len(s) > 2 {
 		var line string
 		line, s = cutLine(s)
@@ -59,67 +76,56 @@ func fields(list []Field, s string, answer bool) ([]Field, error) {
 		if len(list) >= MaxFields {
 			return list, FaultTooMany
 		}
-		f := Field{Name: line[:colon], Value: trimBlanks(line[colon+1:])}
+		name, value := line[:colon], trimBlanks(line[colon+1:])
 		blanks := false
-		if answer && isBlank(f.Name[colon-1]) {
-			f.Name, blanks = strings.TrimRight(f.Name, " \t"), true
+		if f.answer && isBlank(name[colon-1]) {
+			name, blanks = strings.TrimRight(name, " \t"), true
 		}
-		if f.Name == "" || !all(f.Name, classToken) {
-			return list, faultOf(f.Name, FaultName)
+		if name == "" || !all(name, classToken) {
+			return list, faultOf(name, FaultName)
 		}
-		if !all(f.Value, classValue) {
-			return list, faultOf(f.Value, FaultValue)
+		if !all(value, classValue) {
+			return list, faultOf(value, FaultValue)
 		}
-		if f.Kind = KindOf(f.Name); blanks && f.Kind != KindOther {
-			return list, FaultName
+		if k := kindOf(name); k != kindOther {
+			if blanks {
+				return list, FaultName
+			}
+			if fault := f.note(k, value); fault != 0 {
+				return list, fault
+			}
 		}
-		list = append(list, f)
+		list = append(list, field.Line{Name: name, Value: value})
 	}
 	return list, nil
 }
 
-// framing is what the fields of a head say about the body and the connection.
-type framing struct {
-	length     int64 // -1: none is named
-	chunked    bool
-	close      bool // Connection: close
-	keep       bool // Connection: keep-alive
-	lengths    int
-	codings    int
-	hosts      int
-	host       string
-	expect     bool // Expect: 100-continue
-	expectElse bool // another expectation
-}
-
-// read notes the fields that decide. A length is digits alone, and a transfer coding is
+// note reads a field that decides. A length is digits alone, and a transfer coding is
 // "chunked" in any case, once (RFC 9112, 6.1 and 6.3).
-func (f *framing) read(list []Field) error {
-	f.length = -1
-	for i := range list {
-		switch v := list[i].Value; list[i].Kind {
-		case KindContentLength:
-			n, ok := decimal(v)
-			if !ok {
-				return FaultLength
-			}
-			f.length = n
-			f.lengths++
-		case KindTransferEncoding:
-			f.codings++
-			if f.chunked = equalFold(v, "chunked"); !f.chunked {
-				return FaultCoding
-			}
-		case KindConnection:
-			f.close = f.close || Lists(v, "close")
-			f.keep = f.keep || Lists(v, "keep-alive")
-		case KindHost:
-			f.hosts++
-			f.host = v
-		case KindExpect:
-			f.expect = equalFold(v, "100-continue")
-			f.expectElse = f.expectElse || !f.expect
+func (f *framing) note(k kind, v string) Fault {
+	switch k {
+	case kindContentLength:
+		n, ok := decimal(v)
+		if !ok {
+			return FaultLength
 		}
+		f.length = n
+		f.lengths++
+	case kindTransferEncoding:
+		f.codings++
+		if f.chunked = equalFold(v, "chunked"); !f.chunked {
+			return FaultCoding
+		}
+	case kindConnection:
+		f.close = f.close || lists(v, "close")
+		f.keep = f.keep || lists(v, "keep-alive")
+	case kindHost:
+		f.hosts++
+		f.host = v
+	case kindExpect:
+		f.expect = equalFold(v, "100-continue")
+		f.expectElse = f.expectElse || !f.expect
+	case kindOther:
 	}
 	switch {
 	case f.codings > 1:
@@ -129,7 +135,7 @@ func (f *framing) read(list []Field) error {
 	case f.codings > 0 && f.lengths > 0:
 		return FaultBothLengths
 	}
-	return nil
+	return 0
 }
 
 // decimal reads digits alone, of a number that an int64 holds (RFC 9110, 8.6).

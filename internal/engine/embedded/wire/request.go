@@ -1,6 +1,10 @@
 package wire
 
-import "strings"
+import (
+	"strings"
+
+	"fairway/internal/route/field"
+)
 
 // Request is the head of a request. Its strings are parts of the text it was parsed of.
 type Request struct {
@@ -13,7 +17,7 @@ type Request struct {
 	// Old is set for HTTP/1.0.
 	Old bool
 	// Fields are in the order of the head.
-	Fields []Field
+	Fields field.List
 	// Length is that of the body: 0 for none, -1 for chunks.
 	Length int64
 	// Close says that the client sends nothing more on the connection (RFC 9112, 9.3).
@@ -31,12 +35,9 @@ func (r *Request) Parse(head string) error {
 	if err := r.line(line); err != nil {
 		return err
 	}
-	var err error
-	if r.Fields, err = fields(r.Fields, rest, false); err != nil {
-		return err
-	}
 	var f framing
-	if err := f.read(r.Fields); err != nil {
+	var err error
+	if r.Fields, err = f.fields(r.Fields, rest); err != nil {
 		return err
 	}
 	if r.Old && f.codings > 0 {

@@ -1,6 +1,10 @@
 package wire
 
-import "strings"
+import (
+	"strings"
+
+	"fairway/internal/route/field"
+)
 
 // Response is the head of an answer. Its strings are parts of the text it was parsed of.
 type Response struct {
@@ -10,10 +14,12 @@ type Response struct {
 	// Old is set for HTTP/1.0.
 	Old bool
 	// Fields are in the order of the head.
-	Fields []Field
+	Fields field.List
 	// Length is that of the body that follows: 0 for none, -1 where it is not known. Then
 	// it is in chunks, or ends with the connection.
-	Length  int64
+	Length int64
+	// Said is the length that the head says, which may be of no body; -1 for none.
+	Said    int64
 	Chunked bool
 	// Close says that the connection cannot be used for another request.
 	Close bool
@@ -27,15 +33,15 @@ func (r *Response) Parse(head, method string) error {
 	if err := r.line(line); err != nil {
 		return err
 	}
+	f := framing{answer: true}
 	var err error
-	if r.Fields, err = fields(r.Fields, rest, true); err != nil {
-		return err
-	}
-	var f framing
-	if err := f.read(r.Fields); err != nil {
+	if r.Fields, err = f.fields(r.Fields, rest); err != nil {
 		return err
 	}
 	r.Close = f.close || r.Old && !f.keep
+	if r.Said = -1; f.lengths > 0 {
+		r.Said = f.length
+	}
 	switch none := r.Status < 200 || r.Status == 204; {
 	case r.Old && f.codings > 0:
 		return FaultOldCoding
@@ -79,6 +85,7 @@ func (r *Response) line(s string) error {
 
 // Trailers reads a trailer section that a Finder has found, with its empty line, and
 // appends its fields to list (RFC 9112, 7.1.2).
-func Trailers(list []Field, section string) ([]Field, error) {
-	return fields(list, section, false)
+func Trailers(list field.List, section string) (field.List, error) {
+	var f framing
+	return f.fields(list, section)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"fairway/internal/route/field"
 )
 
 // readAnswer reads one answer to a request with the method, and what follows it.
@@ -123,7 +125,7 @@ func TestWrite(t *testing.T) {
 	for _, content := range []string{"x", strings.Repeat("y", 300), strings.Repeat("z", 70000)} {
 		b = AppendChunk(b, []byte(content))
 	}
-	b = AppendLastChunk(b, []Field{{Name: "T", Value: "u"}})
+	b = AppendLastChunk(b, field.List{{Name: "T", Value: "u"}})
 	r, content, rest, err := readAnswer(string(b), "GET", 1000)
 	if err != nil || len(r.Fields) != 2 || r.Fields[0].Value != "b  C: d" || len(content) != 70301 || rest != "" {
 		t.Errorf("got %+v, %d bytes, then %q (%v)", r, len(content), rest, err)

@@ -3,6 +3,8 @@ package wire
 import (
 	"strconv"
 	"strings"
+
+	"fairway/internal/route/field"
 )
 
 // AppendRequestLine begins the head of a request of HTTP/1.1. Bytes of the target that
@@ -92,7 +94,7 @@ func AppendChunk(b, content []byte) []byte {
 }
 
 // AppendLastChunk ends chunks, with trailers (RFC 9112, 7.1.2).
-func AppendLastChunk(b []byte, trailers []Field) []byte {
+func AppendLastChunk(b []byte, trailers field.List) []byte {
 	b = append(b, "0\r\n"...)
 	for _, f := range trailers {
 		b = AppendField(b, f.Name, f.Value)
