@@ -14,11 +14,13 @@ import (
 // clientConn is a connection of a client, which is counted while it is open.
 type clientConn struct {
 	net.Conn
-	listener *listener
-	source   netip.Addr // what the client is counted as; the zero Addr where it is not bounded
-	peer     netip.Addr
-	once     sync.Once
-	state    *tls.ConnectionState // of HTTP/1.1 over TLS
+	listener  *listener
+	source    netip.Addr // what the client is counted as; the zero Addr where it is not bounded
+	peer      netip.Addr
+	once      sync.Once
+	state     *tls.ConnectionState // of HTTP/1.1 over TLS
+	interrupt *interrupt           // of HTTP/1.1
+	text      string               // of peer
 	// finished is true when no further request may be read, because the client may
 	// still send the body of the last one.
 	finished atomic.Bool
@@ -26,6 +28,9 @@ type clientConn struct {
 	counted          bool      // by the room; this and the rings are the room's
 	inRoom, inSource ring.Ring // among what is idle
 }
+
+// setPeer notes who is at the other end.
+func (c *clientConn) setPeer(addr netip.Addr) { c.peer, c.text = addr, addr.String() }
 
 // connKey is the context key of a request's connection.
 type connKey struct{}

@@ -19,10 +19,10 @@ import (
 // serveHTTP1 serves the requests of a connection; clear is it without TLS.
 func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 	e := l.engine
-	ctx := context.WithValue(e.ctx, connKey{}, c)
-	l.core.Serve(ctx, clear, http1.Hooks{
-		Busy: func(busy bool) { e.room.set(c, !busy) },
-		Gone: func() http1.Presence { return presence(c.Conn) },
+	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
+		Opened: func(ctx context.Context) { c.interrupt, _ = newInterrupt(ctx) },
+		Busy:   func(busy bool) { e.room.set(c, !busy) },
+		Gone:   func() http1.Presence { return presence(c.Conn) },
 		Refused: func(error) {
 			c.finished.Store(true)
 			e.meters.refused("bad-message")
@@ -38,8 +38,10 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 			Head:   arrival.Head{Method: q.Method, Header: &q.Fields, Major: 1, Old: q.Old, Length: q.Length},
 			target: q.Target, authority: q.Authority,
 		},
-		ctx: x.Context(), tls: x.Context().Value(connKey{}).(*clientConn).state,
+		ctx: x.Context(),
 	}
+	in.conn = in.ctx.Value(connKey{}).(*clientConn)
+	in.tls, in.interrupt = in.conn.state, in.conn.interrupt
 	defer func() {
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
@@ -92,8 +94,11 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			Head:   arrival.Head{Method: r.Method, Header: &fields, Major: 2, Length: r.ContentLength},
 			target: r.RequestURI, authority: r.Host,
 		},
-		ctx: r.Context(), tls: r.TLS,
+		ctx: r.Context(), tls: r.TLS, conn: r.Context().Value(connKey{}).(*clientConn),
 	}
+	var stop func() bool
+	in.interrupt, stop = newInterrupt(in.ctx)
+	defer stop()
 	if r.Body != nil && r.Body != http.NoBody {
 		in.body = r.Body
 	}

@@ -30,8 +30,9 @@ type dispatch struct {
 	key      balance.Key
 	attempts int
 	endpoint *balance.Endpoint // the one of the last attempt
-	release  func(balance.Result)
-	failed   bool // the endpoint broke off its answer
+	taken    *balance.Endpoint // it counts the request as running; nil for none
+	by       *transport        // that carries it; nil for a connection that is passed through
+	failed   bool              // the endpoint broke off its answer
 }
 
 // maxAttempts bounds how often a request is sent. Endpoints that cannot be connected to
@@ -114,15 +115,18 @@ func (x *dispatch) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, er
 func (x *dispatch) done(ctx context.Context) {
 	result := balance.ResultOK
 	switch {
-	case x.release == nil:
+	case x.taken == nil:
 		return
 	case x.failed && ctx.Err() != nil:
 		result = balance.ResultCanceled
 	case x.failed:
 		result = balance.ResultFailed
 	}
-	x.release(result)
-	x.release = nil
+	x.taken.Done(result)
+	if x.by != nil {
+		x.by.released()
+	}
+	x.taken = nil
 }
 
 func (q *request) balanceKey(def *route.Backend) balance.Key {

@@ -118,6 +118,7 @@ type Engine struct {
 	passwords  *users.Checker
 	buffers    *bufferPool
 	gzips      *sync.Pool
+	exchanges  sync.Pool // of *exchange
 
 	live     atomic.Pointer[liveTable]
 	swapping sync.RWMutex // held while backends are changed and the table of before is still live
@@ -154,6 +155,7 @@ func New(o Options) (*Engine, error) {
 		passwords: users.NewChecker(),
 		buffers:   newBufferPool(),
 		gzips:     newGzips(),
+		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 	}
 	e.live.Store(&liveTable{table: &route.Table{}, superseded: make(chan struct{})})
 	e.room = newRoom(o, func(reason string) { e.meters.evictions.With(reason).Inc() })

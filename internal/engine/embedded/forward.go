@@ -33,6 +33,14 @@ type exchange struct {
 	out       outgoing
 	addressed *compiledRoute // the route that out was made for
 	trailers  field.List     // of the answer
+
+	// What w, q and the answer are kept in, and an attempt without a body.
+	writer responseWriter
+	asked  request
+	fields field.List
+	reply  reply
+	head   http1.Answer
+	plain  attempt
 }
 
 // inbound is a request as it came in, by either version of HTTP.
@@ -41,6 +49,9 @@ type inbound struct {
 	ctx  context.Context
 	tls  *tls.ConnectionState // nil: in clear
 	body io.Reader            // nil: there is none
+	// interrupt ends with ctx.
+	interrupt *interrupt
+	conn      *clientConn
 }
 
 func (in *inbound) proto() string {
@@ -79,13 +90,18 @@ func (l *listener) serveRequest(in inbound, c client) {
 	e := l.engine
 	e.running.Add(1)
 	defer e.running.done()
-	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: in.ctx.Value(connKey{}).(*clientConn), in: in}
-	x.w = newResponseWriter(c, e.opts.WriteTimeout, in.Major, x.began)
+	x := e.exchanges.Get().(*exchange)
+	*x = exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: in.conn, in: in, fields: x.fields[:0]}
+	x.w = &x.writer
+	x.w.init(c, e.opts.WriteTimeout, in.Major, x.began)
 	if in.body != nil {
 		x.body = newBodyReader(in.head, in.body, x.w, e.opts)
 		if in.Major == 1 && in.Length > maxDrain {
 			x.w.long = x.body
 		}
+	}
+	if x.body == nil && in.Major == 1 { // nothing of it runs on
+		defer e.exchanges.Put(x)
 	}
 	defer x.end()
 	x.live = e.live.Load()
@@ -98,7 +114,8 @@ func (l *listener) serveRequest(in inbound, c client) {
 }
 
 func (x *exchange) serve(conf *listenerConfig) {
-	q, a := admit(x.in.head, arrival.Peer{Addr: x.conn.peer, TLS: x.in.tls != nil, Trusted: conf.trusted})
+	q := &x.asked
+	a := q.admit(x.in.head, arrival.Peer{Addr: x.conn.peer, Text: x.conn.text, TLS: x.in.tls != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
@@ -226,7 +243,8 @@ func (x *exchange) relay(res *reply) {
 	if res.trailer != nil && len(announced) > 0 {
 		res.header.Set("Trailer", strings.Join(announced, ", "))
 	}
-	x.w.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: res.length})
+	x.head = http1.Answer{Status: res.status, Fields: res.header, Length: res.length}
+	x.w.Begin(&x.head)
 	if !x.copyBody(res) {
 		panic(http.ErrAbortHandler)
 	}

@@ -118,7 +118,8 @@ func FuzzForwardedHeaders(f *testing.F) {
 		delete(h, "Host")
 		p := arrival.Peer{Addr: ip.Unmap(), Trusted: prefixesOf("10.0.0.0/8")}
 		fields := field.Of(h)
-		q, a := admit(head{Head: arrival.Head{Method: "GET", Header: &fields, Major: 1}, target: "/", authority: "a.example"}, p)
+		q := new(request)
+		a := q.admit(head{Head: arrival.Head{Method: "GET", Header: &fields, Major: 1}, target: "/", authority: "a.example"}, p)
 		if a != nil {
 			t.Fatalf("refused: %s", a.text)
 		}

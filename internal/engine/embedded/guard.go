@@ -62,11 +62,10 @@ type request struct {
 
 // Malformed framing never gets here: package wire refuses it.
 //
-// admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
+// admit makes q of a head, or says why it is refused. It deletes hop-by-hop
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
 // matcher sees nothing that the endpoint does not.
-func admit(h head, p arrival.Peer) (*request, *answer) {
-	q := new(request)
+func (q *request) admit(h head, p arrival.Peer) *answer {
 	lengths := h.Header.Count("Content-Length")
 	switch {
 	case h.Method == http.MethodConnect, h.Method == http.MethodTrace:
@@ -74,21 +73,21 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		a.header = allow()
 		// Behind a CONNECT stands what was meant for the tunnel (RFC 9931).
 		a.hangUp = h.Method == http.MethodConnect && h.Major == 1
-		return nil, a
+		return a
 	case !route.IsToken(h.Method):
-		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
+		return refusal(http.StatusBadRequest, "method", "the method is not valid")
 	case lengths > 1, lengths == 1 && !isNumber(h.Header.Get("Content-Length")): // in HTTP/2 it gets here
-		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
+		return refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
 	}
 	if len(*h.Header)-h.Header.Count("Host") > maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
 		a.hangUp = true
-		return nil, a
+		return a
 	}
 	if h.Major == 2 { // backends might look at either (RFC 9113, 8.3.1)
 		for _, v := range h.Header.Values("Host") {
 			if v != h.authority {
-				return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+				return refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
 			}
 		}
 	}
@@ -98,15 +97,15 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		host, err = canonical.Host(h.authority)
 	}
 	if err != nil {
-		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+		return refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
 	}
 	if strings.IndexByte(h.target, '#') >= 0 {
-		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
+		return refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
 	rawPath, query, hasQuery := splitTarget(h.target, h.Major)
 	path, err := canonical.ReadPath(rawPath)
 	if err != nil {
-		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
+		return refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
 	arrival.DropUnderscores(h.Header)
 	*q = request{
@@ -125,7 +124,7 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 	q.identity = arrival.Identify(&q.header, p, arrival.Bracketed(host), q.port)
 	q.Client = q.identity.Client
 	q.TLS = q.identity.Proto == "https"
-	return q, nil
+	return nil
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

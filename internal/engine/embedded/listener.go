@@ -198,7 +198,8 @@ func (l *listener) accept() error {
 		e.meters.refused("proxy-protocol")
 		return closed(c)
 	}
-	counted := &clientConn{Conn: c, listener: l, peer: peer.Addr}
+	counted := &clientConn{Conn: c, listener: l}
+	counted.setPeer(peer.Addr)
 	if !trusted {
 		counted.source = sourceOf(counted.peer)
 	}

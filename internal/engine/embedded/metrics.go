@@ -60,7 +60,7 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 	}
 	line := traffic.Request{
 		Time:     traffic.Time(x.began),
-		Client:   x.conn.peer.String(),
+		Client:   x.conn.text,
 		Method:   x.in.Method,
 		Host:     x.in.authority,
 		Proto:    x.in.proto(),

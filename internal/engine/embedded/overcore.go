@@ -19,7 +19,6 @@ type trip struct {
 	peer    *http1.Peer
 	timeout time.Duration // of the head of the answer
 	sending *sending      // nil when the request was sent in one piece
-	stop    func() bool   // that the end of the context ends the trip
 	over    atomic.Bool
 
 	trailers field.List
@@ -35,8 +34,9 @@ func (a *attempt) overCore(ctx context.Context) (*reply, error) {
 	}
 	a.conn = peer.Conn.(*endpointConn)
 	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
-	r := &trip{a: a, peer: peer, timeout: a.transport.timeout}
-	r.stop = context.AfterFunc(ctx, func() { _ = peer.SetDeadline(time.Unix(1, 0)) })
+	r := &a.trip
+	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
+	a.x.in.interrupt.watch(peer)
 	err = r.run()
 	if peer.Answered() {
 		a.answered.Store(true)
@@ -61,8 +61,8 @@ func (r *trip) run() error {
 			r.body = r.a.x.bounded(body)
 		}
 	}
-	head := out.appendHead(make([]byte, 0, 1<<10), streams)
-	if _, err := r.peer.Write(append(head, whole...)); err != nil {
+	r.peer.Out = append(out.appendHead(r.peer.Out[:0], streams), whole...)
+	if _, err := r.peer.Write(r.peer.Out); err != nil {
 		return err
 	}
 	if streams {
@@ -106,13 +106,16 @@ func (o *outgoing) appendHead(b []byte, streams bool) []byte {
 
 func (r *trip) reply() *reply {
 	a := &r.peer.Response
-	res := &reply{status: a.Status, header: a.Fields.Clone(), length: a.Length}
+	x := r.a.x
+	x.fields = append(x.fields[:0], a.Fields...) // the peer may have another exchange before it is written
+	res := &x.reply
+	*res = reply{status: a.Status, header: x.fields, length: a.Length}
 	if a.Status == http.StatusSwitchingProtocols {
-		r.stop()
+		x.in.interrupt.leave()
 		res.conn = r.peer.Pass()
 		return res
 	}
-	if r.a.x.out.method == http.MethodHead || a.Status == http.StatusNotModified {
+	if x.out.method == http.MethodHead || a.Status == http.StatusNotModified {
 		res.length = a.Said // of what GET would get
 	}
 	res.body = r
@@ -153,8 +156,8 @@ func (r *trip) end(clean bool) {
 	if r.over.Swap(true) {
 		return
 	}
-	stopped := r.stop()
-	r.peer.Done(clean && stopped && r.sending.done())
+	quiet := r.a.x.in.interrupt.leave()
+	r.peer.Done(clean && quiet && r.sending.done())
 	r.sending.proceed()
 }
 

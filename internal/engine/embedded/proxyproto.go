@@ -58,7 +58,7 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 			return
 		}
 		if from := c.RemoteAddr(); from != nil {
-			c.owner.peer = addrOf(from.String())
+			c.owner.setPeer(addrOf(from.String()))
 		}
 	})
 	return n, err

@@ -34,7 +34,11 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 	}
 	err = x.send(ctx, func(ep *balance.Endpoint) *failure {
 		x.readdress()
-		a := &attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout), body: body}
+		a := &x.plain
+		if body != nil { // it may be sent after the attempt is over
+			a = new(attempt)
+		}
+		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout), body: body}
 		var err error
 		if res, err = a.do(ctx); err == nil {
 			return nil
@@ -62,6 +66,8 @@ type attempt struct {
 	gotConn  bool
 	reused   bool        // it had been used before
 	answered atomic.Bool // the first byte of an answer was seen
+
+	trip trip // by HTTP/1.1
 }
 
 // do sends the request; the endpoint is released when the answer is over.
@@ -182,10 +188,7 @@ func (x *exchange) take(a *attempt, res *reply) {
 	if x.body != nil {
 		x.body.relax()
 	}
-	x.release = func(r balance.Result) {
-		a.endpoint.Done(r)
-		a.transport.released()
-	}
+	x.taken, x.by = a.endpoint, a.transport
 	if res.conn != nil {
 		conn := res.conn
 		res.conn = newIdleConn(conn, x.route.route.Idle, func() { _ = conn.Close() })

@@ -108,7 +108,7 @@ func (t *tunnel) connect(ctx context.Context) (c net.Conn, err error) {
 		made, err := t.e.transports.of(ep, t.route.def, 0).dial(ctx)
 		if err == nil {
 			if err = t.greet(made); err == nil {
-				c, t.release = made, ep.Done
+				c, t.taken = made, ep
 				return nil
 			}
 			err = dialError(errors.Join(err, made.Close()))

@@ -47,14 +47,14 @@ type responseWriter struct {
 // maxEarly bounds how many 1xx answers to one request are passed on.
 const maxEarly = 16
 
-func newResponseWriter(c client, limit time.Duration, major int, now time.Time) *responseWriter {
-	w := &responseWriter{client: c, limit: limit, shared: major == 2}
+// init begins a new answer.
+func (w *responseWriter) init(c client, limit time.Duration, major int, now time.Time) {
+	w.client, w.limit, w.shared = c, limit, major == 2
 	if w.shared {
 		w.watch.expire = func() { _ = w.SetWriteDeadline(time.Now()) }
 	} else {
 		w.arm(now) // the deadline of the request before may be over by now
 	}
-	return w
 }
 
 // Early passes an answer with 1xx on, without the fields of the connection.

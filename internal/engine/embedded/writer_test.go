@@ -49,7 +49,8 @@ func TestReadersMustTakeEachPieceInTime(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				client := &slowReader{takes: tt.takes}
-				w := newResponseWriter(client, limit, major, time.Now())
+				w := &responseWriter{}
+				w.init(client, limit, major, time.Now())
 				for range 10 {
 					if _, err := w.Write([]byte("x")); err != nil {
 						t.Fatal(err)

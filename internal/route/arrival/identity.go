@@ -16,6 +16,8 @@ import (
 // Peer is the other end of the connection a request came by.
 type Peer struct {
 	Addr netip.Addr
+	// Text is Addr as text, or empty: then it is made.
+	Text string
 	// TLS says that the request came by TLS.
 	TLS bool
 	// Trusted are the proxies whose headers count.
@@ -81,7 +83,10 @@ func Identify(h *field.List, p Peer, host, port string) Identity {
 		if id.Chain != "" {
 			id.Chain += ", "
 		}
-		id.Chain += p.Addr.String()
+		if p.Text == "" {
+			p.Text = p.Addr.String()
+		}
+		id.Chain += p.Text
 	}
 	if id.Port == "" {
 		id.Port = defaultPort(id.Proto)
@@ -145,7 +150,11 @@ func (id *Identity) Tell(h *field.List) {
 		h.Add("X-Forwarded-For", id.Chain)
 	}
 	if id.Client.IsValid() {
-		h.Add("X-Real-Ip", id.Client.String())
+		text := id.Chain // of one address, in most cases
+		if strings.IndexByte(text, ',') >= 0 {
+			text = id.Client.String()
+		}
+		h.Add("X-Real-Ip", text)
 	}
 	h.Set("X-Forwarded-Proto", id.Proto)
 	if id.Host != "" { // HTTP/1.0 need not name one

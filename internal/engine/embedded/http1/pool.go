@@ -33,6 +33,9 @@ type PoolLimits struct {
 	Most int
 }
 
+// maxOut is how much memory to write with an unused connection keeps.
+const maxOut = 4 << 10
+
 // NewPool makes a pool of connections that dial makes.
 func NewPool(l PoolLimits, dial func(context.Context) (net.Conn, error)) *Pool {
 	return &Pool{limits: l, dial: dial}
@@ -47,7 +50,7 @@ func (p *Pool) Get(ctx context.Context) (*Peer, error) {
 		if peer == nil {
 			break
 		}
-		if peer.isQuiet() {
+		if peer.quiet.look() {
 			return peer, nil
 		}
 		_ = peer.Close()
@@ -57,6 +60,7 @@ func (p *Pool) Get(ctx context.Context) (*Peer, error) {
 		return nil, err
 	}
 	peer := &Peer{Conn: c, pool: p, memory: make([]byte, inSize)}
+	peer.quiet.open(c)
 	peer.in.Reset(c, peer.memory)
 	return peer, nil
 }
@@ -78,6 +82,9 @@ func (p *Pool) take() *Peer {
 func (p *Pool) put(peer *Peer) {
 	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
 	peer.in.Reset(peer.Conn, peer.memory)
+	if cap(peer.Out) > maxOut {
+		peer.Out = nil
+	}
 	if !p.keep(peer) {
 		_ = peer.Close()
 	}
@@ -142,6 +149,8 @@ type Peer struct {
 	net.Conn
 	// Response is the head that Receive has read.
 	Response wire.Response
+	// Out is memory to write with.
+	Out []byte
 
 	pool     *Pool
 	in       wire.Buffer
@@ -150,6 +159,7 @@ type Peer struct {
 	reused   bool
 	answered bool
 	since    time.Time // when it was put back
+	quiet    quiet
 
 	timing sync.Mutex
 	headed bool      // the head is there: no deadline is set any more

@@ -2,5 +2,11 @@
 
 package http1
 
-// isQuiet knows nothing here.
-func (p *Peer) isQuiet() bool { return true }
+import "net"
+
+// quiet knows nothing here.
+type quiet struct{}
+
+func (quiet) open(net.Conn) {}
+
+func (quiet) look() bool { return true }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
 )
 
 // Limits bound what a client may do.
@@ -26,6 +27,8 @@ type Limits struct {
 
 // Hooks tell the keeper of a connection what happens to it. Each may be nil.
 type Hooks struct {
+	// Opened is called first, with the context of the connection.
+	Opened func(context.Context)
 	// Busy is called when the connection gets a request, and when it is idle again.
 	Busy func(busy bool)
 	// Refused is called before a request is answered that is none, with a wire.Fault or
@@ -69,7 +72,9 @@ type Server struct {
 // their connection.
 func NewServer(l Limits, handler func(*Exchange)) *Server {
 	s := &Server{limits: l, handler: handler, conns: map[*conn]struct{}{}, empty: make(chan struct{})}
-	s.work.New = func() any { return &Exchange{out: make([]byte, 0, outSize)} }
+	s.work.New = func() any {
+		return &Exchange{out: make([]byte, 0, outSize), Request: wire.Request{Fields: make(field.List, 0, fieldsRoom)}}
+	}
 	return s
 }
 
@@ -97,6 +102,9 @@ const (
 	isClosed
 )
 
+// fieldsRoom is how many fields find room without more memory, Fairway's own included.
+const fieldsRoom = 48
+
 // inSize is the memory to read with, which grows for a large head alone.
 const inSize = 4 << 10
 
@@ -106,6 +114,9 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	k := &conn{Conn: c, server: s, hooks: h, memory: make([]byte, inSize)}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	defer k.cancel(nil)
+	if h.Opened != nil {
+		h.Opened(k.ctx)
+	}
 	k.in.Reset(c, k.memory)
 	k.watch.conn = k
 	if !s.enter(k) {
