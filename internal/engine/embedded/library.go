@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -16,11 +15,11 @@ import (
 	"fairway/internal/route/field"
 )
 
-// overLibrary sends the request by net/http: to endpoints that may speak HTTP/2.
+// overLibrary sends the request by net/http, to endpoints that speak HTTP/2.
 func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 	out := &a.x.out
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              a.gotConnection,
+		GotConn:              func(info httptrace.GotConnInfo) { a.gotConn, a.reused = true, info.Reused },
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
 			return a.x.w.Early(status, field.Of(http.Header(h)))
@@ -43,12 +42,12 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 			return a.x.bounded(body), nil
 		}
 	}
-	res, err := a.transport.RoundTrip(req)
+	res, err := a.transport.library.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkHead(res); err != nil {
-		return nil, errors.Join(err, res.Body.Close())
+	if res.StatusCode < 100 {
+		return nil, errors.Join(errHead, res.Body.Close())
 	}
 	r := &reply{
 		status: res.StatusCode, header: field.Of(res.Header), length: res.ContentLength, body: res.Body,
@@ -57,21 +56,18 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 		r.header.Add("Trailer", name)
 	}
 	r.trailer = func() field.List { return field.Of(res.Trailer) }
-	if rwc, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		r.conn = rwc
-	}
 	return r, nil
 }
 
 // url names the scheme, and what a certificate is verified for.
 func (a *attempt) url() *url.URL {
-	q, def := a.x.q, a.x.route.def
+	q := a.x.q
 	u := &url.URL{Scheme: "http", Host: a.endpoint.Address(), RawQuery: q.Query, ForceQuery: q.bareQuery}
 	setPath(u, q.path)
-	if def.Scheme == route.SchemeHTTPS {
+	if a.x.route.def.Scheme == route.SchemeHTTPS {
 		u.Scheme = "https"
-		if q.Host != "" && (def.TLS == nil || def.TLS.ServerName == "") {
-			u.Host = arrival.Bracketed(q.Host)
+		if name := a.serverName(); name != "" {
+			u.Host = arrival.Bracketed(name)
 		}
 	}
 	return u
@@ -85,45 +81,4 @@ func setPath(u *url.URL, path string) {
 		return
 	}
 	u.Opaque = path
-}
-
-// gotConnection notes which connection the request goes to. It may be called
-// again when the transport tries another by itself.
-func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
-	a.gotConn, a.reused = true, info.Reused
-	a.conn = nil
-	t, secure := info.Conn.(*tls.Conn)
-	if !secure || t.ConnectionState().NegotiatedProtocol == "h2" {
-		return // many requests share the connection
-	}
-	a.conn = t.NetConn().(*endpointConn)
-	a.before = a.conn.written.Load()
-	a.conn.began.Store(a.before)
-	if info.Reused && !isIdempotent(a.x.q.Method) && a.conn.isClosed() {
-		// The endpoint has hung up, and what is written now would be lost: make the
-		// write fail instead.
-		_ = a.conn.Close()
-	}
-}
-
-// checkHead refuses what net/http takes for an answer and is none: a status below 100, and
-// a blank behind the name of a field that says where the answer ends. Behind other names
-// the blank is taken away (RFC 9112, 5.1).
-func checkHead(res *http.Response) error {
-	if res.StatusCode < 100 {
-		return errHead
-	}
-	for name, values := range res.Header {
-		trimmed := strings.TrimRight(name, " \t")
-		if len(trimmed) == len(name) {
-			continue
-		}
-		delete(res.Header, name)
-		switch name = http.CanonicalHeaderKey(trimmed); name {
-		case "Content-Length", "Transfer-Encoding", "Connection":
-			return errHead
-		}
-		res.Header[name] = append(res.Header[name], values...)
-	}
-	return nil
 }

@@ -136,6 +136,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
 		ConnState:                    l.connState,
 		ConnContext:                  withClientConn,
+		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100,
 			SendPingTimeout:      30 * time.Second,
@@ -143,6 +144,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 			WriteByteTimeout:     e.opts.WriteTimeout,
 		},
 	}
+	l.server.Protocols.SetHTTP2(true)
 	return l
 }
 

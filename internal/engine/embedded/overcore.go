@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route"
 	"fairway/internal/route/field"
 )
 
@@ -28,11 +31,20 @@ type trip struct {
 
 // overCore sends the request on a connection of the pool, and reads the head of the answer.
 func (a *attempt) overCore(ctx context.Context) (*reply, error) {
-	peer, err := a.transport.pool.Get(ctx)
+	name := ""
+	if a.x.route.def.Scheme == route.SchemeHTTPS {
+		name = a.serverName()
+	}
+	peer, err := a.transport.pool.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	a.conn = peer.Conn.(*endpointConn)
+	switch c := peer.Conn.(type) {
+	case *tls.Conn:
+		a.conn = c.NetConn().(*endpointConn)
+	default:
+		a.conn = c.(*endpointConn)
+	}
 	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
 	r := &a.trip
 	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
@@ -49,6 +61,18 @@ func (a *attempt) overCore(ctx context.Context) (*reply, error) {
 		err = cause
 	}
 	return nil, err
+}
+
+// serverName is what a certificate is verified for, where the table names nothing.
+func (a *attempt) serverName() string {
+	if tls := a.x.route.def.TLS; tls != nil && tls.ServerName != "" {
+		return "" // any connection will do
+	}
+	if host := a.x.q.Host; host != "" {
+		return host
+	}
+	host, _, _ := net.SplitHostPort(a.endpoint.Address())
+	return host
 }
 
 func (r *trip) run() error {

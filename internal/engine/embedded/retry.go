@@ -72,10 +72,15 @@ type attempt struct {
 
 // do sends the request; the endpoint is released when the answer is over.
 func (a *attempt) do(ctx context.Context) (res *reply, err error) {
-	if a.transport.pool != nil {
-		res, err = a.overCore(ctx)
-	} else {
-		res, err = a.overLibrary(ctx)
+	for range 3 { // an endpoint may change its mind about the version
+		if a.transport.version.Load() == versionTwo {
+			res, err = a.overLibrary(ctx)
+		} else {
+			res, err = a.overCore(ctx)
+		}
+		if !errors.Is(err, errOtherVersion) {
+			break
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -86,7 +85,7 @@ const (
 	maxAnswerHead = 256 << 10
 )
 
-// make returns a transport to the endpoint; the URL carries the name to verify.
+// make returns a transport to the endpoint.
 func (t *transports) make(key transportKey) *transport {
 	tr := &transport{
 		endpoint: key.endpoint, room: t.room, timeout: key.form.timeout,
@@ -94,35 +93,31 @@ func (t *transports) make(key transportKey) *transport {
 		open:   map[*endpointConn]struct{}{},
 	}
 	tr.dialing, tr.giveUp = context.WithCancel(context.Background())
-	tr.Transport = &http.Transport{
+	tr.pool = tr.newPool(t.opts.EndpointIdle, func(ctx context.Context, _ string) (net.Conn, error) { return tr.dial(ctx) })
+	if key.form.scheme != route.SchemeH2C && key.form.scheme != route.SchemeHTTPS {
+		return tr
+	}
+	tr.library = &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return tr.dial(ctx) },
-		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  key.form.timeout,
-		ExpectContinueTimeout:  time.Second,
+		ExpectContinueTimeout:  expectTime,
 		IdleConnTimeout:        t.opts.EndpointIdle,
-		MaxIdleConnsPerHost:    maxIdle,
 		MaxResponseHeaderBytes: maxAnswerHead,
 		DisableCompression:     true,
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	switch key.form.scheme {
-	case route.SchemeH2C:
-		tr.Protocols.SetUnencryptedHTTP2(true)
-	case route.SchemeHTTPS:
-		tr.Protocols.SetHTTP1(true)
-		tr.Protocols.SetHTTP2(!key.form.http1)
-		tr.TLSClientConfig = &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			ServerName:         key.form.serverName,
-			InsecureSkipVerify: key.form.skipVerify, //nolint:gosec // the operator of the service asked for it
-		}
-	default:
-		tr.Protocols.SetHTTP1(true)
-		tr.pool = http1.NewPool(http1.PoolLimits{Head: maxAnswerHead, Idle: t.opts.EndpointIdle, Most: maxIdle},
-			func(ctx context.Context) (net.Conn, error) { return tr.dial(ctx) })
+	if key.form.scheme == route.SchemeH2C {
+		tr.version.Store(versionTwo)
+		tr.library.Protocols.SetUnencryptedHTTP2(true)
+		return tr
 	}
+	tr.secure(key.form, t.opts.EndpointIdle)
 	return tr
+}
+
+func (t *transport) newPool(idle time.Duration, dial func(ctx context.Context, name string) (net.Conn, error)) *http1.Pool {
+	return http1.NewPool(http1.PoolLimits{Head: maxAnswerHead, Idle: idle, Most: maxIdle}, dial)
 }
 
 // sweep retires what next has no use for: endpoints that have left, and unused forms.
@@ -188,16 +183,18 @@ func (t *transports) close() {
 
 // transport is the connections to one endpoint.
 type transport struct {
-	*http.Transport               // not used for what is passed through
-	pool            *http1.Pool   // of HTTP/1.1; nil where net/http decides on the version
-	timeout         time.Duration // of the response header
-	endpoint        *balance.Endpoint
-	room            *room
-	dialer          net.Dialer
-	dialing         context.Context // of what is being connected; ends when the endpoint leaves
-	giveUp          context.CancelFunc
-	retired         atomic.Bool // a connection that is put back is closed
-	resting         atomic.Bool // there may be idle connections
+	pool     *http1.Pool     // of HTTP/1.1
+	library  *http.Transport // of HTTP/2; nil where that is not spoken
+	version  atomic.Int32    // of HTTP, that the endpoint was found to speak
+	handover chan *tls.Conn  // a connection that was found to be of the other version
+	timeout  time.Duration   // of the head of an answer
+	endpoint *balance.Endpoint
+	room     *room
+	dialer   net.Dialer
+	dialing  context.Context // of what is being connected; ends when the endpoint leaves
+	giveUp   context.CancelFunc
+	retired  atomic.Bool // a connection that is put back is closed
+	resting  atomic.Bool // there may be idle connections
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
@@ -205,9 +202,10 @@ type transport struct {
 
 // CloseIdleConnections closes those that are not used.
 func (t *transport) CloseIdleConnections() {
-	t.Transport.CloseIdleConnections()
-	if t.pool != nil {
-		t.pool.CloseIdle(t.retired.Load())
+	t.pool.CloseIdle(t.retired.Load())
+	if t.library != nil {
+		t.library.CloseIdleConnections()
+		t.dropHandover()
 	}
 }
 
@@ -272,8 +270,7 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 		}
 		return nil, dialError(err)
 	}
-	ec := &endpointConn{Conn: c, transport: t, readAll: make(chan struct{})}
-	ec.began.Store(math.MaxInt64) // no request yet
+	ec := &endpointConn{Conn: c, transport: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dialing.Err() != nil {
@@ -296,9 +293,6 @@ type endpointConn struct {
 	net.Conn
 	transport *transport
 	written   atomic.Int64
-	began     atomic.Int64  // what had been written before the request that runs
-	readAll   chan struct{} // closed when nothing more can be read
-	once      sync.Once     // closes it
 }
 
 // SyscallConn is the socket.
@@ -320,7 +314,6 @@ func (c *endpointConn) watch() {
 
 // Close also stops counting the connection.
 func (c *endpointConn) Close() error {
-	c.endReading()
 	t := c.transport
 	t.mu.Lock()
 	_, open := t.open[c]
@@ -333,27 +326,12 @@ func (c *endpointConn) Close() error {
 	return err
 }
 
-// Write counts the bytes handed to the kernel. An endpoint that takes no more may have
-// answered already, and http.Transport forgets the answer when writing fails: it gets to
-// know only when all was read.
+// Write counts the bytes handed to the kernel.
 func (c *endpointConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if c.written.Add(int64(n)) > c.began.Load() && err != nil {
-		<-c.readAll
-	}
+	c.written.Add(int64(n))
 	return n, err
 }
-
-// Read notes when nothing more can be read.
-func (c *endpointConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.endReading()
-	}
-	return n, err
-}
-
-func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -14,7 +14,7 @@ import (
 // Pool keeps the connections to one endpoint that are not used, for any goroutine.
 type Pool struct {
 	limits PoolLimits
-	dial   func(context.Context) (net.Conn, error)
+	dial   func(ctx context.Context, name string) (net.Conn, error)
 
 	mu    sync.Mutex
 	idle  []*Peer // the one that was used last is last
@@ -37,16 +37,17 @@ type PoolLimits struct {
 const maxOut = 4 << 10
 
 // NewPool makes a pool of connections that dial makes.
-func NewPool(l PoolLimits, dial func(context.Context) (net.Conn, error)) *Pool {
+func NewPool(l PoolLimits, dial func(ctx context.Context, name string) (net.Conn, error)) *Pool {
 	return &Pool{limits: l, dial: dial}
 }
 
-// Get returns the connection that was used last, or a new one. Connections that the
+// Get returns the connection for a name that was used last, or a new one; the name is for
+// connections by TLS, whose other end is verified, and empty otherwise. Those that the
 // endpoint has closed, or on which it has sent something unasked, are left out: what is
 // there would be taken for the answer.
-func (p *Pool) Get(ctx context.Context) (*Peer, error) {
+func (p *Pool) Get(ctx context.Context, name string) (*Peer, error) {
 	for {
-		peer := p.take()
+		peer := p.take(name)
 		if peer == nil {
 			break
 		}
@@ -55,27 +56,35 @@ func (p *Pool) Get(ctx context.Context) (*Peer, error) {
 		}
 		_ = peer.Close()
 	}
-	c, err := p.dial(ctx)
+	c, err := p.dial(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	peer := &Peer{Conn: c, pool: p, memory: make([]byte, inSize)}
-	peer.quiet.open(c)
-	peer.in.Reset(c, peer.memory)
-	return peer, nil
+	return p.Own(c, name), nil
 }
 
-func (p *Pool) take() *Peer {
+// Own makes a connection one of the pool, in use.
+func (p *Pool) Own(c net.Conn, name string) *Peer {
+	peer := &Peer{Conn: c, pool: p, name: name, memory: make([]byte, inSize)}
+	below := c
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
+		below = secure.NetConn() // what it has to say unasked is no answer, either
+	}
+	peer.quiet.open(below)
+	peer.in.Reset(c, peer.memory)
+	return peer
+}
+
+func (p *Pool) take(name string) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.idle) - 1
-	if last < 0 {
-		return nil
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		if peer := p.idle[i]; peer.name == name {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return peer
+		}
 	}
-	peer := p.idle[last]
-	p.idle[last] = nil
-	p.idle = p.idle[:last]
-	return peer
+	return nil
 }
 
 // put takes a connection back, or closes it.
@@ -153,6 +162,7 @@ type Peer struct {
 	Out []byte
 
 	pool     *Pool
+	name     string
 	in       wire.Buffer
 	memory   []byte
 	body     wire.Body
