@@ -9,6 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fairway/internal/engine/embedded/http1"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
 // clientConn is a connection of a client, which is counted while it is open.
@@ -19,7 +23,7 @@ type clientConn struct {
 	peer      netip.Addr
 	once      sync.Once
 	state     *tls.ConnectionState // of HTTP/1.1 over TLS
-	interrupt *interrupt           // of HTTP/1.1
+	interrupt *http1.Interrupt     // of HTTP/1.1
 	text      string               // of peer
 	// finished is true when no further request may be read, because the client may
 	// still send the body of the last one.
@@ -91,7 +95,7 @@ func (c *clientConn) linger() {
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
-func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *clientConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }
 
 // oneConn is a listener with one connection.
 type oneConn struct {

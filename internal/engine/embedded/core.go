@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
@@ -20,7 +19,7 @@ import (
 func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 	e := l.engine
 	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
-		Opened: func(ctx context.Context) { c.interrupt, _ = newInterrupt(ctx) },
+		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
 		Busy:   func(busy bool) { e.room.set(c, !busy) },
 		Gone:   func() http1.Presence { return presence(c.Conn) },
 		Refused: func(error) {
@@ -51,39 +50,11 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 		}
 	}()
 	if q.Length != 0 {
-		body := &coreBody{x: x}
-		defer body.leave()
+		body := x.Body()
+		defer body.Leave()
 		in.body = body
 	}
 	l.serveRequest(in, x)
-}
-
-// coreBody is the body of a request, which may be read from another goroutine for as long
-// as the exchange goes on.
-type coreBody struct {
-	x    *http1.Exchange
-	mu   sync.Mutex
-	left bool
-}
-
-// Read reads the body.
-func (b *coreBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.left {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	return b.x.Read(p)
-}
-
-// leave ends all reading, because the exchange is over.
-func (b *coreBody) leave() {
-	if !b.mu.TryLock() {
-		_ = b.x.SetReadDeadline(time.Now())
-		b.mu.Lock()
-	}
-	b.left = true
-	b.mu.Unlock()
 }
 
 // serveHTTP serves a request of HTTP/2.
@@ -97,7 +68,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx: r.Context(), tls: r.TLS, conn: r.Context().Value(connKey{}).(*clientConn),
 	}
 	var stop func() bool
-	in.interrupt, stop = newInterrupt(in.ctx)
+	in.interrupt, stop = http1.NewInterrupt(in.ctx)
 	defer stop()
 	if r.Body != nil && r.Body != http.NoBody {
 		in.body = r.Body

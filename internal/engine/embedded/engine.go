@@ -26,10 +26,13 @@ import (
 
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/gzipped"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
 // Options are the parts and limits of an Engine; the default of each is named with it.
@@ -116,7 +119,7 @@ type Engine struct {
 	certs      *certs.Store
 	users      *users.Store
 	passwords  *users.Checker
-	buffers    *bufferPool
+	buffers    *relay.Buffers
 	gzips      *sync.Pool
 	exchanges  sync.Pool // of *exchange
 
@@ -153,8 +156,8 @@ func New(o Options) (*Engine, error) {
 			Dirs: o.UserDirs, Refuse: users.TooDear, Reported: o.OnChange, Logger: o.Logger,
 		}),
 		passwords: users.NewChecker(),
-		buffers:   newBufferPool(),
-		gzips:     newGzips(),
+		buffers:   relay.NewBuffers(),
+		gzips:     gzipped.NewWriters(),
 		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 	}
 	e.live.Store(&liveTable{table: &route.Table{}, superseded: make(chan struct{})})

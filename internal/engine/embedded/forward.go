@@ -19,10 +19,12 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
-// exchange is one request, from accepting to the last byte of the answer, whatever the
-// versions of HTTP on both sides.
+// exchange is one request, from accepting to the last byte of the answer, in any
+// version of HTTP on both sides.
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
@@ -50,7 +52,7 @@ type inbound struct {
 	tls  *tls.ConnectionState // nil: in clear
 	body io.Reader            // nil: there is none
 	// interrupt ends with ctx.
-	interrupt *interrupt
+	interrupt *http1.Interrupt
 	conn      *clientConn
 }
 
@@ -307,8 +309,8 @@ func (x *exchange) pass(res *reply) {
 	defer client.Close()
 	ended := make(chan error, 2)
 	var wg sync.WaitGroup
-	wg.Go(func() { ended <- copyBytes(res.conn, client, x.e.buffers, func(int) {}) })
-	wg.Go(func() { ended <- copyBytes(client, res.conn, x.e.buffers, func(int) {}) })
+	wg.Go(func() { ended <- relay.Copy(res.conn, client, x.e.buffers, func(int) {}) })
+	wg.Go(func() { ended <- relay.Copy(client, res.conn, x.e.buffers, func(int) {}) })
 	for range 2 {
 		select {
 		case err = <-ended:

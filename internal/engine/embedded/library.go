@@ -13,6 +13,8 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 // overLibrary sends the request by net/http, to endpoints that speak HTTP/2.
@@ -36,8 +38,8 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 	if body := a.body; body != nil {
 		req.Body = a.x.bounded(body)
 		req.GetBody = func() (io.ReadCloser, error) {
-			if body.lost.Load() {
-				return nil, errLost
+			if body.Lost() {
+				return nil, http1.ErrLost
 			}
 			return a.x.bounded(body), nil
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ type trip struct {
 	a       *attempt
 	peer    *http1.Peer
 	timeout time.Duration // of the head of the answer
-	sending *sending      // nil when the request was sent in one piece
+	sending *http1.Upload // nil when the request was sent in one piece
 	over    atomic.Bool
 
 	trailers field.List
@@ -48,7 +47,7 @@ func (a *attempt) overCore(ctx context.Context) (*reply, error) {
 	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
 	r := &a.trip
 	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
-	a.x.in.interrupt.watch(peer)
+	a.x.in.interrupt.Watch(peer)
 	err = r.run()
 	if peer.Answered() {
 		a.answered.Store(true)
@@ -80,7 +79,7 @@ func (r *trip) run() error {
 	var whole []byte
 	streams := false
 	if body := r.a.body; body != nil {
-		whole = body.whole
+		whole = body.Whole()
 		if streams = whole == nil; streams {
 			r.body = r.a.x.bounded(body)
 		}
@@ -90,15 +89,15 @@ func (r *trip) run() error {
 		return err
 	}
 	if streams {
-		r.sending = r.send(out)
+		r.sending = r.peer.Upload(r.body, out.length, out.header.Has("Expect"), r.timeout)
 	} else {
 		r.peer.ReadWithin(r.timeout)
 	}
 	err := r.peer.Receive(out.method, func(early *wire.Response) {
-		r.sending.proceed()
+		r.sending.Proceed()
 		_ = r.a.x.w.Early(early.Status, early.Fields)
 	})
-	if cause := r.sending.failed(); err != nil && cause != nil {
+	if cause := r.sending.Unread(); err != nil && cause != nil {
 		return cause
 	}
 	return err
@@ -135,7 +134,7 @@ func (r *trip) reply() *reply {
 	res := &x.reply
 	*res = reply{status: a.Status, header: x.fields, length: a.Length}
 	if a.Status == http.StatusSwitchingProtocols {
-		x.in.interrupt.leave()
+		x.in.interrupt.Leave()
 		res.conn = r.peer.Pass()
 		return res
 	}
@@ -146,7 +145,7 @@ func (r *trip) reply() *reply {
 	if a.Chunked {
 		res.trailer = func() field.List { return r.trailers }
 	}
-	if r.peer.BodyEnded() && r.sending.done() {
+	if r.peer.BodyEnded() && r.sending.Sent() {
 		r.end(true)
 	}
 	return res
@@ -180,106 +179,8 @@ func (r *trip) end(clean bool) {
 	if r.over.Swap(true) {
 		return
 	}
-	quiet := r.a.x.in.interrupt.leave()
-	r.peer.Done(clean && quiet && r.sending.done())
-	r.sending.proceed()
-}
-
-// sending is a body that is sent while the answer may come already.
-type sending struct {
-	wanted chan struct{} // closed when the endpoint wants the body
-	once   sync.Once
-	ended  atomic.Bool // it was sent whole
-
-	mu     sync.Mutex
-	reason error // why it could not be read
-}
-
-// expectTime is how long an endpoint may take to say that it wants a body.
-const expectTime = time.Second
-
-// send begins to send the body.
-func (r *trip) send(out *outgoing) *sending {
-	s := &sending{wanted: make(chan struct{})}
-	if !out.header.Has("Expect") {
-		s.proceed()
-	}
-	length := out.length
-	go func() {
-		defer r.body.Close()
-		limit := time.NewTimer(expectTime)
-		defer limit.Stop()
-		select {
-		case <-s.wanted:
-		case <-limit.C:
-		}
-		if r.over.Load() {
-			return
-		}
-		if err := s.copy(r.peer, r.body, length); err != nil {
-			// The endpoint must not take what it has for the whole.
-			s.mu.Lock()
-			s.reason = err
-			s.mu.Unlock()
-			_ = r.peer.Close()
-			return
-		}
-		r.peer.ReadWithin(r.timeout)
-	}()
-	return s
-}
-
-// copy sends the body. It returns why that could not be read; an endpoint that takes no
-// more may have answered.
-func (s *sending) copy(peer io.Writer, body io.Reader, left int64) error {
-	buf := make([]byte, copyBuffer)
-	var framed []byte
-	for chunks := left < 0; ; {
-		n, err := body.Read(buf)
-		piece := buf[:n]
-		if chunks {
-			framed = framed[:0]
-			if n > 0 {
-				framed = wire.AppendChunk(framed, piece)
-			}
-			if err == io.EOF {
-				framed = wire.AppendLastChunk(framed, nil)
-			}
-			piece = framed
-		} else {
-			piece = piece[:min(int64(n), left)]
-			left -= int64(len(piece))
-		}
-		if len(piece) > 0 {
-			if _, err := peer.Write(piece); err != nil {
-				return nil
-			}
-		}
-		switch {
-		case err == io.EOF && left > 0:
-			return io.ErrUnexpectedEOF
-		case err == io.EOF:
-			s.ended.Store(true)
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-func (s *sending) proceed() {
-	if s != nil {
-		s.once.Do(func() { close(s.wanted) })
-	}
-}
-
-func (s *sending) done() bool { return s == nil || s.ended.Load() }
-
-func (s *sending) failed() error {
-	if s == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reason
+	quiet := r.a.x.in.interrupt.Leave()
+	clean = clean && quiet && r.sending.Sent()
+	r.sending.Leave()
+	r.peer.Done(clean)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
 // readProxyHeader reads the PROXY protocol header that a connection must begin with, out
@@ -65,4 +67,4 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite passes the end of one direction on.
-func (c *proxiedConn) CloseWrite() error { return closeWrite(c.Raw()) }
+func (c *proxiedConn) CloseWrite() error { return relay.CloseWrite(c.Raw()) }

@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"fairway/internal/engine/embedded/balance"
+
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 )
 
 // roundTrip sends the request to an endpoint. It makes another attempt when that
@@ -25,10 +28,10 @@ import (
 // one that timed out. One that could be sent nowhere goes where the live table has a
 // place for it, whatever table it began with; see renew.
 func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
-	var body *replayBody
+	var body *http1.Replay
 	if x.body != nil {
-		body = newReplayBody(x.body)
-		if err := body.readWhole(x.q); err != nil {
+		body = http1.NewReplay(x.body)
+		if err := body.ReadWhole(x.q.length, x.q.header.Has("Expect")); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +47,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 			return nil
 		}
 		a.transport.released()
-		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.lost.Load()}
+		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.Lost()}
 		if a.reused && !isDial(err) {
 			// An endpoint may close idle connections; the others it has closed as well.
 			f.stale = true
@@ -59,7 +62,7 @@ type attempt struct {
 	x         *exchange
 	endpoint  *balance.Endpoint
 	transport *transport
-	body      *replayBody // nil: the request has none
+	body      *http1.Replay // nil: the request has none
 
 	conn     *endpointConn // the connection the request went to; nil: none, or HTTP/2
 	before   int64         // bytes written on it before
@@ -86,7 +89,7 @@ func (a *attempt) do(ctx context.Context) (res *reply, err error) {
 		return nil, err
 	}
 	if a.body != nil {
-		a.body.settled.Store(true)
+		a.body.Settle()
 	}
 	if err := a.x.checkUpgrade(res); err != nil {
 		if res.conn != nil {
@@ -100,9 +103,9 @@ func (a *attempt) do(ctx context.Context) (res *reply, err error) {
 
 // bounded returns a reader of the body that ends at what the route allows. A body
 // that was read beforehand has been measured by its filter.
-func (x *exchange) bounded(body *replayBody) io.ReadCloser {
-	r := body.reader()
-	if x.q.maxBody < 0 || body.whole != nil {
+func (x *exchange) bounded(body *http1.Replay) io.ReadCloser {
+	r := body.Reader()
+	if x.q.maxBody < 0 || body.Whole() != nil {
 		return r
 	}
 	return http.MaxBytesReader(nil, r, x.q.maxBody)
@@ -196,6 +199,6 @@ func (x *exchange) take(a *attempt, res *reply) {
 	x.taken, x.by = a.endpoint, a.transport
 	if res.conn != nil {
 		conn := res.conn
-		res.conn = newIdleConn(conn, x.route.route.Idle, func() { _ = conn.Close() })
+		res.conn = relay.NewIdleConn(conn, x.route.route.Idle, func() { _ = conn.Close() })
 	}
 }

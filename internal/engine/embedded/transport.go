@@ -18,6 +18,8 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
 // transports keeps one http.Transport for each endpoint and way to speak to it, made when
@@ -100,7 +102,7 @@ func (t *transports) make(key transportKey) *transport {
 	tr.library = &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return tr.dial(ctx) },
 		ResponseHeaderTimeout:  key.form.timeout,
-		ExpectContinueTimeout:  expectTime,
+		ExpectContinueTimeout:  http1.ExpectTime,
 		IdleConnTimeout:        t.opts.EndpointIdle,
 		MaxResponseHeaderBytes: maxAnswerHead,
 		DisableCompression:     true,
@@ -334,4 +336,4 @@ func (c *endpointConn) Write(p []byte) (int, error) {
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
-func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *endpointConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }

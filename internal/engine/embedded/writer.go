@@ -159,18 +159,3 @@ func (w *watch) fire() {
 		w.expire()
 	}
 }
-
-// bufferPool is the buffers that answers are copied with.
-type bufferPool struct{ buffers sync.Pool }
-
-const copyBuffer = 32 << 10
-
-func newBufferPool() *bufferPool {
-	return &bufferPool{sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
-}
-
-// Get and Put make it a httputil.BufferPool.
-func (p *bufferPool) Get() []byte { return p.buffers.Get().(*[copyBuffer]byte)[:] }
-
-// Put takes a buffer back.
-func (p *bufferPool) Put(b []byte) { p.buffers.Put((*[copyBuffer]byte)(b)) }

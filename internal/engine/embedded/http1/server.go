@@ -25,7 +25,7 @@ type Limits struct {
 	HeadTime, Idle time.Duration
 }
 
-// Hooks tell the keeper of a connection what happens to it. Each may be nil.
+// Hooks are called when something happens to a connection. Each may be nil.
 type Hooks struct {
 	// Opened is called first, with the context of the connection.
 	Opened func(context.Context)
@@ -206,18 +206,18 @@ func (k *conn) wait() bool {
 		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
 			return false
 		}
-		k.tell(false)
+		k.mark(false)
 	}
 	k.readWithin(time.Now(), idle)
 	if k.in.Fill(inSize) != nil || !k.state.CompareAndSwap(was, isBusy) {
 		return false
 	}
 	k.used = true
-	k.tell(true)
+	k.mark(true)
 	return true
 }
 
-func (k *conn) tell(busy bool) {
+func (k *conn) mark(busy bool) {
 	if k.hooks.Busy != nil {
 		k.hooks.Busy(busy)
 	}

@@ -1,4 +1,4 @@
-package embedded
+package http1
 
 import (
 	"context"
@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// interrupt ends the waiting for an endpoint when a context ends. There is one for each
+// Interrupt ends the waiting for an endpoint when a context ends. There is one for each
 // connection of HTTP/1.1, because registering with a context costs more than the rest.
-type interrupt struct {
+type Interrupt struct {
 	mu   sync.Mutex
 	conn interface{ SetDeadline(time.Time) error } // that is waited on; nil for none
 	over bool
 }
 
-// newInterrupt makes one for a context. stop ends the watch.
-func newInterrupt(ctx context.Context) (i *interrupt, stop func() bool) {
-	i = &interrupt{}
+// NewInterrupt makes one for a context. stop lets go of that.
+func NewInterrupt(ctx context.Context) (i *Interrupt, stop func() bool) {
+	i = &Interrupt{}
 	return i, context.AfterFunc(ctx, i.fire)
 }
 
-func (i *interrupt) fire() {
+func (i *Interrupt) fire() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.over = true; i.conn != nil {
@@ -28,8 +28,8 @@ func (i *interrupt) fire() {
 	}
 }
 
-// watch has a connection interrupted, from now on or at once.
-func (i *interrupt) watch(conn interface{ SetDeadline(time.Time) error }) {
+// Watch has a connection interrupted, from now on or at once.
+func (i *Interrupt) Watch(conn interface{ SetDeadline(time.Time) error }) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.conn = conn; i.over {
@@ -37,8 +37,8 @@ func (i *interrupt) watch(conn interface{ SetDeadline(time.Time) error }) {
 	}
 }
 
-// leave lets go of the connection, and reports whether it was not interrupted.
-func (i *interrupt) leave() bool {
+// Leave lets go of the connection, and reports whether it was not interrupted.
+func (i *Interrupt) Leave() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.conn = nil

@@ -1,4 +1,4 @@
-package embedded
+package gzipped
 
 import (
 	"bytes"
@@ -36,11 +36,11 @@ func TestAcceptEncodingWeights(t *testing.T) {
 		"*;q=0.5, identity;q=0.6":      false,
 		"compress;q=0.5, bgzip;q=1, q": false,
 	} {
-		if got := acceptsGzip([]string{header}); got != want {
+		if got := Accepts([]string{header}); got != want {
 			t.Errorf("%q: %v, want %v", header, got, want)
 		}
 	}
-	if acceptsGzip([]string{"*;q=0.5", "gzip;q=0"}) {
+	if Accepts([]string{"*;q=0.5", "gzip;q=0"}) {
 		t.Error("several lines are not one list")
 	}
 }
@@ -48,10 +48,10 @@ func TestAcceptEncodingWeights(t *testing.T) {
 // TestGzipWritersAreReused: a writer that comes back in the middle of an answer
 // leaves nothing of it in the next one.
 func TestGzipWritersAreReused(t *testing.T) {
-	pool := newGzips()
+	pool := NewWriters()
 	for i := range 20 {
 		want := strings.Repeat(string(rune('a'+i)), 100_000)
-		b := newGzipBody(io.NopCloser(strings.NewReader(want)), i%2 == 0, pool)
+		b := NewBody(io.NopCloser(strings.NewReader(want)), i%2 == 0, pool)
 		if i%3 == 0 {
 			if _, err := b.Read(make([]byte, 10)); err != nil {
 				t.Fatal(err)
@@ -83,7 +83,7 @@ func TestGzipWritersAreReused(t *testing.T) {
 // TestGzipPoolKeepsNoAnswer: a writer that waits for its next answer does not hold on
 // to the last one, and what hangs on it.
 func TestGzipPoolKeepsNoAnswer(t *testing.T) {
-	b := newGzipBody(io.NopCloser(strings.NewReader("text")), true, newGzips())
+	b := NewBody(io.NopCloser(strings.NewReader("text")), true, NewWriters())
 	if _, err := b.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}

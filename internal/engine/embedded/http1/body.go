@@ -1,0 +1,38 @@
+package http1
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Body is the body of a request, which may be read from another goroutine for as long as
+// the exchange goes on.
+type Body struct {
+	x    *Exchange
+	mu   sync.Mutex
+	left bool
+}
+
+// Body returns the body. Leave has to be called before the handler returns.
+func (x *Exchange) Body() *Body { return &Body{x: x} }
+
+// Read reads the body.
+func (b *Body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.x.Read(p)
+}
+
+// Leave ends all reading, because the exchange is over.
+func (b *Body) Leave() {
+	if !b.mu.TryLock() {
+		_ = b.x.SetReadDeadline(time.Now())
+		b.mu.Lock()
+	}
+	b.left = true
+	b.mu.Unlock()
+}
