@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
-
 	"fairway/internal/engine/embedded/relay"
 )
 

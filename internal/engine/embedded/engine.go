@@ -2,7 +2,8 @@
 // reverse proxy in this process, with nothing to install.
 //
 // The policy (guards, match, filters, choice of the endpoint) is written against small
-// types of its own: head, request, answer. The transport carries it out by net/http.
+// types of its own: head, request, answer, reply. Package http1 speaks HTTP/1.1 to clients
+// and endpoints, net/http HTTP/2.
 //
 // Everything that a request needs hangs on one pointer to an immutable live table, which
 // Apply swaps after all that can fail. What did not change between two tables is the same
@@ -27,12 +28,11 @@ import (
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/gzipped"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
-
-	"fairway/internal/engine/embedded/relay"
 )
 
 // Options are the parts and limits of an Engine; the default of each is named with it.

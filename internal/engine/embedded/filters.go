@@ -30,7 +30,7 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	case f.RateLimit != nil:
 		l := before.limiterFor(*f.RateLimit)
 		c.limiters = append(c.limiters, l)
-		c.filters = append(c.filters, l.check)
+		c.filters = append(c.filters, limitRate(l))
 	case f.MaxBody != nil:
 		c.filters = append(c.filters, maxBody(f.MaxBody.Bytes))
 	case f.RedirectHTTPS != nil:

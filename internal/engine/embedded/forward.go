@@ -15,12 +15,11 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
-
-	"fairway/internal/engine/embedded/relay"
 )
 
 // exchange is one request, from accepting to the last byte of the answer, in any

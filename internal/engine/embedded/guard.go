@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
@@ -55,7 +56,7 @@ type request struct {
 	asked    string
 	identity arrival.Identity
 	// charged are the limiters that have counted the request: each does so once.
-	charged []*limiter
+	charged []*bucket.Limiter
 	// certified is true when the connection has a client certificate that was verified.
 	certified bool
 }

@@ -10,11 +10,10 @@ import (
 	"net/url"
 	"strings"
 
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
-
-	"fairway/internal/engine/embedded/http1"
 )
 
 // overLibrary sends the request by net/http, to endpoints that speak HTTP/2.

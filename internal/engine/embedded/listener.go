@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
@@ -203,7 +204,7 @@ func (l *listener) accept() error {
 	counted := &clientConn{Conn: c, listener: l}
 	counted.setPeer(peer.Addr)
 	if !trusted {
-		counted.source = sourceOf(counted.peer)
+		counted.source = bucket.SourceOf(counted.peer)
 	}
 	if reason := e.room.admit(counted); reason != "" {
 		e.meters.refused(reason)

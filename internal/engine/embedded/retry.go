@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"fairway/internal/engine/embedded/balance"
-
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/relay"
 )

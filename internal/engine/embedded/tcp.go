@@ -11,10 +11,9 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
-
-	"fairway/internal/engine/embedded/relay"
 )
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last

@@ -19,11 +19,10 @@ import (
 
 	"github.com/pires/go-proxyproto"
 
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
-
-	"fairway/internal/engine/embedded/relay"
 )
 
 // newPeer starts an endpoint that talks by itself.

@@ -17,9 +17,8 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/http1"
-	"fairway/internal/route"
-
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/route"
 )
 
 // transports keeps one http.Transport for each endpoint and way to speak to it, made when
