@@ -89,7 +89,7 @@ func (r *trip) run() error {
 		return err
 	}
 	if streams {
-		r.sending = r.peer.Upload(r.body, out.length, out.header.Has("Expect"), r.timeout)
+		r.sending = r.peer.Upload(r.body, out.length, out.header.Lists("Expect", "100-continue"), r.timeout)
 	} else {
 		r.peer.ReadWithin(r.timeout)
 	}

@@ -30,7 +30,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 	var body *http1.Replay
 	if x.body != nil {
 		body = http1.NewReplay(x.body)
-		if err := body.ReadWhole(x.q.length, x.q.header.Has("Expect")); err != nil {
+		if err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != ""); err != nil {
 			return nil, err
 		}
 	}

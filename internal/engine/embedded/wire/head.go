@@ -123,8 +123,11 @@ func (f *framing) note(k kind, v string) Fault {
 		f.hosts++
 		f.host = v
 	case kindExpect:
-		f.expect = equalFold(v, "100-continue")
-		f.expectElse = f.expectElse || !f.expect
+		if lists(v, "100-continue") {
+			f.expect = true
+		} else {
+			f.expectElse = f.expectElse || v != ""
+		}
 	case kindOther:
 	}
 	switch {
@@ -140,7 +143,10 @@ func (f *framing) note(k kind, v string) Fault {
 
 // decimal reads digits alone, of a number that an int64 holds (RFC 9110, 8.6).
 func decimal(s string) (n int64, ok bool) {
-	if s == "" || len(s) > 18 {
+	if s == "" {
+		return 0, false
+	}
+	if s = strings.TrimLeft(s, "0"); len(s) > 18 {
 		return 0, false
 	}
 	for i := range len(s) {

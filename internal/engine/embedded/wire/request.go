@@ -92,17 +92,24 @@ func (r *Request) authority(f *framing) error {
 		return FaultNoHost
 	}
 	r.Authority = f.host
+	if strings.IndexFunc(f.host, func(c rune) bool { return c >= 0x80 }) >= 0 {
+		return FaultHost
+	}
 	if r.Target[0] == '/' || r.Target[0] == '*' {
 		return nil
 	}
-	_, rest, ok := strings.Cut(r.Target, "://")
+	scheme, rest, ok := strings.Cut(r.Target, "://")
 	if !ok {
 		return nil // the authority form of CONNECT, or what is no target
 	}
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
-	if f.hosts > 0 && !strings.EqualFold(rest, f.host) {
+	port := ":80"
+	if strings.EqualFold(scheme, "https") {
+		port = ":443"
+	}
+	if f.hosts > 0 && !strings.EqualFold(strings.TrimSuffix(rest, port), strings.TrimSuffix(f.host, port)) {
 		return FaultHosts
 	}
 	r.Authority = rest

@@ -70,6 +70,24 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestTolerance: what has one reading in spite of its form is read.
+func TestTolerance(t *testing.T) {
+	for text, want := range map[string]string{
+		"GET http://a:80/x HTTP/1.1\r\nHost: A\r\n\r\n":                                     "GET http://a:80/x a:80 ",
+		"GET HTTPS://a/x HTTP/1.1\r\nHost: a:443\r\n\r\n":                                   "GET HTTPS://a/x a ",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0000000000000000000005\r\n\r\nhello": "POST / a hello",
+	} {
+		if got, err := readAll(text, 100); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%q: %q (%v)", text, got, err)
+		}
+	}
+	for _, text := range []string{"GET / HTTP/1.1\r\nHost: b\xc3\xbccher\r\n\r\n", "GET / HTTP/1.1\r\nHost: b\xff\r\n\r\n"} {
+		if _, err := readAll(text, 100); !errors.Is(err, FaultHost) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 // TestRequestFaults: each rule has a message that breaks it.
