@@ -169,7 +169,9 @@ var allowed = map[string]struct {
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
-	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
+	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/api", "internal/human"}},
+	// draw lays out the pictures of pages.
+	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 
 	// condition judges what the engine, the sources and its own connections show.
 	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 )
 
@@ -22,7 +23,7 @@ type fleetData struct {
 
 type documentLine struct {
 	api.FleetDocument
-	Marks  []mark
+	Marks  []draw.Mark
 	Health string
 }
 
@@ -50,9 +51,9 @@ func readFleet(c *call) (any, error) {
 	}
 	documents, hosts := must(found, err).Items, must(c.ask.FleetHosts(c, "")).Items
 	d := fleetData{Drifted: count(hosts, edited)}
-	of := map[string][]mark{}
+	of := map[string][]draw.Mark{}
 	for _, h := range hosts {
-		of[h.Document] = append(of[h.Document], mark{ID: h.Host, Health: condition(h.Condition), Text: sign(h.Host, h.Condition, h.Error)})
+		of[h.Document] = append(of[h.Document], draw.Mark{ID: h.Host, Health: condition(h.Condition), Text: sign(h.Host, h.Condition, h.Error)})
 	}
 	for _, doc := range documents {
 		line := documentLine{FleetDocument: doc, Marks: of[doc.Name], Health: fine}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 )
 
@@ -14,14 +15,14 @@ type node struct {
 	Marks   []placedInstance
 	Ready   int
 	Command *api.Command
-	Plots   []plot
+	Plots   []draw.Plot
 }
 
 type placedInstance struct {
 	api.Instance
 	Link    string
 	Service string
-	Plots   []plot
+	Plots   []draw.Plot
 }
 
 func readNodes(c *call) (any, error) {
@@ -29,7 +30,7 @@ func readNodes(c *call) (any, error) {
 		return (filter != "trouble" || n.Health != fine) && has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
 	})
 	for _, n := range l.Items {
-		n.Plots = plotsOf(c, api.SeriesNodes, n.ID, timeRanges()[0], smallUsage()...)
+		n.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: n.ID}, draw.Ranges()[0], draw.SmallUsage()...)
 	}
 	return l, nil
 }
@@ -73,7 +74,7 @@ func newNode(n api.Node, commands []api.Command) *node {
 
 type nodeData struct {
 	*node
-	Ranges []timeRange
+	Ranges []draw.Range
 	May    bool
 }
 
@@ -90,12 +91,12 @@ func readNode(c *call) (any, error) {
 	if i < 0 {
 		return nil, problem(http.StatusNotFound, "No such machine", "It may have left.")
 	}
-	ranges, r := chosenRange(c)
+	ranges, r := draw.Choose(c.q.Get("range"))
 	d := nodeData{node: all[i], May: c.may(api.RoleOperator), Ranges: ranges}
-	d.Plots = plotsOf(c, api.SeriesNodes, d.ID, r, usage()...)
+	d.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: d.ID}, r, draw.Usage()...)
 	for i := range d.Marks[:min(maxPlotted, len(d.Marks))] {
 		in := &d.Marks[i]
-		in.Plots = plotsOf(c, api.SeriesInstances, in.Name+"@"+in.Source, r, smallUsage()...)
+		in.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesInstances, Name: in.Name + "@" + in.Source}, r, draw.SmallUsage()...)
 	}
 	return d, nil
 }

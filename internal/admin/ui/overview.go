@@ -2,16 +2,19 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type overviewData struct {
 	Sources []api.Source
 	Trouble []api.Source // those in trouble
 	Groups  []group      // of every service, where there are more than the picture shows
-	Picture picture
+	Picture draw.Flow
 	// Counts of services and of instances.
 	Served, Total, ReadyInstances, Instances int
 	Wrong                                    []finding // the first
@@ -72,14 +75,69 @@ func readOverview(c *call) (any, error) {
 	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
 	services := byTrouble(w.services)
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
-	d.Picture = layout(drawn, w.sources)
+	d.Picture = flowOf(drawn, w.sources)
 	if d.Picture.Left > 0 {
 		// A picture of hundreds shows nothing: the most urgent are drawn.
 		d.Groups = groups(services)
-		d.Picture = layout(w.choose(drawn), w.sources)
+		d.Picture = flowOf(w.choose(drawn), w.sources)
 		d.Picture.Left = len(drawn) - len(d.Picture.Services)
 	}
 	return d, nil
+}
+
+// flowOf is the picture of services and sources.
+func flowOf(services []*service, sources []api.Source) draw.Flow {
+	drawn := make([]draw.Service, len(services))
+	for i, s := range services {
+		drawn[i] = draw.Service{
+			ID: s.ID, Name: s.Name, Link: link("services", s.ID), Source: s.Source, Note: serviceNote(s),
+			Health: s.Health, State: stateOf(s.Condition), Why: s.Condition.Why(),
+		}
+		for _, r := range s.Routes {
+			drawn[i].Routes = append(drawn[i].Routes, draw.Route{
+				ID: r.ID, Address: r.Address(), Name: r.Name, Link: link("services", r.Service), Note: cmp.Or(r.Condition.Why(), r.Way()),
+				Count: routeCount(r), Health: r.Health, Condition: r.Condition, Marks: r.Marks,
+			})
+		}
+	}
+	from := make([]draw.Source, len(sources))
+	for i, s := range sources {
+		from[i] = draw.Source{Name: s.Name, Health: sourceHealth(s), Note: human.Plural(s.Services, "service")}
+	}
+	return draw.NewFlow(drawn, from)
+}
+
+// serviceNote is the second line of a service.
+func serviceNote(s *service) string {
+	note := fmt.Sprintf("%d of %d ready", s.Ready, len(s.Instances))
+	if len(s.Instances) == 0 {
+		note = "no instance"
+	}
+	if n := len(s.Problems); n > 0 {
+		note += " · " + human.Plural(n, "problem")
+	}
+	return note
+}
+
+// routeCount is what is said of a route's endpoints.
+func routeCount(r *routeOf) string {
+	switch {
+	case r.Refused != "":
+		return "refused"
+	case r.Backend == nil:
+		return "answers by itself"
+	case len(r.Marks) == 0:
+		return "no endpoint"
+	}
+	return fmt.Sprintf("%d of %d ready", r.Ready, len(r.Marks))
+}
+
+// sourceHealth is the sign of a source; what it holds back waits.
+func sourceHealth(s api.Source) string {
+	if len(s.Held) > 0 {
+		return worse(signOf(s.Condition), waiting)
+	}
+	return signOf(s.Condition)
 }
 
 // How many services are drawn where there are too many: in trouble, and with the busiest.

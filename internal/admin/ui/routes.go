@@ -3,6 +3,7 @@ package ui
 import (
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 )
 
@@ -21,8 +22,8 @@ type asked struct {
 
 type explained struct {
 	api.Explanation
-	Health string // how it ends
-	Marks  []mark // of the winner's endpoints
+	Health string      // how it ends
+	Marks  []draw.Mark // of the winner's endpoints
 	// Fits are losers that would take it too, Near those of the host; Far counts the rest.
 	Fits, Near []api.Loser
 	Far        int

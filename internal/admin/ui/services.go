@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -116,8 +117,8 @@ type serviceData struct {
 	Commands  []api.Command
 	May       bool              // the viewer may drain and pause
 	Shared    map[string]string // the labels of every instance, where they are all the same
-	Plots     []plot            // what it used and what its routes answered
-	Ranges    []timeRange
+	Plots     []draw.Plot       // what it used and what its routes answered
+	Ranges    []draw.Range
 	Steps     []step // what happened to it, the newest first
 }
 
@@ -143,7 +144,7 @@ func readService(c *call) (any, error) {
 	if i < 0 {
 		return nil, problem(http.StatusNotFound, "No such service", "It may have been removed. The history shows what was.")
 	}
-	ranges, r := chosenRange(c)
+	ranges, r := draw.Choose(c.q.Get("range"))
 	d := serviceData{service: services[i], May: c.may(api.RoleOperator), Instances: services[i].instances(), Ranges: ranges}
 	// Without a diagnosis or a history there is less to see.
 	found, _ := c.ask.Doctor(c, d.ID)
@@ -163,10 +164,10 @@ func readService(c *call) (any, error) {
 	}
 	d.Shared = sharedLabels(d.service.Instances)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
-		answered := figure{title: human.Excerpt(route.Address(), 40), fields: []string{"requests", "errors"}}
-		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, answered)...)
+		answered := draw.Figure{Title: human.Excerpt(route.Address(), 40), Fields: []string{"requests", "errors"}}
+		d.Plots = append(d.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesRoutes, Name: route.ID}, r, answered)...)
 	}
-	d.Plots = append(d.Plots, plotsOf(c, api.SeriesServices, d.ID, r, usage()...)...)
+	d.Plots = append(d.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesServices, Name: d.ID}, r, draw.Usage()...)...)
 	return d, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 )
 
@@ -389,7 +390,7 @@ func TestLongLists(t *testing.T) {
 		}
 	}
 	overview := get(t, p, a, "/").Body.String()
-	if n := strings.Count(overview, `<g class="box`); n > maxRows+2 {
+	if n := strings.Count(overview, `<g class="box`); n > draw.MaxRows+2 {
 		t.Errorf("%d boxes are drawn", n)
 	}
 	if n := strings.Count(overview, "data-heat="); n != 500 {
@@ -469,23 +470,6 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Sources stand beside their services, so that lines do not cross; those of which
-// nothing is drawn come last.
-func TestSourcesStandBesideTheirServices(t *testing.T) {
-	var all []*service
-	for _, id := range []string{"a1", "a2", "z1", "z2"} {
-		all = append(all, &service{Service: api.Service{ID: id, Name: id, Source: map[byte]string{'a': "z-file", 'z': "a-file"}[id[0]]}, Health: fine})
-	}
-	p := layout(all, []api.Source{{Name: "a-file"}, {Name: "docker"}, {Name: "z-file"}})
-	var got []string
-	for _, b := range p.Sources {
-		got = append(got, b.Name)
-	}
-	if want := []string{"z-file", "a-file", "docker"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // A difference of thousands is counted, and the first of it shown.
 func TestLongDiff(t *testing.T) {
 	d := api.Diff{}
@@ -501,19 +485,6 @@ func TestLongDiff(t *testing.T) {
 	d = api.Diff{Routes: d.Routes[:maxOpen]}
 	if v := newDiffView(d); !v.Open || v.More != 0 {
 		t.Errorf("of %d changes: open %v, %d more", maxOpen, v.Open, v.More)
-	}
-}
-
-// The scale of a plot has different numbers, however little there is.
-func TestLevels(t *testing.T) {
-	for _, unit := range []string{"percent", "1/s", "s", "bytes"} {
-		for _, most := range []float64{0, 1e-6, 0.0004, 0.003, 0.01, 0.07, 0.4, 1, 3, 99, 1e6} {
-			s := api.Series{Fields: []api.SeriesField{{Name: "x", Unit: unit}}, Points: []api.SeriesPoint{{At: now(), Means: []*float64{&most}}}}
-			levels := newPlot(s, figure{fields: []string{"x"}}, now().Add(-time.Hour), now()).Levels
-			if levels[0].Text == levels[1].Text || levels[1].Text == levels[2].Text {
-				t.Errorf("%g %s: %+v", most, unit, levels)
-			}
-		}
 	}
 }
 

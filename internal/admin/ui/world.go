@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
 	"fairway/internal/api"
 )
 
@@ -30,7 +31,7 @@ type service struct {
 type routeOf struct {
 	api.Route
 	Name   string // of its service
-	Marks  []mark
+	Marks  []draw.Mark
 	Health string // the sign of its condition
 }
 
@@ -83,13 +84,6 @@ func condition(word string) string {
 		return broken
 	}
 	return idle
-}
-
-// mark is the sign for an endpoint or instance.
-type mark struct {
-	ID, Backend string // what it is the sign of; Backend is set for endpoints
-	Health      string
-	Text        string // what is known, for a tooltip and for those who do not see it
 }
 
 // sign is the text of a mark.
@@ -164,10 +158,10 @@ func (s *service) Why() []api.Reason {
 }
 
 // marksOf are the signs of a route's endpoints. None is broken where the route is not.
-func marksOf(r api.Route) []mark {
-	var all []mark
+func marksOf(r api.Route) []draw.Mark {
+	var all []draw.Mark
 	for _, e := range r.Endpoints {
-		m := mark{ID: e.ID, Health: broken, Text: sign(e.Instance+" "+e.Address, e.State, e.Fault)}
+		m := draw.Mark{ID: e.ID, Health: broken, Text: sign(e.Instance+" "+e.Address, e.State, e.Fault)}
 		if r.Backend != nil {
 			m.Backend = r.Backend.ID
 		}
@@ -282,10 +276,10 @@ func (s *service) instances() []instance {
 }
 
 // Signs are the signs of its instances.
-func (s *service) Signs() []mark {
-	var all []mark
+func (s *service) Signs() []draw.Mark {
+	var all []draw.Mark
 	for _, in := range s.instances() {
-		all = append(all, mark{ID: in.ID, Health: in.Health, Text: sign(in.Name, in.State, in.StateReason)})
+		all = append(all, draw.Mark{ID: in.ID, Health: in.Health, Text: sign(in.Name, in.State, in.StateReason)})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
-package ui
+package draw
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -11,36 +12,39 @@ import (
 	"fairway/internal/human"
 )
 
-// plot is a picture of readings over time.
-type plot struct {
+// Plot is a picture of readings over time, in pixels.
+type Plot struct {
 	Title         string
 	Width, Height int
-	Lines         []plotLine
-	Levels, Times []tick // the horizontal lines, and what stands below them
+	Lines         []Line
+	Levels, Times []Tick // the horizontal lines, and what stands below them
 	Now           string // the newest reading of each line
-	Empty         bool
+	Empty         bool   // there is no reading
 }
 
-type plotLine struct {
-	Name, Class string
-	Path, Area  string
-	Now         string
+// Line is one field of a plot.
+type Line struct {
+	Name, Class string // Name is empty for the only line
+	Path, Area  string // of SVG
+	Now         string // its newest reading
 }
 
-type tick struct {
+// Tick is a text beside a scale, with its place in pixels.
+type Tick struct {
 	At   float64
 	Text string
 }
 
-type timeRange struct {
+// Range is a time that plots can cover.
+type Range struct {
 	Name      string
 	For, Step time.Duration
-	Here      bool
+	Here      bool // it is the chosen one
 }
 
-// timeRanges can be chosen. A plot has about as many points as one can distinguish.
-func timeRanges() []timeRange {
-	return []timeRange{
+// Ranges can be chosen. A plot has about as many points as one can distinguish.
+func Ranges() []Range {
+	return []Range{
 		{Name: "1h", For: time.Hour, Step: 30 * time.Second},
 		{Name: "6h", For: 6 * time.Hour, Step: 2 * time.Minute},
 		{Name: "24h", For: 24 * time.Hour, Step: 10 * time.Minute},
@@ -49,32 +53,33 @@ func timeRanges() []timeRange {
 	}
 }
 
-// chosenRange is the range that the request asks for.
-func chosenRange(c *call) ([]timeRange, timeRange) {
-	all := timeRanges()
-	i := max(0, slices.IndexFunc(all, func(r timeRange) bool { return r.Name == c.q.Get("range") }))
+// Choose returns the ranges and the one with a name; the first for another name.
+func Choose(name string) ([]Range, Range) {
+	all := Ranges()
+	i := max(0, slices.IndexFunc(all, func(r Range) bool { return r.Name == name }))
 	all[i].Here = true
 	return all, all[i]
 }
 
-type figure struct {
-	title  string
-	fields []string // of the series
-	small  bool     // without a grid, for lists
+// Figure is what a plot shows.
+type Figure struct {
+	Title  string
+	Fields []string // of the series
+	Small  bool     // without a grid, for lists
 }
 
-// newPlot draws fields of a series. A gap is where nothing was read.
-func newPlot(s api.Series, f figure, from, to time.Time) plot {
-	p := plot{Title: f.title, Width: 560, Height: 150, Empty: true}
+// NewPlot draws fields of a series. A gap is where nothing was read.
+func NewPlot(s api.Series, f Figure, from, to time.Time) Plot {
+	p := Plot{Title: f.Title, Width: 560, Height: 150, Empty: true}
 	bottom, left := 134.0, 52.0
-	if f.small {
+	if f.Small {
 		p.Width, p.Height = 240, 40
 		bottom, left = 40, 0
 	}
 	index := func(name string) int {
 		return slices.IndexFunc(s.Fields, func(f api.SeriesField) bool { return f.Name == name })
 	}
-	fields := slices.DeleteFunc(slices.Clone(f.fields), func(name string) bool { return index(name) < 0 })
+	fields := slices.DeleteFunc(slices.Clone(f.Fields), func(name string) bool { return index(name) < 0 })
 	most, unit := 0.0, ""
 	for _, name := range fields {
 		unit = s.Fields[index(name)].Unit
@@ -91,11 +96,11 @@ func newPlot(s api.Series, f figure, from, to time.Time) plot {
 	y := func(v float64) float64 { return bottom - (bottom-6)*v/top }
 	var now []string
 	for _, name := range fields {
-		line := plotLine{Class: fmt.Sprintf("l%d", slices.Index(f.fields, name))}
-		if len(f.fields) > 1 {
+		line := Line{Class: fmt.Sprintf("l%d", slices.Index(f.Fields, name))}
+		if len(f.Fields) > 1 {
 			line.Name = name
 		}
-		line.Path, line.Area = draw(s, index(name), x, y, bottom)
+		line.Path, line.Area = trace(s, index(name), x, y, bottom)
 		if last := len(s.Points) - 1; last >= 0 {
 			if v := value(s.Points[last], index(name)); v != nil {
 				line.Now = amount(*v, unit)
@@ -105,9 +110,9 @@ func newPlot(s api.Series, f figure, from, to time.Time) plot {
 		p.Lines = append(p.Lines, line)
 	}
 	p.Now = strings.Join(now, " / ")
-	if !f.small {
+	if !f.Small {
 		for _, part := range []float64{0, .5, 1} {
-			p.Levels = append(p.Levels, tick{round1(y(top * part)), amount(top*part, unit)})
+			p.Levels = append(p.Levels, Tick{round1(y(top * part)), amount(top*part, unit)})
 		}
 		p.Times = timeTicks(from, to, x)
 	}
@@ -122,8 +127,8 @@ func value(p api.SeriesPoint, i int) *float64 {
 	return p.Means[i]
 }
 
-// draw makes a line of a field and the area below it.
-func draw(s api.Series, field int, x func(time.Time) float64, y func(float64) float64, bottom float64) (line, area string) {
+// trace makes a line of a field and the area below it.
+func trace(s api.Series, field int, x func(time.Time) float64, y func(float64) float64, bottom float64) (line, area string) {
 	step, err := time.ParseDuration(s.Step)
 	if err != nil || step <= 0 {
 		step = time.Minute
@@ -197,17 +202,17 @@ func trim(v float64) string {
 func round1(v float64) float64 { return math.Round(10*v) / 10 }
 
 // timeTicks are about six points of time, on the hour, day or what fits.
-func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
+func timeTicks(from, to time.Time, x func(time.Time) float64) []Tick {
 	steps := []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
 	step := steps[slices.IndexFunc(steps, func(s time.Duration) bool { return to.Sub(from)/s <= 8 })] // each range has one
 	format := "15:04"
 	if step >= 24*time.Hour {
 		format = "2 Jan"
 	}
-	var ticks []tick
+	var ticks []Tick
 	for t := from.UTC().Truncate(step).Add(step); t.Before(to); t = t.Add(step) {
 		if at := x(t); at < x(to)-18 { // half of the width of a time, which the edge would cut
-			ticks = append(ticks, tick{round1(at), t.UTC().Format(format)})
+			ticks = append(ticks, Tick{round1(at), t.UTC().Format(format)})
 		}
 	}
 	return ticks
@@ -220,11 +225,19 @@ const (
 	fineStep  = 5 * time.Second
 )
 
-// plotsOf reads one subject and draws it; none where there are no readings.
-func plotsOf(c *call, group, subject string, r timeRange, all ...figure) []plot {
-	to := c.now
+// Reader reads series: the client of the API.
+type Reader interface {
+	Series(ctx context.Context, group, subject string, q api.SeriesQuery) (api.Series, error)
+}
+
+// Subject is what readings are of.
+type Subject struct{ Group, Name string }
+
+// Plots reads one subject up to now and draws it; none where there are no readings.
+func Plots(ctx context.Context, ask Reader, now time.Time, of Subject, r Range, all ...Figure) []Plot {
+	to := now
 	from := to.Add(-r.For)
-	found, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: from, To: to, Step: r.Step})
+	found, err := ask.Series(ctx, of.Group, of.Name, api.SeriesQuery{From: from, To: to, Step: r.Step})
 	if err != nil {
 		return nil // nothing is kept, or not of this
 	}
@@ -233,33 +246,33 @@ func plotsOf(c *call, group, subject string, r timeRange, all ...figure) []plot 
 		// picture.
 		least := shortly
 		if n < fewPoints {
-			finer, _ := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep})
+			finer, _ := ask.Series(ctx, of.Group, of.Name, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep})
 			if len(finer.Points) > 0 {
 				found, least = finer, 5*time.Minute
 			}
 		}
 		from = to.Add(-min(time.Hour, max(least, to.Sub(found.Points[0].At)*11/10)))
 	}
-	var plots []plot
+	var plots []Plot
 	for _, f := range all {
-		if p := newPlot(found, f, from, to); !p.Empty {
+		if p := NewPlot(found, f, from, to); !p.Empty {
 			plots = append(plots, p)
 		}
 	}
 	return plots
 }
 
-// usage is what a node, service or instance uses.
-func usage() []figure {
-	return []figure{
-		{title: "CPU", fields: []string{"cpu"}},
-		{title: "Memory", fields: []string{"memory"}},
-		{title: "Network", fields: []string{"received", "sent"}},
-		{title: "Disk", fields: []string{"read", "written"}},
+// Usage is what a node, service or instance uses.
+func Usage() []Figure {
+	return []Figure{
+		{Title: "CPU", Fields: []string{"cpu"}},
+		{Title: "Memory", Fields: []string{"memory"}},
+		{Title: "Network", Fields: []string{"received", "sent"}},
+		{Title: "Disk", Fields: []string{"read", "written"}},
 	}
 }
 
-// smallUsage is CPU and memory, for lists.
-func smallUsage() []figure {
-	return []figure{{title: "CPU", fields: []string{"cpu"}, small: true}, {title: "Memory", fields: []string{"memory"}, small: true}}
+// SmallUsage is CPU and memory, for lists.
+func SmallUsage() []Figure {
+	return []Figure{{Title: "CPU", Fields: []string{"cpu"}, Small: true}, {Title: "Memory", Fields: []string{"memory"}, Small: true}}
 }
