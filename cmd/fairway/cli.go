@@ -114,7 +114,7 @@ func (grammar) Help() string {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	g := &grammar{}
-	c := newConsole(stdout, stderr, environ)
+	c := newCLI(stdout, stderr, environ)
 	p, err := newParser(g, c)
 	if err != nil {
 		fmt.Fprintf(stderr, "fairway: %v\n", err)
@@ -144,20 +144,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 }
 
 // misused reports an invalid command line, and names the help to read.
-func (c *console) misused(err error) {
-	c.fail(err)
+func (c *cli) misused(err error) {
+	c.Fail(err)
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		n := parse.Context.Selected()
-		c.note("Usage: fairway %s", n.Summary())
-		c.note("Run \"fairway %s --help\" for more.", n.Path())
+		c.Note("Usage: fairway %s", n.Summary())
+		c.Note("Run \"fairway %s --help\" for more.", n.Path())
 		return
 	}
-	c.note("Run \"fairway --help\" for the commands.")
+	c.Note("Run \"fairway --help\" for the commands.")
 }
 
 // finish reports an error and returns the exit code for it.
-func (c *console) finish(ctx context.Context, err error) int {
+func (c *cli) finish(ctx context.Context, err error) int {
 	var code exit
 	switch {
 	case err == nil:
@@ -167,7 +167,7 @@ func (c *console) finish(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return exitStopped
 	}
-	c.fail(err)
+	c.Fail(err)
 	var refused *api.Error
 	var usage usageError
 	var fault swarmservice.InvalidError
@@ -195,12 +195,12 @@ type parser struct {
 	helped bool
 }
 
-func newParser(g *grammar, c *console) (*parser, error) {
+func newParser(g *grammar, c *cli) (*parser, error) {
 	p := &parser{flags: map[string][]string{}}
 	options := []kong.Option{
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
-		kong.Writers(c.out, c.err),
+		kong.Writers(c.Out, c.Err),
 		kong.Bind(c),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),

@@ -216,7 +216,7 @@ func TestHelp(t *testing.T) {
 	if strings.Contains(bare, "whoami") {
 		t.Error("the hidden command is shown")
 	}
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

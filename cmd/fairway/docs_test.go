@@ -15,7 +15,7 @@ import (
 // The reference pages are made from the command line and the configuration
 // themselves; run the test with -update after a change.
 func TestDocsAreCurrent(t *testing.T) {
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

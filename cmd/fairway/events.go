@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
@@ -17,17 +18,17 @@ type eventsCommand struct {
 }
 
 // Run prints the events.
-func (f *eventsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *eventsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
 	return list(c, found, err, orNote(c, "No events.", c.events))
 }
 
-func (c *console) events(events []api.Event) {
-	t := c.columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
+func (c *cli) events(events []api.Event) {
+	t := c.Columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
 	for _, e := range events {
-		t.add(e.At, cell{e.Kind, colourOf(e.Severity, plain)}, e.Text, e.Subject, e.ID)
+		t.Add(e.At, colourOf(e.Severity, console.Plain).Cell(e.Kind), e.Text, e.Subject, e.ID)
 	}
-	t.print()
+	t.Print()
 }
 
 type notifyCommand struct {
@@ -39,24 +40,24 @@ type notifyCommand struct {
 type notifyChannelsCommand struct{}
 
 // Run prints the channels.
-func (notifyChannelsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (notifyChannelsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Channels(ctx)
 	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
-func (c *console) channels(channels []api.Channel) {
-	t := c.columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
+func (c *cli) channels(channels []api.Channel) {
+	t := c.Columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
 	for _, ch := range channels {
-		state := cell{"never used", plain}
+		state := console.Plain.Cell("never used")
 		switch {
 		case ch.Error != "":
-			state = cell{ch.Error, bad}
+			state = console.Bad.Cell(ch.Error)
 		case !ch.LastSuccess.IsZero():
-			state = cell{"delivered " + human.Time(ch.LastSuccess), good}
+			state = console.Good.Cell("delivered " + human.Time(ch.LastSuccess))
 		}
-		t.add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
+		t.Add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
 	}
-	t.print()
+	t.Print()
 }
 
 type notifyOutboxCommand struct {
@@ -65,7 +66,7 @@ type notifyOutboxCommand struct {
 }
 
 // Run prints the pending events.
-func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *notifyOutboxCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	channels := api.List[api.Channel]{Items: []api.Channel{{Name: f.Channel}}}
 	if f.Channel == "" {
 		var err error
@@ -82,9 +83,9 @@ func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client
 		pending[ch.Name] = found.Items
 		some = some || len(found.Items) > 0
 	}
-	return noIf(c.print(pending, func() {
+	return noIf(c.Print(pending, func() {
 		for _, name := range slices.Sorted(maps.Keys(pending)) {
-			c.printf("%s\n", name)
+			c.Printf("%s\n", name)
 			orNote(c, "Nothing is pending for "+name+".", c.events)(pending[name])
 		}
 	}), some)
@@ -95,32 +96,32 @@ type notifyTestCommand struct {
 }
 
 // Run sends a test event.
-func (f *notifyTestCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *notifyTestCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.done(a.TestChannel(ctx, f.Channel))
 }
 
 type rulesCommand struct{}
 
 // Run prints the rules with their state.
-func (rulesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (rulesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Rules(ctx)
 	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }
 
-func (c *console) rules(rules []api.RuleState) {
-	t := c.columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
+func (c *cli) rules(rules []api.RuleState) {
+	t := c.Columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
 	for _, r := range rules {
-		state := cell{"-", plain}
+		state := console.Plain.Cell("-")
 		switch {
 		case !r.Fired.IsZero():
-			state = cell{"fired " + human.Time(r.Fired), bad}
+			state = console.Bad.Cell("fired " + human.Time(r.Fired))
 			if r.Drained {
-				state.text += ", drained"
+				state.Text += ", drained"
 			}
 		case !r.Since.IsZero():
-			state = cell{"since " + human.Time(r.Since), doubt}
+			state = console.Doubt.Cell("since " + human.Time(r.Since))
 		}
-		t.add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
+		t.Add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
 	}
-	t.print()
+	t.Print()
 }

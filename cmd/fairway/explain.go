@@ -11,6 +11,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
@@ -21,7 +22,7 @@ type explainCommand struct {
 }
 
 // Run prints the explanation.
-func (e *explainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (e *explainCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	method, url := http.MethodGet, e.Request[len(e.Request)-1]
 	if len(e.Request) > 2 {
 		return usageError{errors.New("want a URL, or a method and a URL: fairway explain POST " + url)}
@@ -42,7 +43,7 @@ func (e *explainCommand) Run(ctx context.Context, c *console, a *api.Client) err
 	return noIf(show(c, x, err, c.explanation), !reached)
 }
 
-func (c *console) explanation(x api.Explanation) {
+func (c *cli) explanation(x api.Explanation) {
 	r := x.Request
 	url := r.Scheme + "://" + r.Host + r.Path
 	if r.Query != "" {
@@ -52,54 +53,54 @@ func (c *console) explanation(x api.Explanation) {
 	if r.Client != "" {
 		from = " from " + r.Client
 	}
-	c.raw(c.paint(bold, r.Method+" "+url) + human.Escape(from))
-	col := bad
+	c.Raw(c.Paint(console.Bold, r.Method+" "+url) + human.Escape(from))
+	col := console.Bad
 	switch x.Outcome {
 	case api.OutcomeRouted:
-		col = good
+		col = console.Good
 	case api.OutcomeAnswered:
-		col = doubt
+		col = console.Doubt
 	}
-	c.raw(c.paint(col, x.Outcome) + ": " + human.Escape(x.Text))
+	c.Raw(c.Paint(col, x.Outcome) + ": " + human.Escape(x.Text))
 	if x.Winner != nil {
 		c.winner(*x.Winner)
 	}
 	c.losers(x.Losers, x.Omitted)
 }
 
-func (c *console) winner(w api.Winner) {
-	c.raw("\n" + c.paint(bold, "Route"))
+func (c *cli) winner(w api.Winner) {
+	c.Raw("\n" + c.Paint(console.Bold, "Route"))
 	r := w.Route
 	owner := r.Service + ", source " + r.Source
 	if r.Instance != "" {
 		owner += ", instance " + r.Instance
 	}
-	var f fields
-	f.add("route", r.ID)
-	f.add("match", w.Match)
-	f.add("owner", owner)
-	f.lines("labels", labelLines(r.Labels))
-	f.lines("filters", r.Filters)
-	f.add("refused", cell{r.Refused, bad})
+	var f console.Fields
+	f.Add("route", r.ID)
+	f.Add("match", w.Match)
+	f.Add("owner", owner)
+	f.Lines("labels", labelLines(r.Labels))
+	f.Lines("filters", r.Filters)
+	f.Add("refused", console.Bad.Cell(r.Refused))
 	if r.LastGood {
-		f.add("last good", cell{"its labels are refused; the last valid version is served (fairway problems)", doubt})
+		f.Add("last good", console.Doubt.Cell("its labels are refused; the last valid version is served (fairway problems)"))
 	}
-	f.add("stale", cell{staleText(r.Stale), doubt})
-	f.add("choice", w.Choice)
-	c.table("  ", nil, f)
+	f.Add("stale", console.Doubt.Cell(staleText(r.Stale)))
+	f.Add("choice", w.Choice)
+	c.Fields("  ", f)
 	if len(r.Endpoints) > 0 {
-		c.raw("\n" + c.paint(bold, "Endpoints"))
+		c.Raw("\n" + c.Paint(console.Bold, "Endpoints"))
 		c.endpoints(r.Endpoints, w.Eligible)
 	}
 }
 
-func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
-	t := c.columns("ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE")
-	t.indent = "  "
+func (c *cli) endpoints(endpoints []api.Endpoint, eligible []string) {
+	t := c.Columns("ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE")
+	t.Indent = "  "
 	for _, e := range endpoints {
-		pick := cell{"no", bad}
+		pick := console.Bad.Cell("no")
 		if slices.Contains(eligible, e.ID) {
-			pick = cell{"yes", good}
+			pick = console.Good.Cell("yes")
 		}
 		state := cmp.Or(e.Fault, e.State)
 		if e.Live != nil && e.Live.Ejected {
@@ -108,35 +109,35 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 		if e.Live != nil && e.Live.Health != "" {
 			state += ", check " + e.Live.Health
 		}
-		t.add(e.Address, pick, state, e.Instance, e.Reason)
+		t.Add(e.Address, pick, state, e.Instance, e.Reason)
 	}
-	t.print()
+	t.Print()
 }
 
 // losers prints the routes that do not take the request; those of other hosts when all is
 // asked for.
-func (c *console) losers(losers []api.Loser, omitted int) {
-	if !c.wide() {
+func (c *cli) losers(losers []api.Loser, omitted int) {
+	if !c.Wide() {
 		near := slices.DeleteFunc(slices.Clone(losers), func(l api.Loser) bool { return l.Part == "host" })
 		omitted, losers = omitted+len(losers)-len(near), near
 	}
 	if omitted > 0 {
 		defer func() {
-			c.raw("\n" + c.paint(faint, human.Plural(omitted, "route")+" of other hosts not shown; -o wide shows them"))
+			c.Raw("\n" + c.Paint(console.Faint, human.Plural(omitted, "route")+" of other hosts not shown; -o wide shows them"))
 		}()
 	}
 	if len(losers) == 0 {
 		return
 	}
-	c.raw("\n" + c.paint(bold, "Other routes"))
+	c.Raw("\n" + c.Paint(console.Bold, "Other routes"))
 	uncut := *c // The reasons are what was asked for.
-	uncut.width = 0
-	t := uncut.columns("ROUTE", "REASON", "+MATCH")
-	t.indent = "  "
+	uncut.Width = 0
+	t := uncut.Columns("ROUTE", "REASON", "+MATCH")
+	t.Indent = "  "
 	for _, l := range losers {
-		t.add(l.Route, l.Reason, l.Match)
+		t.Add(l.Route, l.Reason, l.Match)
 	}
-	t.print()
+	t.Print()
 }
 
 type doctorCommand struct {
@@ -145,11 +146,11 @@ type doctorCommand struct {
 }
 
 // Run prints the diagnoses.
-func (d *doctorCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (d *doctorCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Doctor(ctx, d.Name)
 	if errors.Is(err, api.ErrNoAnswer) && c.admin == "" {
-		c.note("%v", err)
-		c.note("Reading the sources directly.")
+		c.Note("%v", err)
+		c.Note("Reading the sources directly.")
 		var loaded *app.Loaded
 		if loaded, err = c.load(d.Config, nil); err != nil {
 			return err
@@ -160,48 +161,48 @@ func (d *doctorCommand) Run(ctx context.Context, c *console, a *api.Client) erro
 		return err
 	}
 	if len(found.Items) == 0 {
-		c.fail(fmt.Errorf("nothing is called %q", d.Name))
+		c.Fail(fmt.Errorf("nothing is called %q", d.Name))
 		return errNo
 	}
 	return noIf(list(c, found, nil, c.diagnoses), slices.ContainsFunc(found.Items, func(d api.Diagnosis) bool { return !d.Served }))
 }
 
-func (c *console) diagnoses(diagnoses []api.Diagnosis) {
+func (c *cli) diagnoses(diagnoses []api.Diagnosis) {
 	for i, d := range diagnoses {
 		if i > 0 {
-			c.printf("\n")
+			c.Printf("\n")
 		}
-		verdict := c.paint(good, "served")
+		verdict := c.Paint(console.Good, "served")
 		if !d.Served {
-			verdict = c.paint(bad, "not served")
+			verdict = c.Paint(console.Bad, "not served")
 		}
-		subject := c.paint(bold, d.Service)
+		subject := c.Paint(console.Bold, d.Service)
 		if d.Instance != "" {
-			subject = c.paint(bold, d.Instance) + human.Escape(" of "+d.Service)
+			subject = c.Paint(console.Bold, d.Instance) + human.Escape(" of "+d.Service)
 		}
-		c.raw(subject + ": " + verdict)
+		c.Raw(subject + ": " + verdict)
 		c.checks(d.Checks)
 	}
 }
 
 // checks prints the steps of a diagnosis, uncut: they are what was asked for.
-func (c *console) checks(checks []api.Check) {
+func (c *cli) checks(checks []api.Check) {
 	width := 0
 	for _, check := range checks {
 		width = max(width, len(check.Name))
 	}
 	for _, check := range checks {
-		mark := c.paint(bad, "FAIL")
+		mark := c.Paint(console.Bad, "FAIL")
 		switch check.Outcome {
 		case api.CheckOK:
-			mark = c.paint(good, "ok  ")
+			mark = c.Paint(console.Good, "ok  ")
 		case api.CheckDoubt:
-			mark = c.paint(doubt, "WARN")
+			mark = c.Paint(console.Doubt, "WARN")
 		}
 		name := fmt.Sprintf("%-*s", width, check.Name)
-		c.raw("  " + mark + "  " + c.paint(faint, name) + "  " + human.Escape(check.Text))
+		c.Raw("  " + mark + "  " + c.Paint(console.Faint, name) + "  " + human.Escape(check.Text))
 		if check.Hint != "" {
-			c.raw(strings.Repeat(" ", width+10) + c.paint(good, "hint: ") + human.Escape(check.Hint))
+			c.Raw(strings.Repeat(" ", width+10) + c.Paint(console.Good, "hint: ") + human.Escape(check.Hint))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
@@ -46,7 +47,7 @@ type documentArg struct {
 }
 
 // AfterApply makes every fleet command wait as long as hosts may take.
-func (fleetCommand) AfterApply(c *console) error {
+func (fleetCommand) AfterApply(c *cli) error {
 	c.patience = patience
 	return nil
 }
@@ -54,18 +55,18 @@ func (fleetCommand) AfterApply(c *console) error {
 type fleetListCommand struct{}
 
 // Run prints the documents.
-func (fleetListCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (fleetListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetDocuments(ctx)
 	return list(c, found, err, func(documents []api.FleetDocument) {
-		t := c.columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE")
+		t := c.Columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE")
 		for _, d := range documents {
-			rollout := text("-")
+			rollout := console.Plain.Cell("-")
 			if d.Rollout != nil {
 				rollout = phase(*d.Rollout)
 			}
-			t.add(d.Name, revision(d.Newest), revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
+			t.Add(d.Name, revision(d.Newest), revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
 		}
-		t.print()
+		t.Print()
 	})
 }
 
@@ -83,9 +84,9 @@ type fleetGetCommand struct {
 }
 
 // Run prints a revision.
-func (f *fleetGetCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetGetCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetRevision(ctx, f.Document, f.Revision)
-	return show(c, found, err, func(r api.FleetRevision) { _, _ = c.out.Write(r.Content) })
+	return show(c, found, err, func(r api.FleetRevision) { _, _ = c.Out.Write(r.Content) })
 }
 
 type fleetPutCommand struct {
@@ -96,7 +97,7 @@ type fleetPutCommand struct {
 }
 
 // Run puts a revision.
-func (f *fleetPutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetPutCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	content, err := readInput(f.File)
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (f *fleetPutCommand) Run(ctx context.Context, c *console, a *api.Client) er
 		if r.Released {
 			next = ", released"
 		}
-		c.printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
+		c.Printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
 	})
 }
 
@@ -154,7 +155,7 @@ type fleetCheckCommand struct {
 }
 
 // Run asks the hosts.
-func (f *fleetCheckCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetCheckCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	n := api.NewFleetCheck{Revision: f.Revision, Hosts: f.Host}
 	if f.File != "" {
 		var err error
@@ -167,18 +168,18 @@ func (f *fleetCheckCommand) Run(ctx context.Context, c *console, a *api.Client) 
 	}
 	found, err := a.CheckFleet(ctx, f.Document, n)
 	return noIf(list(c, found, err, func(hosts []api.FleetCheck) {
-		t := c.columns("HOST", "VERDICT", "REASON")
+		t := c.Columns("HOST", "VERDICT", "REASON")
 		for _, h := range hosts {
-			verdict := cell{"valid", good}
+			verdict := console.Good.Cell("valid")
 			switch {
 			case !h.Asked:
-				verdict = cell{"not checked", doubt}
+				verdict = console.Doubt.Cell("not checked")
 			case !h.OK:
-				verdict = cell{"refused", bad}
+				verdict = console.Bad.Cell("refused")
 			}
-			t.add(h.Host, verdict, h.Error)
+			t.Add(h.Host, verdict, h.Error)
 		}
-		t.print()
+		t.Print()
 	}), slices.ContainsFunc(found.Items, func(h api.FleetCheck) bool { return !h.OK }))
 }
 
@@ -189,7 +190,7 @@ type fleetPlanCommand struct {
 }
 
 // Run prints the plan.
-func (f *fleetPlanCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetPlanCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	p, err := a.FleetPlan(ctx, f.Document, f.Revision, f.Host)
 	return noIf(show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) }),
 		anyHost(p, api.FleetEdited, api.FleetUnreachable))
@@ -201,7 +202,7 @@ func anyHost(p api.FleetPlan, conditions ...string) bool {
 }
 
 // differing prints how hosts differ from a revision, the same difference once.
-func (c *console) differing(p api.FleetPlan, than string) {
+func (c *cli) differing(p api.FleetPlan, than string) {
 	shown := map[string]string{}
 	for _, h := range p.Hosts {
 		has := "has no revision"
@@ -216,23 +217,23 @@ func (c *console) differing(p api.FleetPlan, than string) {
 		_, body, _ = strings.Cut(body, "\n")
 		switch {
 		case h.Condition == api.FleetUnreachable:
-			c.raw(c.paint(bad, h.Host+" cannot be reached: "+h.Error))
+			c.Raw(c.Paint(console.Bad, h.Host+" cannot be reached: "+h.Error))
 		case h.Same:
-			c.raw(c.paint(good, h.Host+" has "+than))
+			c.Raw(c.Paint(console.Good, h.Host+" has "+than))
 		case shown[body] != "":
-			c.raw(c.paint(bold, h.Host+" "+has+": the same difference as "+shown[body]))
+			c.Raw(c.Paint(console.Bold, h.Host+" "+has+": the same difference as "+shown[body]))
 		default:
 			shown[body] = h.Host
-			c.raw(c.paint(bold, h.Host+" "+has))
+			c.Raw(c.Paint(console.Bold, h.Host+" "+has))
 			c.unified(h.Diff)
 		}
 	}
 }
 
-func (c *console) unified(diff string) {
+func (c *cli) unified(diff string) {
 	for line := range strings.Lines(diff) {
 		line = strings.TrimSuffix(line, "\n")
-		c.raw(c.paint(diffColour(line), strings.ReplaceAll(line, "\t", "    ")))
+		c.Raw(c.Paint(diffColour(line), strings.ReplaceAll(line, "\t", "    ")))
 	}
 }
 
@@ -243,31 +244,31 @@ type fleetHistoryCommand struct {
 }
 
 // Run prints revisions, or rollouts.
-func (f *fleetHistoryCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Rollouts {
 		found, err := a.Rollouts(ctx, f.Document)
 		return list(c, found, err, c.rollouts)
 	}
 	found, err := a.FleetRevisions(ctx, f.Document, f.Limit)
 	return list(c, found, err, func(revisions []api.FleetRevision) {
-		t := c.columns("REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE")
+		t := c.Columns("REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE")
 		for _, r := range revisions {
-			number := text(strconv.FormatUint(r.Number, 10))
+			number := console.Plain.Cell(strconv.FormatUint(r.Number, 10))
 			if r.Released {
-				number = cell{number.text + " released", good}
+				number = console.Good.Cell(number.Text + " released")
 			}
-			t.add(number, r.Time, r.Author, r.Size, short12(r.Digest), r.Message)
+			t.Add(number, r.Time, r.Author, r.Size, short12(r.Digest), r.Message)
 		}
-		t.print()
+		t.Print()
 	})
 }
 
-func (c *console) rollouts(rollouts []api.FleetRollout) {
-	t := c.columns("ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON")
+func (c *cli) rollouts(rollouts []api.FleetRollout) {
+	t := c.Columns("ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON")
 	for _, r := range rollouts {
-		t.add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
+		t.Add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
 	}
-	t.print()
+	t.Print()
 }
 
 type fleetDiffCommand struct {
@@ -277,7 +278,7 @@ type fleetDiffCommand struct {
 }
 
 // Run prints the difference.
-func (f *fleetDiffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetDiffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	d, err := a.FleetDiff(ctx, f.Document, f.From, f.To)
 	return noIf(show(c, d, err, func(d api.FleetDiff) { c.unified(d.Diff) }), d.Diff != "")
 }
@@ -291,14 +292,14 @@ type fleetDriftCommand struct {
 }
 
 // Run shows or repairs manual edits.
-func (f *fleetDriftCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetDriftCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Adopt != "" || f.Restore != "" {
 		repaired, err := f.repair(ctx, a)
-		return show(c, repaired, err, func(r api.FleetRepair) { c.printf("%s\n", r.Text) })
+		return show(c, repaired, err, func(r api.FleetRepair) { c.Printf("%s\n", r.Text) })
 	}
 	p, err := a.FleetDrift(ctx, f.Document, f.Host)
 	if err = show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
-		c.note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
+		c.Note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
 	}
 	return noIf(err, anyHost(p, api.FleetEdited))
 }
@@ -347,7 +348,7 @@ type fleetRolloutCommand struct {
 }
 
 // Run rolls a revision out.
-func (f *fleetRolloutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetRolloutCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return f.start(ctx, c, a, f.Document, f.Revision)
 }
 
@@ -358,7 +359,7 @@ type fleetRollbackCommand struct {
 }
 
 // Run rolls back.
-func (f *fleetRollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetRollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	number := f.Revision
 	if number == 0 {
 		ended, err := a.Rollouts(ctx, f.Document)
@@ -376,26 +377,26 @@ func (f *fleetRollbackCommand) Run(ctx context.Context, c *console, a *api.Clien
 	return f.start(ctx, c, a, f.Document, number)
 }
 
-func (f rolloutFlags) start(ctx context.Context, c *console, a *api.Client, document string, number uint64) error {
-	c.note("Reading the hosts ...")
+func (f rolloutFlags) start(ctx context.Context, c *cli, a *api.Client, document string, number uint64) error {
+	c.Note("Reading the hosts ...")
 	r, err := a.StartRollout(ctx, document, f.order(number))
 	if err != nil {
 		return err
 	}
 	c.begun(r)
 	if f.Detach {
-		c.note("fairway fleet watch %s follows it.", document)
+		c.Note("fairway fleet watch %s follows it.", document)
 		return show(c, r, nil, c.rollout)
 	}
 	return c.toTheEnd(ctx, a, r)
 }
 
-func (c *console) begun(r api.FleetRollout) {
-	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
+func (c *cli) begun(r api.FleetRollout) {
+	c.Note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
 }
 
 // toTheEnd follows a rollout and prints how it has ended.
-func (c *console) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
+func (c *cli) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
 	r, err := c.follow(ctx, a, r)
 	return noIf(show(c, r, err, c.rollout), r.Phase == api.RolloutReverted)
 }
@@ -403,7 +404,7 @@ func (c *console) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollou
 type fleetWatchCommand struct{ documentArg }
 
 // Run follows a rollout.
-func (f *fleetWatchCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetWatchCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	r, err := a.Rollout(ctx, f.Document)
 	if err != nil {
 		return err
@@ -416,12 +417,12 @@ func (f *fleetWatchCommand) Run(ctx context.Context, c *console, a *api.Client) 
 const followEvery = 300 * time.Millisecond
 
 // follow prints the progress of a rollout until it has ended.
-func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
+func (c *cli) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
 	noted := map[string]string{} // the newest remark about each host, and about the whole
 	note := func(about, line string) {
 		if noted[about] != line {
 			noted[about] = line
-			c.note("%s", line)
+			c.Note("%s", line)
 		}
 	}
 	for {
@@ -448,7 +449,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():
-			c.note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s aborts it.", r.Document, r.Document)
+			c.Note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s aborts it.", r.Document, r.Document)
 			return r, ctx.Err()
 		}
 		now, err := client.Rollout(ctx, r.Document)
@@ -463,9 +464,9 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 }
 
 // rollout prints a rollout, and how it has ended if it has.
-func (c *console) rollout(r api.FleetRollout) {
+func (c *cli) rollout(r api.FleetRollout) {
 	var pending []string
-	t := c.columns("HOST", "STATE", "WAVE", "TOOK", "REASON")
+	t := c.Columns("HOST", "STATE", "WAVE", "TOOK", "REASON")
 	for _, h := range r.Hosts {
 		took := "-"
 		if !h.Ended.IsZero() && !h.Began.IsZero() {
@@ -474,9 +475,9 @@ func (c *console) rollout(r api.FleetRollout) {
 		if h.Pending {
 			pending = append(pending, h.Host)
 		}
-		t.add(h.Host, stepState(h), revision(uint64(h.Wave)), took, h.Error)
+		t.Add(h.Host, stepState(h), revision(uint64(h.Wave)), took, h.Error)
 	}
-	t.print()
+	t.Print()
 	if r.Ended.IsZero() {
 		return
 	}
@@ -486,27 +487,27 @@ func (c *console) rollout(r api.FleetRollout) {
 	}
 	p := phase(r)
 	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
-	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reason))
+	c.Raw(human.Escape(line) + c.Paint(p.Colour, p.Text) + human.Escape(reason))
 	if len(pending) > 0 {
 		what := "the revision"
 		if r.Phase == api.RolloutReverted {
 			what = "what is meant for them"
 		}
-		c.raw(c.paint(doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(pending, ", ")))
+		c.Raw(c.Paint(console.Doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(pending, ", ")))
 	}
 }
 
-func phase(r api.FleetRollout) cell { return cell{r.Phase, colourOf(r.Phase, doubt)} }
+func phase(r api.FleetRollout) console.Cell { return colourOf(r.Phase, console.Doubt).Cell(r.Phase) }
 
-func stepState(h api.FleetStep) cell {
-	otherwise, pending := doubt, ""
+func stepState(h api.FleetStep) console.Cell {
+	otherwise, pending := console.Doubt, ""
 	if h.State == "waiting" {
-		otherwise = faint
+		otherwise = console.Faint
 	}
 	if h.Pending {
 		pending = ", pending"
 	}
-	return cell{h.State + pending, colourOf(h.State, otherwise)}
+	return colourOf(h.State, otherwise).Cell(h.State + pending)
 }
 
 // stateCounts writes how many hosts are in which state.
@@ -521,7 +522,7 @@ func stateCounts(r api.FleetRollout) string {
 type fleetStopCommand struct{ documentArg }
 
 // Run stops a rollout.
-func (f *fleetStopCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetStopCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.done(a.StopRollout(ctx, f.Document))
 }
 
@@ -530,13 +531,13 @@ type fleetStatusCommand struct {
 }
 
 // Run prints the status.
-func (f *fleetStatusCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetStatusCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetHosts(ctx, f.Document)
 	return noIf(list(c, found, err, c.fleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
 }
 
-func (c *console) fleetHosts(hosts []api.FleetHost) {
-	t := c.columns("HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT",
+func (c *cli) fleetHosts(hosts []api.FleetHost) {
+	t := c.Columns("HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT",
 		"+TRANSPORT", "+OLD", "+SESSIONS", "+REQUESTS", "+FAILED", "+CONNECT FAILURES", "+IN", "+OUT", "REASON")
 	for _, h := range hosts {
 		has := revision(h.Revision)
@@ -549,11 +550,11 @@ func (c *console) fleetHosts(hosts []api.FleetHost) {
 		}
 		rates, counts := statistics(h.Statistics)
 		row := slices.Concat(
-			[]any{h.Host, h.Document, cell{h.Condition, colourOf(h.Condition, doubt)}, has, cmp.Or(h.Version, "-"), cmp.Or(h.Uptime, "-")}, rates,
+			[]any{h.Host, h.Document, colourOf(h.Condition, console.Doubt).Cell(h.Condition), has, cmp.Or(h.Version, "-"), cmp.Or(h.Uptime, "-")}, rates,
 			[]any{contact, cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
-		t.add(row...)
+		t.Add(row...)
 	}
-	t.print()
+	t.Print()
 }
 
 // statistics are the cells of HAProxy's counters: what goes on now, and the sums.
@@ -561,16 +562,16 @@ func statistics(s *api.FleetStatistics) (rates, counts []any) {
 	if s == nil {
 		return slices.Repeat([]any{"-"}, 3), slices.Repeat([]any{"-"}, 6)
 	}
-	servers := cell{fmt.Sprintf("%d up", s.ServersUp), good}
+	servers := console.Good.Cell(fmt.Sprintf("%d up", s.ServersUp))
 	if s.ServersDown > 0 {
-		servers = cell{fmt.Sprintf("%d up, %d down", s.ServersUp, s.ServersDown), doubt}
+		servers = console.Doubt.Cell(fmt.Sprintf("%d up, %d down", s.ServersUp, s.ServersDown))
 	}
 	if len(s.Down) > 0 {
-		servers = cell{servers.text + " (" + strings.Join(s.Down, ", ") + ")", bad}
+		servers = console.Bad.Cell(servers.Text + " (" + strings.Join(s.Down, ", ") + ")")
 	}
-	errs := text(fmt.Sprintf("%.1f", s.FailureRate))
+	errs := console.Plain.Cell(fmt.Sprintf("%.1f", s.FailureRate))
 	if s.FailureRate > 0 {
-		errs.colour = bad
+		errs.Colour = console.Bad
 	}
 	return []any{fmt.Sprintf("%.1f", s.RequestRate), errs, servers},
 		[]any{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut}

@@ -60,16 +60,16 @@ type fetchFlags struct {
 }
 
 // value is the first that is not empty: the flag, the variable, the default.
-func (c *console) value(flag, variable, otherwise string) string {
+func (c *cli) value(flag, variable, otherwise string) string {
 	return cmp.Or(flag, c.env[variable], otherwise)
 }
 
 // agent makes the agent with what the commands set further.
-func (f agentFlags) agent(ctx context.Context, c *console, log io.Writer, set ...func(*console, *agent.Options) error) (*agent.Agent, error) {
+func (f agentFlags) agent(ctx context.Context, c *cli, log io.Writer, set ...func(*cli, *agent.Options) error) (*agent.Agent, error) {
 	o := agent.Options{
 		Name: c.value(f.Name, "VIP", ""), Dir: c.value(f.StorageDir, "STORAGE_DIR", "/usr/local/haproxy/etc"),
 		RunDir: c.value(f.RunDir, "RUN_DIR", "/run/fairway-haproxy"), HAProxy: f.HAProxy, Keep: 20,
-		Environ: c.environ, Log: log, Output: c.err,
+		Environ: c.environ, Log: log, Output: c.Err,
 	}
 	for _, set := range set {
 		if err := set(c, &o); err != nil {
@@ -83,7 +83,7 @@ func (f agentFlags) agent(ctx context.Context, c *console, log io.Writer, set ..
 	return a, nil
 }
 
-func (f fetchFlags) add(c *console, o *agent.Options) error {
+func (f fetchFlags) add(c *cli, o *agent.Options) error {
 	o.URL, o.Timeout, o.Retries = c.value(f.URL, "CFG_GET_URL", ""), f.Timeout, f.Retries
 	if o.URL == "" {
 		return errors.New("no URL to fetch from: set CFG_GET_URL or --url, such as http://fairway:8081/haproxy/")
@@ -108,8 +108,8 @@ func (f fetchFlags) add(c *console, o *agent.Options) error {
 }
 
 // refused reports an error and ends the command with exitNo.
-func (c *console) refused(err error) error {
-	c.fail(err)
+func (c *cli) refused(err error) error {
+	c.Fail(err)
 	return errNo
 }
 
@@ -119,8 +119,8 @@ type haproxyUpdateCommand struct {
 }
 
 // Run updates the file.
-func (f *haproxyUpdateCommand) Run(ctx context.Context, c *console) error {
-	a, err := f.agent(ctx, c, c.out, f.add)
+func (f *haproxyUpdateCommand) Run(ctx context.Context, c *cli) error {
+	a, err := f.agent(ctx, c, c.Out, f.add)
 	if err != nil {
 		return err
 	}
@@ -143,12 +143,12 @@ type haproxyRunCommand struct {
 }
 
 // Run runs HAProxy.
-func (f *haproxyRunCommand) Run(ctx context.Context, c *console) error {
+func (f *haproxyRunCommand) Run(ctx context.Context, c *cli) error {
 	// Early, so that no signal ends the container.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	a, err := f.agent(ctx, c, c.out, f.add, func(_ *console, o *agent.Options) error {
+	a, err := f.agent(ctx, c, c.Out, f.add, func(_ *cli, o *agent.Options) error {
 		o.Follow, o.Interval, o.Grace = f.Follow, f.Interval, f.Grace
 		return nil
 	})
@@ -168,8 +168,8 @@ type haproxyApplyCommand struct {
 }
 
 // Run applies what is on standard input.
-func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
-	a, err := f.agent(ctx, c, c.err)
+func (f *haproxyApplyCommand) Run(ctx context.Context, c *cli) error {
+	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
 		return c.refused(fmt.Errorf("standard input: %w", err))
 	}
 	result := a.Apply(ctx, content, agent.ApplyOptions{CheckOnly: f.Check, Trust: f.SkipCheck})
-	if err := c.print(result, func() { c.printf("%s\n", strings.TrimSpace(result.Outcome+" "+result.Reason)) }); err != nil {
+	if err := c.Print(result, func() { c.Printf("%s\n", strings.TrimSpace(result.Outcome+" "+result.Reason)) }); err != nil {
 		return err
 	}
 	switch result.Outcome {
@@ -197,8 +197,8 @@ type haproxyStatusCommand struct {
 }
 
 // Run prints the status.
-func (f *haproxyStatusCommand) Run(ctx context.Context, c *console) error {
-	a, err := f.agent(ctx, c, c.err)
+func (f *haproxyStatusCommand) Run(ctx context.Context, c *cli) error {
+	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err
 	}
@@ -206,13 +206,13 @@ func (f *haproxyStatusCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return c.refused(err)
 	}
-	err = c.print(s, func() {
-		c.printf("file      %s\ndigest    %s\nrunning   %s\nhaproxy   %s\n", s.File, s.Digest, s.Running, s.Version)
+	err = c.Print(s, func() {
+		c.Printf("file      %s\ndigest    %s\nrunning   %s\nhaproxy   %s\n", s.File, s.Digest, s.Running, s.Version)
 		if s.Worker != 0 {
-			c.printf("worker    %d, for %s\nold       %d\n", s.Worker, s.Uptime.String(), s.Old)
+			c.Printf("worker    %d, for %s\nold       %d\n", s.Worker, s.Uptime.String(), s.Old)
 		}
 		if s.Trouble != "" {
-			c.printf("trouble   %s\n", s.Trouble)
+			c.Printf("trouble   %s\n", s.Trouble)
 		}
 	})
 	return noIf(err, s.Worker == 0)
@@ -223,8 +223,8 @@ type haproxyStatsCommand struct {
 }
 
 // Run prints the statistics as HAProxy gives them.
-func (f *haproxyStatsCommand) Run(ctx context.Context, c *console) error {
-	a, err := f.agent(ctx, c, c.err)
+func (f *haproxyStatsCommand) Run(ctx context.Context, c *cli) error {
+	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err
 	}
@@ -232,9 +232,9 @@ func (f *haproxyStatsCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return c.refused(err)
 	}
-	return c.print(s, func() {
+	return c.Print(s, func() {
 		for line := range strings.Lines(s.Info + "\n\n" + s.Stat + "\n") {
-			c.raw(human.Escape(strings.TrimSuffix(line, "\n")))
+			c.Raw(human.Escape(strings.TrimSuffix(line, "\n")))
 		}
 	})
 }

@@ -65,7 +65,7 @@ func TestPagesDoWhatCommandsDo(t *testing.T) {
 			found["GET by the client: "+m[1]+" (a page waits for nothing)"] = true
 		}
 	}
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
@@ -20,7 +21,7 @@ type routesCommand struct {
 }
 
 // Run prints the routes.
-func (r *routesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (r *routesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
 	if err != nil || !r.Traffic {
 		err = list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.routes))
@@ -47,7 +48,7 @@ func trafficOf(now api.Traffic, routes []api.Route, all bool) api.Traffic {
 	return now
 }
 
-func (c *console) traffic(now api.Traffic) {
+func (c *cli) traffic(now api.Traffic) {
 	one := func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 	milliseconds := func(ms float64) string {
 		if ms == 0 {
@@ -55,30 +56,30 @@ func (c *console) traffic(now api.Traffic) {
 		}
 		return one(ms) + " ms"
 	}
-	t := c.columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95")
+	t := c.Columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95")
 	for _, r := range now.Routes {
-		name, failing := text(r.Route), text(one(r.Errors))
+		name, failing := console.Plain.Cell(r.Route), console.Plain.Cell(one(r.Errors))
 		if r.Route == "" {
-			name = cell{"(no route)", faint}
+			name = console.Faint.Cell("(no route)")
 		}
 		if r.Errors > 0 {
-			failing.colour = bad
+			failing.Colour = console.Bad
 		}
-		t.add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95))
+		t.Add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95))
 	}
-	t.print()
+	t.Print()
 }
 
-func (c *console) routes(routes []api.Route) {
-	t := c.columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
+func (c *cli) routes(routes []api.Route) {
+	t := c.Columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
 	for _, r := range routes {
 		balance := ""
 		if r.Backend != nil {
 			balance = r.Backend.Balance
 		}
-		t.add(r.ID, takes(r.Matches), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
+		t.Add(r.ID, takes(r.Matches), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
 	}
-	t.print()
+	t.Print()
 }
 
 func takes(matches []api.Match) string {
@@ -109,15 +110,15 @@ func endpoints(r api.Route) string {
 }
 
 // routeState is the condition of a route, with the first reason for it.
-func routeState(r api.Route) cell {
+func routeState(r api.Route) console.Cell {
 	text := r.Condition.State
 	if why := r.Condition.Why(); why != "" {
-		return cell{text + ": " + why, stateColour(r.Condition.State)}
+		return stateColour(r.Condition.State).Cell(text + ": " + why)
 	}
 	if by := steered(r); by != "" {
-		return cell{text + by, doubt}
+		return console.Doubt.Cell(text + by)
 	}
-	return cell{text, stateColour(r.Condition.State)}
+	return stateColour(r.Condition.State).Cell(text)
 }
 
 // steered is the command that an endpoint of the route obeys, after a colon; empty for
@@ -137,7 +138,7 @@ type problemsCommand struct {
 }
 
 // Run prints the problems.
-func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (p *problemsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
 	incomplete, none := c.incomplete(found.Incomplete), "No problems of labels. What is wrong otherwise: fairway status"
 	if incomplete {
@@ -146,17 +147,17 @@ func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) er
 	return noIf(list(c, found, err, orNote(c, none, c.problems)), len(found.Items) > 0 || incomplete)
 }
 
-func (c *console) problems(problems []api.Problem) {
+func (c *cli) problems(problems []api.Problem) {
 	for i, p := range problems {
 		if i > 0 {
-			c.printf("\n")
+			c.Printf("\n")
 		}
 		c.problem(p)
 	}
 }
 
-func (c *console) problem(p api.Problem) {
-	subject := c.paint(bold, p.Service)
+func (c *cli) problem(p api.Problem) {
+	subject := c.Paint(console.Bold, p.Service)
 	if p.Label != "" {
 		subject += " " + human.Escape(p.Label)
 	}
@@ -164,12 +165,12 @@ func (c *console) problem(p api.Problem) {
 		subject += human.Escape(" (instance " + p.Instance + ")")
 	}
 	// Everything in these lines is escaped already.
-	c.raw(subject + "  " + c.paint(bad, p.Code))
-	c.raw("  " + human.Escape(p.Text))
+	c.Raw(subject + "  " + c.Paint(console.Bad, p.Code))
+	c.Raw("  " + human.Escape(p.Text))
 	if p.Route != "" && p.Route != p.Service {
-		c.raw(c.paint(faint, "  route: "+p.Route))
+		c.Raw(c.Paint(console.Faint, "  route: "+p.Route))
 	}
 	if p.Hint != "" {
-		c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
+		c.Raw("  " + c.Paint(console.Good, "hint: ") + human.Escape(p.Hint))
 	}
 }

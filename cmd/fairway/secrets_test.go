@@ -372,7 +372,7 @@ func (h *secretHouse) commands() {
 	}
 	// These ask no Fairway about what it serves, or wait for ever.
 	others := regexp.MustCompile(`^(run|demo|whoami|completion|service .*|fleet .*|haproxy .*)$`)
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
@@ -19,7 +20,7 @@ type servicesCommand struct {
 }
 
 // Run prints the services.
-func (s *servicesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (s *servicesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if s.Name != "" {
 		found, err := a.Service(ctx, s.Name)
 		return list(c, found, err, c.inFull)
@@ -29,17 +30,17 @@ func (s *servicesCommand) Run(ctx context.Context, c *console, a *api.Client) er
 	return list(c, found, err, orNote(c, "No services. The sources see nothing; see: fairway sources", c.services))
 }
 
-func (c *console) inFull(services []api.Service) {
+func (c *cli) inFull(services []api.Service) {
 	for i, service := range services {
 		if i > 0 {
-			c.printf("\n")
+			c.Printf("\n")
 		}
 		c.service(service)
 	}
 }
 
-func (c *console) services(services []api.Service) {
-	t := c.columns("SERVICE", "RUNNING", "ROUTES", "PROBLEMS", "SOURCE", "STATE", "+CREATED", "+IMAGE")
+func (c *cli) services(services []api.Service) {
+	t := c.Columns("SERVICE", "RUNNING", "ROUTES", "PROBLEMS", "SOURCE", "STATE", "+CREATED", "+IMAGE")
 	for _, s := range services {
 		ready := 0
 		var images []string
@@ -51,29 +52,29 @@ func (c *console) services(services []api.Service) {
 				images = append(images, i.Image)
 			}
 		}
-		problems := cell{strconv.Itoa(s.Problems), plain}
+		problems := console.Plain.Cell(strconv.Itoa(s.Problems))
 		if s.Problems > 0 {
-			problems.colour = bad
+			problems.Colour = console.Bad
 		}
-		t.add(s.ID, fmt.Sprintf("%d/%d", ready, len(s.Instances)), len(s.Routes), problems, staleCell(s.Source, s.Stale), conditionCell(s.Condition), s.Created, strings.Join(images, " "))
+		t.Add(s.ID, fmt.Sprintf("%d/%d", ready, len(s.Instances)), len(s.Routes), problems, staleCell(s.Source, s.Stale), conditionCell(s.Condition), s.Created, strings.Join(images, " "))
 	}
-	t.print()
+	t.Print()
 }
 
 // conditionCell is a condition with the first reason for it.
-func conditionCell(condition api.Condition) cell {
+func conditionCell(condition api.Condition) console.Cell {
 	text := cmp.Or(condition.State, "not routed")
 	if why := condition.Why(); why != "" {
 		text += ": " + why
 	}
-	return cell{text, stateColour(condition.State)}
+	return stateColour(condition.State).Cell(text)
 }
 
-func staleCell(source string, stale *api.Stale) cell {
+func staleCell(source string, stale *api.Stale) console.Cell {
 	if stale == nil {
-		return text(source)
+		return console.Plain.Cell(source)
 	}
-	return cell{source + " (stale)", doubt}
+	return console.Doubt.Cell(source + " (stale)")
 }
 
 // staleText says since when a source does not answer and why; it is empty for one that
@@ -92,30 +93,30 @@ func staleText(s *api.Stale) string {
 	return t
 }
 
-func (c *console) service(s api.Service) {
-	var f fields
-	f.add("service", cell{s.ID, bold})
-	f.add("state", cell{s.Condition.State, stateColour(s.Condition.State)})
+func (c *cli) service(s api.Service) {
+	var f console.Fields
+	f.Add("service", console.Bold.Cell(s.ID))
+	f.Add("state", stateColour(s.Condition.State).Cell(s.Condition.State))
 	for _, r := range s.Condition.Reasons {
-		f.add("reason", r.Text)
-		f.add("hint", r.Hint)
+		f.Add("reason", r.Text)
+		f.Add("hint", r.Hint)
 	}
-	f.add("source", staleCell(s.Source, s.Stale))
-	f.add("stale", cell{staleText(s.Stale), doubt})
-	f.add("created", s.Created)
-	f.lines("labels", labelLines(s.Labels))
-	f.lines("routes", s.Routes)
+	f.Add("source", staleCell(s.Source, s.Stale))
+	f.Add("stale", console.Doubt.Cell(staleText(s.Stale)))
+	f.Add("created", s.Created)
+	f.Lines("labels", labelLines(s.Labels))
+	f.Lines("routes", s.Routes)
 	if s.Problems > 0 {
-		f.add("problems", cell{fmt.Sprintf("%d; see: fairway problems --service %s", s.Problems, s.ID), bad})
+		f.Add("problems", console.Bad.Cell(fmt.Sprintf("%d; see: fairway problems --service %s", s.Problems, s.ID)))
 	}
-	c.table("", nil, f)
+	c.Fields("", f)
 	for _, i := range s.Instances {
-		c.printf("\n")
+		c.Printf("\n")
 		c.instance(i)
 	}
 }
 
-func (c *console) instance(i api.Instance) {
+func (c *cli) instance(i api.Instance) {
 	state := i.State
 	if i.StateReason != "" {
 		state += " (" + i.StateReason + ")"
@@ -124,14 +125,14 @@ func (c *console) instance(i api.Instance) {
 	if i.NodeName != "" && i.NodeName != i.Node {
 		node = i.NodeName + " (" + i.Node + ")"
 	}
-	var f fields
-	f.add("instance", cell{i.Name, bold})
-	f.add("id", i.ID)
-	f.add("state", cell{state, colourOf(i.State, bad)})
-	f.add("by", i.By)
-	f.add("node", node)
-	f.add("image", i.Image)
-	f.add("started", i.Started)
+	var f console.Fields
+	f.Add("instance", console.Bold.Cell(i.Name))
+	f.Add("id", i.ID)
+	f.Add("state", colourOf(i.State, console.Bad).Cell(state))
+	f.Add("by", i.By)
+	f.Add("node", node)
+	f.Add("image", i.Image)
+	f.Add("started", i.Started)
 	var addresses, ports []string
 	for _, a := range i.Addresses {
 		addresses = append(addresses, address(a))
@@ -143,10 +144,10 @@ func (c *console) instance(i api.Instance) {
 		}
 		ports = append(ports, t)
 	}
-	f.lines("addresses", addresses)
-	f.lines("ports", ports)
-	f.lines("labels", labelLines(i.Labels))
-	c.table("  ", nil, f)
+	f.Lines("addresses", addresses)
+	f.Lines("ports", ports)
+	f.Lines("labels", labelLines(i.Labels))
+	c.Fields("  ", f)
 }
 
 func address(a api.Address) string {
@@ -176,44 +177,44 @@ type nodesCommand struct {
 }
 
 // Run prints the nodes.
-func (n *nodesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (n *nodesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Nodes(ctx, api.Query{Source: n.Source})
 	return list(c, found, err, orNote(c, "No nodes: no source knows of machines.", c.nodes))
 }
 
-func (c *console) nodes(nodes []api.Node) {
-	t := c.columns("NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE")
+func (c *cli) nodes(nodes []api.Node) {
+	t := c.Columns("NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE")
 	for _, n := range nodes {
-		t.add(n.ID, n.Name, cell{n.State, colourOf(n.State, bad)}, cell{n.Availability, colourOf(n.Availability, plain)}, n.Role, n.Instances, n.Address, n.Engine, n.Source)
+		t.Add(n.ID, n.Name, colourOf(n.State, console.Bad).Cell(n.State), colourOf(n.Availability, console.Plain).Cell(n.Availability), n.Role, n.Instances, n.Address, n.Engine, n.Source)
 	}
-	t.print()
+	t.Print()
 }
 
 type sourcesCommand struct{}
 
 // Run prints the sources.
-func (*sourcesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (*sourcesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Sources(ctx)
 	return noIf(list(c, found, err, c.sources), slices.ContainsFunc(found.Items, func(s api.Source) bool { return s.State != api.SourceCurrent }))
 }
 
-func (c *console) sources(sources []api.Source) {
-	t := c.columns("SOURCE", "STATE", "SERVICES", "ANSWERED", "HELD", "+LAST SUCCESS", "+HELD SERVICES")
+func (c *cli) sources(sources []api.Source) {
+	t := c.Columns("SOURCE", "STATE", "SERVICES", "ANSWERED", "HELD", "+LAST SUCCESS", "+HELD SERVICES")
 	for _, s := range sources {
 		age := "never"
 		if s.Age != "" {
 			age = s.Age + " ago"
 		}
-		t.add(s.Name, cell{s.State, colourOf(s.State, doubt)}, s.Services, age, len(s.Held), s.LastSuccess, strings.Join(s.Held, " "))
+		t.Add(s.Name, colourOf(s.State, console.Doubt).Cell(s.State), s.Services, age, len(s.Held), s.LastSuccess, strings.Join(s.Held, " "))
 	}
-	t.print()
+	t.Print()
 	for _, s := range sources {
 		for _, r := range s.Condition.Reasons {
-			c.raw("\n" + c.paint(bold, s.Name) + ": " + human.Escape(r.Text))
+			c.Raw("\n" + c.Paint(console.Bold, s.Name) + ": " + human.Escape(r.Text))
 			c.hint("  ", r.Hint)
 		}
 		if len(s.Held) > 0 {
-			c.raw("\n" + c.paint(bold, s.Name) + human.Escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
+			c.Raw("\n" + c.Paint(console.Bold, s.Name) + human.Escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
 		}
 	}
 }

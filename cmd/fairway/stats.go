@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/console"
 	"fairway/internal/human"
 	"fairway/internal/usage"
 )
@@ -26,7 +27,7 @@ type statsCommand struct {
 }
 
 // Run prints what containers use.
-func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (s *statsCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	if s.Since != 0 {
 		return s.kept(ctx, c)
 	}
@@ -47,7 +48,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 		return err
 	}
 	if !s.Stream {
-		if err := c.print(report, func() { c.usage(report) }); err != nil {
+		if err := c.Print(report, func() { c.usage(report) }); err != nil {
 			return err
 		}
 		return s.verdict(c, report)
@@ -68,33 +69,33 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 }
 
 // verdict is errNo when nothing could be read, or no container of the service runs.
-func (s *statsCommand) verdict(c *console, r *usage.Report) error {
+func (s *statsCommand) verdict(c *cli, r *usage.Report) error {
 	if s.Service != "" && len(r.Services) == 0 {
-		c.note("No container of %s runs on the engines that were asked.", s.Service)
+		c.Note("No container of %s runs on the engines that were asked.", s.Service)
 		return errNo
 	}
 	return noIf(nil, len(r.Services) == 0 && len(r.Unread) > 0)
 }
 
-func (c *console) usageLine(r *usage.Report) error {
-	if c.format == "json" {
+func (c *cli) usageLine(r *usage.Report) error {
+	if c.Format == "json" {
 		line, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("printing: %w", err)
 		}
-		_, err = c.out.Write(append(escapeJSON(line), '\n'))
+		_, err = c.Out.Write(append(console.EscapeJSON(line), '\n'))
 		return err
 	}
-	c.printf("%s\n", r.At.Format(time.TimeOnly))
+	c.Printf("%s\n", r.At.Format(time.TimeOnly))
 	c.usage(r)
-	c.printf("\n")
+	c.Printf("\n")
 	return nil
 }
 
 // usage prints one report: each service, and below it its containers.
-func (c *console) usage(r *usage.Report) {
-	t := c.columns("SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE")
-	add := func(name cell, engine string, u usage.Usage) {
+func (c *cli) usage(r *usage.Report) {
+	t := c.Columns("SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE")
+	add := func(name console.Cell, engine string, u usage.Usage) {
 		cpu, limit := "-", "-"
 		if u.CPUPercent != nil {
 			cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
@@ -102,30 +103,30 @@ func (c *console) usage(r *usage.Report) {
 		if u.MemoryLimit > 0 {
 			limit = human.Bytes(u.MemoryLimit)
 		}
-		t.add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
+		t.Add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
 			human.Bytes(u.NetworkReceived), human.Bytes(u.NetworkSent), human.Bytes(u.BlockRead), human.Bytes(u.BlockWritten))
 	}
 	for _, s := range r.Services {
-		add(cell{s.Service, bold}, "", s.Usage)
+		add(console.Bold.Cell(s.Service), "", s.Usage)
 		for _, u := range s.Containers {
 			name := "  " + u.Name
-			if c.wide() {
+			if c.Wide() {
 				name += " " + u.ID
 			}
-			add(text(name), u.Engine, u.Usage)
+			add(console.Plain.Cell(name), u.Engine, u.Usage)
 		}
 	}
 	if len(r.Services) > 0 {
-		t.print()
+		t.Print()
 	} else {
-		c.note("No containers run.")
+		c.Note("No containers run.")
 	}
 	for _, u := range r.Unread {
 		what := u.Engine
 		if u.Container != "" {
 			what += ", container " + u.Container
 		}
-		c.raw(c.paint(bad, "not read: ") + human.Escape(what+": "+u.Reason))
+		c.Raw(c.Paint(console.Bad, "not read: ") + human.Escape(what+": "+u.Reason))
 	}
 }
 
@@ -134,7 +135,7 @@ type keptAnswer struct {
 	Items []api.Series `json:"items"`
 }
 
-func (s *statsCommand) kept(ctx context.Context, c *console) error {
+func (s *statsCommand) kept(ctx context.Context, c *cli) error {
 	if s.Stream {
 		return usageError{errors.New("--since and --stream exclude each other")}
 	}
@@ -178,14 +179,14 @@ func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Ti
 }
 
 // kept prints series: for each subject its fields, with a chart.
-func (c *console) kept(items []api.Series, from, to time.Time) {
+func (c *cli) kept(items []api.Series, from, to time.Time) {
 	if len(items) == 0 {
-		c.note("No readings.")
+		c.Note("No readings.")
 		return
 	}
-	t := c.columns("SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM "+human.Time(from))
+	t := c.Columns("SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM "+human.Time(from))
 	for _, s := range items {
-		name := cell{s.Subject, bold}
+		name := console.Bold.Cell(s.Subject)
 		for i, f := range s.Fields {
 			sum, n, peak, last := 0.0, 0, math.Inf(-1), math.NaN()
 			values := make([]float64, 0, len(s.Points))
@@ -202,11 +203,11 @@ func (c *console) kept(items []api.Series, from, to time.Time) {
 			if n == 0 {
 				continue
 			}
-			t.add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), spark(at, values, from, to))
-			name = text("")
+			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to))
+			name = console.Plain.Cell("")
 		}
 	}
-	t.print()
+	t.Print()
 }
 
 func unitText(v float64, unit string) string {
@@ -223,33 +224,4 @@ func unitText(v float64, unit string) string {
 		return time.Duration(v * float64(time.Second)).Round(10 * time.Microsecond).String()
 	}
 	return strconv.FormatFloat(v, 'f', 1, 64)
-}
-
-const sparks = 32
-
-// spark draws values over time, from zero to their maximum; a gap is empty.
-func spark(at []time.Time, values []float64, from, to time.Time) string {
-	levels := []rune("▁▂▃▄▅▆▇█")
-	var sum [sparks]float64
-	var n [sparks]int
-	most := 0.0
-	for i, v := range values {
-		slot := int(float64(sparks) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
-		slot = min(max(slot, 0), sparks-1)
-		sum[slot], n[slot] = sum[slot]+v, n[slot]+1
-		most = max(most, v)
-	}
-	var b strings.Builder
-	for i := range sum {
-		switch {
-		case n[i] == 0:
-			b.WriteRune(' ')
-		case most <= 0:
-			b.WriteRune(levels[0])
-		default:
-			level := int(sum[i] / float64(n[i]) / most * float64(len(levels)))
-			b.WriteRune(levels[min(max(level, 0), len(levels)-1)])
-		}
-	}
-	return b.String()
 }

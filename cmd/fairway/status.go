@@ -7,31 +7,45 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 )
 
 type statusCommand struct{}
 
 // Run prints what is wrong now.
-func (*statusCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (*statusCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Status(ctx)
 	return noIf(show(c, found, err, c.status), found.State != api.StateHealthy)
 }
 
 // stateColour is the colour of the state of a condition.
-func stateColour(state string) colour {
+func stateColour(state string) console.Colour {
 	switch state {
 	case api.StateHealthy:
-		return good
+		return console.Good
 	case api.StateRefused, api.StateDown:
-		return bad
+		return console.Bad
 	case "":
-		return plain
+		return console.Plain
 	}
-	return doubt
+	return console.Doubt
 }
 
-func (c *console) status(s api.Status) {
+// colourOf is the colour of a state, by the word that the API has for it.
+func colourOf(state string, otherwise console.Colour) console.Colour {
+	switch state {
+	case "ready", "applied", "already", api.RolloutDone, api.FleetCurrent, api.SeverityGood:
+		return console.Good
+	case "refused", "unknown", "lost", api.RolloutReverted, api.FleetEdited, api.FleetUnreachable, api.SeverityBad:
+		return console.Bad
+	case "starting", "leaving", "paused", "pause", "drain", api.SeverityWarning:
+		return console.Doubt
+	}
+	return otherwise
+}
+
+func (c *cli) status(s api.Status) {
 	total := 0
 	var counts []string
 	for _, state := range []string{api.StateHealthy, api.StateUnknown, api.StateHeld, api.StateDegraded, api.StateRefused, api.StateDown} {
@@ -40,11 +54,11 @@ func (c *console) status(s api.Status) {
 			counts = append(counts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	line := c.paint(stateColour(s.State), s.State) + ": " + human.Plural(total, "route")
+	line := c.Paint(stateColour(s.State), s.State) + ": " + human.Plural(total, "route")
 	if len(counts) > 0 {
 		line += ", " + strings.Join(counts, ", ")
 	}
-	c.raw(line)
+	c.Raw(line)
 	for _, f := range s.Findings {
 		subject := f.Kind
 		if f.Kind != "command" && f.Kind != "table" { // there is one of each
@@ -52,27 +66,27 @@ func (c *console) status(s api.Status) {
 		}
 		age := ""
 		if d := s.At.Sub(f.Since); !f.Since.IsZero() && d >= time.Second {
-			age = c.paint(faint, "  for "+human.Age(d))
+			age = c.Paint(console.Faint, "  for "+human.Age(d))
 		}
-		c.raw("\n" + c.paint(stateColour(f.State), f.State) + "  " + c.paint(bold, subject) + age)
-		c.raw("  " + human.Escape(f.Text))
+		c.Raw("\n" + c.Paint(stateColour(f.State), f.State) + "  " + c.Paint(console.Bold, subject) + age)
+		c.Raw("  " + human.Escape(f.Text))
 		c.hint("  ", f.Hint)
 	}
 }
 
 // hint prints what to do, if anything.
-func (c *console) hint(indent, text string) {
+func (c *cli) hint(indent, text string) {
 	if text != "" {
-		c.raw(indent + c.paint(good, "hint: ") + human.Escape(text))
+		c.Raw(indent + c.Paint(console.Good, "hint: ") + human.Escape(text))
 	}
 }
 
 // incomplete says on stderr why a list may lack something. It reports whether it may.
-func (c *console) incomplete(reasons []api.Reason) bool {
+func (c *cli) incomplete(reasons []api.Reason) bool {
 	for _, r := range reasons {
-		c.note("Not complete: %s", r.Text)
+		c.Note("Not complete: %s", r.Text)
 		if r.Hint != "" {
-			c.note("hint: %s", r.Hint)
+			c.Note("hint: %s", r.Hint)
 		}
 	}
 	return len(reasons) > 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
 	"fairway/internal/plan"
 )
@@ -28,7 +29,7 @@ type rollbackCommand struct {
 }
 
 // Run rolls back.
-func (r *rollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (r *rollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
 }
 
@@ -38,14 +39,14 @@ type pinCommand struct {
 }
 
 // Run pins.
-func (p *pinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (p *pinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
 }
 
 type unpinCommand struct{ why }
 
 // Run ends a pin or rollback.
-func (u *unpinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (u *unpinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.HoldID, u.Message)
 }
 
@@ -60,7 +61,7 @@ type drainCommand struct {
 }
 
 // Run drains.
-func (d *drainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (d *drainCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandDrain, Subject: d.Subject, Message: d.Message})
 }
 
@@ -70,7 +71,7 @@ type undrainCommand struct {
 }
 
 // Run ends a drain.
-func (u *undrainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (u *undrainCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandDrain+":"+u.Subject, u.Message)
 }
 
@@ -81,7 +82,7 @@ type weightCommand struct {
 }
 
 // Run changes weights.
-func (w *weightCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (w *weightCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if w.Weight == "default" {
 		return c.takeBack(ctx, a, api.CommandWeight+":"+w.Subject, w.Message)
 	}
@@ -99,7 +100,7 @@ type pauseCommand struct {
 }
 
 // Run pauses.
-func (p *pauseCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (p *pauseCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPause, Subject: p.Service, For: p.For, Message: p.Message})
 }
 
@@ -109,45 +110,45 @@ type resumeCommand struct {
 }
 
 // Run ends a pause.
-func (r *resumeCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (r *resumeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-func (c *console) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
+func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
 	given, err := a.Give(ctx, n)
 	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
 }
 
-func (c *console) takeBack(ctx context.Context, a *api.Client, id, message string) error {
+func (c *cli) takeBack(ctx context.Context, a *api.Client, id, message string) error {
 	ended, err := a.TakeBack(ctx, id, message)
 	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
 }
 
-func (c *console) result(r api.CommandResult, what string) {
+func (c *cli) result(r api.CommandResult, what string) {
 	where := ""
 	if r.Entry != 0 {
 		where = fmt.Sprintf(" (entry %d)", r.Entry)
 	}
-	c.printf("%s: %s%s\n", what, r.Command.Text, where)
+	c.Printf("%s: %s%s\n", what, r.Command.Text, where)
 	for _, remark := range r.Remarks {
-		c.note("Note: %s", remark)
+		c.Note("Note: %s", remark)
 	}
 }
 
 type commandsCommand struct{}
 
 // Run lists the commands in force.
-func (*commandsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (*commandsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Commands(ctx)
 	return list(c, found, err, orNote(c, "No commands in force.", c.commands))
 }
 
-func (c *console) commands(commands []api.Command) {
-	t := c.columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
+func (c *cli) commands(commands []api.Command) {
+	t := c.Columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
 	for _, k := range commands {
-		t.add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
+		t.Add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
 	}
-	t.print()
+	t.Print()
 }
 
 type historyCommand struct {
@@ -158,7 +159,7 @@ type historyCommand struct {
 }
 
 // Run prints the history.
-func (h *historyCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (h *historyCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if h.Number != 0 {
 		entry, err := a.Entry(ctx, h.Number)
 		return show(c, entry, err, c.entry)
@@ -167,16 +168,16 @@ func (h *historyCommand) Run(ctx context.Context, c *console, a *api.Client) err
 	return list(c, entries, err, orNote(c, "No entries yet.", c.entries))
 }
 
-func (c *console) entries(entries []api.Entry) {
-	t := c.columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
+func (c *cli) entries(entries []api.Entry) {
+	t := c.Columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
 	for _, e := range entries {
-		number := text(strconv.FormatUint(e.Number, 10))
+		number := console.Plain.Cell(strconv.FormatUint(e.Number, 10))
 		if e.Live {
-			number = cell{number.text + " live", good}
+			number = console.Good.Cell(number.Text + " live")
 		}
-		t.add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
+		t.Add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
 	}
-	t.print()
+	t.Print()
 }
 
 func short12(hash string) string { return hash[:min(12, len(hash))] }
@@ -198,28 +199,28 @@ func counts(n api.Counts) string {
 	return strings.Join(words, " ")
 }
 
-func (c *console) entry(e api.EntryDetail) {
-	var f fields
-	f.add("entry", cell{strconv.FormatUint(e.Number, 10), bold})
-	f.add("time", e.Time)
-	f.add("cause", e.Cause)
-	f.add("operator", e.Operator)
-	f.add("command", e.Command)
-	f.add("message", e.Message)
-	f.add("hash", e.Hash)
+func (c *cli) entry(e api.EntryDetail) {
+	var f console.Fields
+	f.Add("entry", console.Bold.Cell(strconv.FormatUint(e.Number, 10)))
+	f.Add("time", e.Time)
+	f.Add("cause", e.Cause)
+	f.Add("operator", e.Operator)
+	f.Add("command", e.Command)
+	f.Add("message", e.Message)
+	f.Add("hash", e.Hash)
 	if e.Live {
-		f.add("live", cell{"yes", good})
+		f.Add("live", console.Good.Cell("yes"))
 	}
 	var all []string
 	for _, s := range e.Seen {
 		all = append(all, seen(s))
 	}
-	f.lines("seen", all)
+	f.Lines("seen", all)
 	if e.Omitted > 0 {
-		f.add("", fmt.Sprintf("and %d more", e.Omitted))
+		f.Add("", fmt.Sprintf("and %d more", e.Omitted))
 	}
-	c.table("", nil, f)
-	c.printf("\n")
+	c.Fields("", f)
+	c.Printf("\n")
 	c.differences(e.Diff)
 }
 
@@ -240,7 +241,7 @@ type diffCommand struct {
 }
 
 // Run prints what differs between two entries.
-func (d *diffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (d *diffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	from, err := entryNumber(d.From)
 	if err != nil {
 		return err
@@ -265,9 +266,9 @@ func entryNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func (c *console) differences(d api.Diff) {
+func (c *cli) differences(d api.Diff) {
 	if len(d.Listeners)+len(d.Routes)+len(d.Backends)+len(d.Problems) == 0 {
-		c.note("Nothing differs.")
+		c.Note("Nothing differs.")
 		return
 	}
 	c.changed("listener", d.Listeners)
@@ -276,32 +277,32 @@ func (c *console) differences(d api.Diff) {
 	c.changed("problem", d.Problems)
 }
 
-func (c *console) changed(what string, list []api.DiffChange) {
+func (c *cli) changed(what string, list []api.DiffChange) {
 	for _, x := range list {
-		mark, col := "~", doubt
+		mark, col := "~", console.Doubt
 		switch x.Kind {
 		case "added":
-			mark, col = "+", good
+			mark, col = "+", console.Good
 		case "removed":
-			mark, col = "-", bad
+			mark, col = "-", console.Bad
 		}
-		c.raw(c.paint(col, mark) + " " + what + " " + c.paint(bold, x.ID))
+		c.Raw(c.Paint(col, mark) + " " + what + " " + c.Paint(console.Bold, x.ID))
 		for _, line := range x.Lines {
-			c.raw("    " + c.paint(diffColour(line), line))
+			c.Raw("    " + c.Paint(diffColour(line), line))
 		}
 	}
 }
 
-func diffColour(line string) colour {
+func diffColour(line string) console.Colour {
 	switch human.DiffSign(line) {
 	case '+':
-		return good
+		return console.Good
 	case '-':
-		return bad
+		return console.Bad
 	case '@':
-		return faint
+		return console.Faint
 	}
-	return plain
+	return console.Plain
 }
 
 type planCommand struct {
@@ -316,14 +317,14 @@ type planCommand struct {
 }
 
 // Run plans.
-func (p *planCommand) Run(ctx context.Context, c *console) error {
+func (p *planCommand) Run(ctx context.Context, c *cli) error {
 	found, err := p.ask(ctx, c)
 	if err == nil {
-		err = c.print(found, func() { c.plan(found) })
+		err = c.Print(found, func() { c.plan(found) })
 	}
 	switch {
 	case err != nil && p.Detailed:
-		c.fail(err)
+		c.Fail(err)
 		return errNo
 	case err != nil:
 		return err
@@ -339,7 +340,7 @@ func (p *planCommand) Run(ctx context.Context, c *console) error {
 // --detailed-exitcode.
 const errChanges exit = 2
 
-func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
+func (p *planCommand) ask(ctx context.Context, c *cli) (api.Plan, error) {
 	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {
 		return api.Plan{}, usageError{errors.New("plan what? give -f, --label or --remove")}
 	}
@@ -366,36 +367,36 @@ func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
 	return client.Plan(ctx, request)
 }
 
-func (c *console) plan(p api.Plan) {
+func (c *cli) plan(p api.Plan) {
 	c.changed("name", p.Names)
 	c.changed("listener", p.Listeners)
 	c.changed("route", p.Routes)
 	c.changed("backend", p.Backends)
 	for _, line := range p.Lines {
-		c.raw(c.paint(diffColour(line), line))
+		c.Raw(c.Paint(diffColour(line), line))
 	}
 	for _, solved := range p.Solved {
-		c.raw(c.paint(good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
+		c.Raw(c.Paint(console.Good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
 	}
 	for _, problem := range p.Problems {
-		c.raw("")
+		c.Raw("")
 		where := problem.File
 		if problem.Line != 0 {
 			where = fmt.Sprintf("%s:%d", where, problem.Line)
 		}
-		c.raw(strings.TrimSpace(c.paint(bad, "+ problem") + "  " + c.paint(bold, where)))
+		c.Raw(strings.TrimSpace(c.Paint(console.Bad, "+ problem") + "  " + c.Paint(console.Bold, where)))
 		c.problem(problem.Problem)
 	}
 	if len(p.Problems) > 0 {
-		c.raw("")
+		c.Raw("")
 	}
 	for _, remark := range p.Remarks {
-		c.note("Note: %s", remark)
+		c.Note("Note: %s", remark)
 	}
 	if !p.Changes {
-		c.note("Nothing would change.")
+		c.Note("Nothing would change.")
 		return
 	}
-	c.note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
+	c.Note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
 		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ func TestNothingReachesTheTerminalRaw(t *testing.T) {
 			}
 		}
 		var buf bytes.Buffer
-		c := &console{out: &buf, format: "json"}
-		if err := c.print([]string{s}, nil); err != nil {
+		c := &Console{Out: &buf, Format: "json"}
+		if err := c.Print([]string{s}, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range buf.String() {
@@ -45,9 +45,9 @@ func TestNothingReachesTheTerminalRaw(t *testing.T) {
 }
 
 func TestTableFitsTheTerminal(t *testing.T) {
-	rows := [][]cell{
-		{text("shop-web@docker"), text("shop.example.com/a/very/long/path/indeed"), {"served", good}},
-		{text("b"), text("b.example.com"), {"refused", bad}},
+	rows := [][]Cell{
+		{Plain.Cell("shop-web@docker"), Plain.Cell("shop.example.com/a/very/long/path/indeed"), Good.Cell("served")},
+		{Plain.Cell("b"), Plain.Cell("b.example.com"), Bad.Cell("refused")},
 	}
 	for _, tt := range []struct {
 		width   int
@@ -74,7 +74,7 @@ b         b.examp…  refused
 			"b                b.example.com                             \x1b[31mrefused\x1b[0m\n"},
 	} {
 		var buf bytes.Buffer
-		c := &console{out: &buf, width: tt.width, colours: tt.colours}
+		c := &Console{Out: &buf, Width: tt.width, Colours: tt.colours}
 		c.table("", []string{"ROUTE", "TAKES", "STATE"}, rows)
 		if got := "\n" + buf.String(); got != tt.want {
 			t.Errorf("width %d:\n%s\nwant\n%s", tt.width, got, tt.want)

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"fairway/internal/api"
+	"fairway/internal/app"
+	"fairway/internal/console"
+)
+
+// cli is where a command prints, and how it reaches the admin API.
+type cli struct {
+	console.Console
+	environ []string
+	env     map[string]string
+
+	admin, tokenFile, adminCA string
+	// patience is how long an answer of the admin API may take; zero for its default.
+	patience time.Duration
+	opened   *api.Client // by client, for close
+}
+
+func newCLI(stdout, stderr io.Writer, environ []string) *cli {
+	return &cli{Console: console.Console{Out: stdout, Err: stderr, Format: "text"}, environ: environ, env: app.Environment(environ)}
+}
+
+func (c *cli) configure(g *grammar) {
+	c.Format, c.admin, c.tokenFile, c.adminCA = g.Output, g.Admin, g.TokenFile, g.AdminCA
+	if c.admin == "" {
+		c.admin = c.env["FAIRWAY_ADMIN"]
+	}
+	width, terminal := console.TerminalWidth(c.Out)
+	c.Colours = terminal && !g.NoColor && c.env["NO_COLOR"] == "" && c.env["TERM"] != "dumb"
+	if terminal && c.Format == "text" {
+		c.Width = width
+	}
+}
+
+// client returns a client for the admin API. What the flags do not say comes
+// from the configuration that a Fairway started here would have.
+func (c *cli) client() (*api.Client, error) {
+	// A token is for the Fairway it was made for: not for one that is named.
+	access := api.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
+	if c.admin == "" {
+		access = app.AdminAccess(app.LoadOptions{Environ: c.environ})
+	}
+	if c.tokenFile != "" {
+		access.TokenFile = c.tokenFile
+	}
+	if c.adminCA != "" {
+		access.CertFile, access.OwnCert = c.adminCA, false
+	}
+	client, err := access.Client()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if c.patience > 0 {
+		client = client.Patient(c.patience)
+	}
+	c.opened = client
+	return client, nil
+}
+
+func (c *cli) close() {
+	if c.opened != nil {
+		c.opened.Close()
+	}
+}
+
+// show prints what the admin API answered, as JSON or by text, or returns its error.
+func show[T any](c *cli, answer T, err error, text func(T)) error {
+	if err != nil {
+		return err
+	}
+	return c.Print(answer, func() { text(answer) })
+}
+
+// list is show for a list.
+func list[T any](c *cli, answer api.List[T], err error, text func([]T)) error {
+	return show(c, answer, err, func(l api.List[T]) { text(l.Items) })
+}
+
+// orNote is a text for a list that may be empty: then it is a remark.
+func orNote[T any](c *cli, none string, text func([]T)) func([]T) {
+	return func(items []T) {
+		if len(items) == 0 {
+			c.Note("%s", none)
+			return
+		}
+		text(items)
+	}
+}
+
+// done is show for what was done and is described in a line.
+func (c *cli) done(answer api.Done, err error) error {
+	return show(c, answer, err, func(d api.Done) { c.Printf("%s\n", d.Text) })
+}
+
+// noIf ends a command that has printed its answer: with errNo when the answer is no.
+func noIf(err error, no bool) error {
+	if err == nil && no {
+		return errNo
+	}
+	return err
+}

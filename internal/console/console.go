@@ -1,0 +1,120 @@
+// Package console prints to terminals: tables that fit, colours, text from outside that
+// is escaped, sparklines, and completion of command lines. It knows nothing of what it
+// prints.
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"fairway/internal/human"
+)
+
+// Console is where a command prints. The zero value has nowhere to.
+type Console struct {
+	// Out gets answers, Err everything else.
+	Out, Err io.Writer
+	// Format is "text", "wide" or "json"; empty means "text".
+	Format string
+	// Width is the number of columns that tables fit into; zero means any.
+	Width int
+	// Colours is true when the output understands them.
+	Colours bool
+}
+
+// Wide reports whether more columns are wanted, and nothing cut.
+func (c *Console) Wide() bool { return c.Format == "wide" }
+
+// Paint returns s, escaped, in a colour.
+func (c *Console) Paint(col Colour, s string) string {
+	s = human.Escape(s)
+	if !c.Colours || col == Plain || s == "" {
+		return s
+	}
+	return "\x1b[" + string(col) + "m" + s + "\x1b[0m"
+}
+
+// Fail reports an error of one or several lines.
+func (c *Console) Fail(err error) {
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 {
+			line = "fairway: " + line
+		}
+		fmt.Fprintln(c.Err, human.Escape(line))
+	}
+}
+
+// Note writes a remark that is no part of the answer.
+func (c *Console) Note(format string, args ...any) {
+	fmt.Fprintln(c.Err, human.Escape(fmt.Sprintf(format, args...)))
+}
+
+// Printf writes text. Every string among args is escaped.
+func (c *Console) Printf(format string, args ...any) {
+	for i, arg := range args {
+		if s, ok := arg.(string); ok {
+			args[i] = human.Escape(s)
+		}
+	}
+	fmt.Fprintf(c.Out, format, args...)
+}
+
+// Raw writes a line whose parts have been escaped.
+func (c *Console) Raw(line string) { fmt.Fprintln(c.Out, line) }
+
+// Print writes the answer: as JSON, or by text. Its error is that of Out.
+func (c *Console) Print(answer any, text func()) error {
+	if c.Format != "json" {
+		text()
+		return nil
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(answer); err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
+	_, err := c.Out.Write(EscapeJSON(buf.Bytes()))
+	return err
+}
+
+// EscapeJSON is human.Escape for JSON text, with JSON's escapes: encoding/json
+// leaves control characters beyond ASCII, and DEL, as they are.
+func EscapeJSON(data []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
+}
+
+// TerminalWidth returns the number of columns of the terminal behind w, and
+// whether there is one. A terminal that does not know counts as 80 wide.
+func TerminalWidth(w io.Writer) (width int, terminal bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, false
+	}
+	return cmp.Or(int(size.Col), 80), true
+}
