@@ -15,6 +15,7 @@ import (
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 // caseSettings are the settings of a case; without the section there are none.
@@ -86,7 +87,7 @@ func unsupportedOf(lines string) func(*route.Route, *route.Backend) string {
 // answers says for each line which route of the table takes the request.
 func answers(t *testing.T, table *route.Table, lines []byte) []byte {
 	t.Helper()
-	m, err := route.NewMatcher(table.Routes)
+	m, err := match.New(table.Routes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func answers(t *testing.T, table *route.Table, lines []byte) []byte {
 //	TCP tcp-6379 redis.example
 //
 // and names it, with the port it leads to.
-func answer(t *testing.T, table *route.Table, m *route.Matcher, line string) string {
+func answer(t *testing.T, table *route.Table, m *match.Matcher, line string) string {
 	t.Helper()
 	request, rest, _ := strings.Cut(line, " | ")
 	words := append(strings.Fields(request), "")

@@ -19,7 +19,7 @@ type seal[T any] struct {
 	owner   *T
 	text    string
 	digest  [sha256.Size]byte
-	matches []*compiledMatch // of routes only
+	matches []*Compiled // of routes only
 }
 
 // of says whether s is the seal of element, and not of one it was copied from.
@@ -180,7 +180,7 @@ func (b *Backend) sealOnce() (err error) {
 }
 
 // newSeal refuses what is not UTF-8: as JSON it would not be read back.
-func newSeal[T any](owner *T, text string, matches []*compiledMatch) (*seal[T], error) {
+func newSeal[T any](owner *T, text string, matches []*Compiled) (*seal[T], error) {
 	if hasForeignByte(text) {
 		return nil, errors.New("a value in it is not UTF-8")
 	}
@@ -202,11 +202,20 @@ func hasForeignByte(text string) bool {
 	return false
 }
 
-func compileMatches(r *Route) ([]*compiledMatch, error) {
+// Compiled returns the matches of the route, ready to be put to requests. It fails only for
+// a route that was in no table, whose matches it has to check and make ready first.
+func (r *Route) Compiled() ([]*Compiled, error) {
+	if r.seal.of(r) {
+		return r.seal.matches, nil
+	}
+	return compileMatches(r)
+}
+
+func compileMatches(r *Route) ([]*Compiled, error) {
 	if len(r.Matches) == 0 {
 		return nil, errors.New("there are no matches")
 	}
-	matches := make([]*compiledMatch, len(r.Matches))
+	matches := make([]*Compiled, len(r.Matches))
 	for i := range r.Matches {
 		var err error
 		if matches[i], err = compileMatch(&r.Matches[i]); err != nil {

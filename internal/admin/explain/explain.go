@@ -18,6 +18,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 // maxOtherHosts bounds the losers of other hosts, which say little.
@@ -86,9 +87,9 @@ func end(out api.Explanation, outcome string, status int, format string, args ..
 
 // losers sorts those that fit before those whose host fits and the others. Of the last it
 // returns some, and how many are left out.
-func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int) {
+func losers(t *route.Table, found []match.Loser) (kept []api.Loser, omitted int) {
 	const fits, sameHost, otherHost = 0, 1, 2
-	class := func(l route.Loser) int {
+	class := func(l match.Loser) int {
 		switch l.Part {
 		case "":
 			return fits
@@ -98,18 +99,18 @@ func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int)
 		return sameHost
 	}
 	found = slices.Clone(found)
-	slices.SortStableFunc(found, func(a, b route.Loser) int { return cmp.Compare(class(a), class(b)) })
-	others := slices.IndexFunc(found, func(l route.Loser) bool { return class(l) == otherHost })
+	slices.SortStableFunc(found, func(a, b match.Loser) int { return cmp.Compare(class(a), class(b)) })
+	others := slices.IndexFunc(found, func(l match.Loser) bool { return class(l) == otherHost })
 	if others >= 0 {
 		omitted = max(0, len(found)-others-maxOtherHosts)
 	}
-	return show.All(found[:len(found)-omitted], func(l route.Loser) api.Loser {
+	return show.All(found[:len(found)-omitted], func(l match.Loser) api.Loser {
 		return api.Loser{Route: l.Route, Service: t.Route(l.Route).Service, Match: l.Match, Part: l.Part, Reason: reason(l)}
 	}), omitted
 }
 
 // reason says in words why a route does not take the request.
-func reason(l route.Loser) string {
+func reason(l match.Loser) string {
 	if l.Part == "" {
 		return l.Behind + " goes first: " + l.Because
 	}

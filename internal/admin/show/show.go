@@ -18,6 +18,7 @@ import (
 	"fairway/internal/history"
 	"fairway/internal/notify"
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // View is a snapshot and a table with ways to find things in them. It is immutable, and
@@ -27,7 +28,7 @@ type View struct {
 	Snapshot *catalog.Snapshot
 	Table    *route.Table
 	// Matcher returns the matcher of the table's routes, which is made on demand.
-	Matcher func() (*route.Matcher, error)
+	Matcher func() (*match.Matcher, error)
 
 	shownLabel func(key, value string) string
 	stale      map[string]*api.Stale     // by source; only those that are
@@ -59,9 +60,9 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 	if v.Table == nil {
 		v.Table = &route.Table{}
 	}
-	v.Matcher = sync.OnceValues(func() (*route.Matcher, error) {
+	v.Matcher = sync.OnceValues(func() (*match.Matcher, error) {
 		requests, _ := v.Table.Split() // of connections there is nothing to explain
-		return route.NewMatcher(requests)
+		return match.New(requests)
 	})
 	for _, st := range v.Snapshot.Sources {
 		if st.Stale || !st.Synced {
@@ -108,7 +109,7 @@ func (v *View) Route(r *route.Route, live Live) api.Route {
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
 		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
-		Matches: All(r.Matches, match), Filters: All(r.Filters, route.Filter.String),
+		Matches: All(r.Matches, matchOf), Filters: All(r.Filters, route.Filter.String),
 		Endpoints: []api.Endpoint{},
 		Hold:      duration(r.Hold), Timeout: duration(r.Timeout),
 		Refused: r.Refused, LastGood: r.Origin.Stale, Stale: v.stale[r.Origin.Source],
@@ -126,7 +127,7 @@ func (v *View) Route(r *route.Route, live Live) api.Route {
 	return out
 }
 
-func match(m route.Match) api.Match {
+func matchOf(m route.Match) api.Match {
 	out := api.Match{
 		Text: m.String(),
 		Host: m.Host.Value, HostKind: string(m.Host.Kind),

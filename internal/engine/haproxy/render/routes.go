@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // Routing is one lookup in a map for each kind of host, most specific first. A key
@@ -86,7 +87,7 @@ type claim struct {
 
 // compare is the order of precedence.
 func (c claim) compare(other claim) int {
-	return route.Compare(c.route, c.match, other.route, other.match)
+	return match.Compare(c.route, c.match, other.route, other.match)
 }
 
 // routeEntries is the map of routes: the winner at each key, ranked among guarded matches.

@@ -1,4 +1,4 @@
-package route
+package match
 
 import (
 	"cmp"
@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"pgregory.net/rapid"
+
+	"fairway/internal/route"
 )
 
 // reference is the matcher as one would write it down to say what is meant: all
@@ -18,11 +20,11 @@ import (
 type reference []candidate
 
 type candidate struct {
-	route *Route
+	route *route.Route
 	index int
 }
 
-func newReference(routes []*Route) reference {
+func newReference(routes []*route.Route) reference {
 	var list reference
 	for _, r := range routes {
 		for i := range r.Matches {
@@ -31,8 +33,8 @@ func newReference(routes []*Route) reference {
 	}
 	slices.SortFunc(list, func(a, b candidate) int {
 		x, y := a.route.Matches[a.index], b.route.Matches[b.index]
-		hosts := []HostKind{HostExact, HostWildcard, HostDeep, HostRegexp, HostAny}
-		paths := []PathKind{PathExact, PathRegexp, PathPrefix, PathStart}
+		hosts := []route.HostKind{route.HostExact, route.HostWildcard, route.HostDeep, route.HostRegexp, route.HostAny}
+		paths := []route.PathKind{route.PathExact, route.PathRegexp, route.PathPrefix, route.PathStart}
 		return cmp.Or(
 			b.route.Priority-a.route.Priority,
 			slices.Index(hosts, x.Host.Kind)-slices.Index(hosts, y.Host.Kind),
@@ -50,8 +52,8 @@ func newReference(routes []*Route) reference {
 
 // referenceLength knows that the expressions drawn below are literal up to the
 // first of these characters.
-func referenceLength(p Path) int {
-	if p.Kind != PathRegexp {
+func referenceLength(p route.Path) int {
+	if p.Kind != route.PathRegexp {
 		return len(p.Value)
 	}
 	if i := strings.IndexAny(p.Value, ".[("); i >= 0 {
@@ -60,7 +62,7 @@ func referenceLength(p Path) int {
 	return len(p.Value)
 }
 
-func (list reference) find(r *Request) *Route {
+func (list reference) find(r *route.Request) *route.Route {
 	for _, c := range list {
 		if referenceTakes(c.route.Matches[c.index], r) {
 			return c.route
@@ -69,24 +71,24 @@ func (list reference) find(r *Request) *Route {
 	return nil
 }
 
-func referenceTakes(m Match, r *Request) bool {
+func referenceTakes(m route.Match, r *route.Request) bool {
 	if !referenceHost(m.Host, r.Host) {
 		return false
 	}
 	switch m.Path.Kind {
-	case PathExact:
+	case route.PathExact:
 		if r.Path != m.Path.Value {
 			return false
 		}
-	case PathPrefix:
+	case route.PathPrefix:
 		if !referenceBelow(m.Path.Value, r.Path) {
 			return false
 		}
-	case PathStart:
+	case route.PathStart:
 		if !strings.HasPrefix(r.Path, m.Path.Value) {
 			return false
 		}
-	case PathRegexp:
+	case route.PathRegexp:
 		if !referenceWhole(m.Path.Value, r.Path) {
 			return false
 		}
@@ -99,21 +101,21 @@ func referenceTakes(m Match, r *Request) bool {
 	return true
 }
 
-func referenceHost(h Host, name string) bool {
+func referenceHost(h route.Host, name string) bool {
 	labels := strings.Split(name, ".")
 	switch h.Kind {
-	case HostExact:
+	case route.HostExact:
 		return name == h.Value
-	case HostWildcard:
+	case route.HostWildcard:
 		return strings.Join(labels[1:], ".") == h.Value
-	case HostDeep:
+	case route.HostDeep:
 		for i := 1; i < len(labels); i++ {
 			if strings.Join(labels[i:], ".") == h.Value {
 				return true
 			}
 		}
 		return false
-	case HostRegexp:
+	case route.HostRegexp:
 		return referenceWhole(h.Value, name)
 	}
 	return true
@@ -128,7 +130,7 @@ func referenceWhole(expr, s string) bool {
 	return loc != nil && loc[0] == 0 && loc[1] == len(s)
 }
 
-func referenceCondition(c Condition, r *Request) bool {
+func referenceCondition(c route.Condition, r *route.Request) bool {
 	among := func(have []string) bool {
 		for _, v := range have {
 			if len(c.Values) == 0 || slices.Contains(c.Values, v) {
@@ -140,43 +142,43 @@ func referenceCondition(c Condition, r *Request) bool {
 	anyOf := func(test func(value string) bool) bool { return slices.ContainsFunc(c.Values, test) }
 	query, _ := url.ParseQuery(r.Query)
 	switch c.Kind {
-	case ConditionMethod:
+	case route.ConditionMethod:
 		return among([]string{r.Method})
-	case ConditionHeader:
+	case route.ConditionHeader:
 		return among(r.Header.(http.Header)[c.Name])
-	case ConditionHeaderRegexp:
+	case route.ConditionHeaderRegexp:
 		return anyOf(func(v string) bool {
 			return slices.ContainsFunc(r.Header.(http.Header)[c.Name], regexp.MustCompile(v).MatchString)
 		})
-	case ConditionQuery:
+	case route.ConditionQuery:
 		return among(query[c.Name])
-	case ConditionQueryRegexp:
+	case route.ConditionQueryRegexp:
 		return anyOf(func(v string) bool { return slices.ContainsFunc(query[c.Name], regexp.MustCompile(v).MatchString) })
-	case ConditionClientIP:
+	case route.ConditionClientIP:
 		return anyOf(func(v string) bool { return netip.MustParsePrefix(v).Contains(r.Client) })
-	case ConditionHost:
+	case route.ConditionHost:
 		return anyOf(func(v string) bool {
 			switch {
 			case v == "*":
 				return true
 			case strings.HasPrefix(v, "**."):
-				return referenceHost(Host{HostDeep, v[3:]}, r.Host)
+				return referenceHost(route.Host{Kind: route.HostDeep, Value: v[3:]}, r.Host)
 			case strings.HasPrefix(v, "*."):
-				return referenceHost(Host{HostWildcard, v[2:]}, r.Host)
+				return referenceHost(route.Host{Kind: route.HostWildcard, Value: v[2:]}, r.Host)
 			}
 			return r.Host == v
 		})
-	case ConditionHostRegexp:
+	case route.ConditionHostRegexp:
 		return anyOf(func(v string) bool { return referenceWhole(v, r.Host) })
-	case ConditionPath:
+	case route.ConditionPath:
 		return among([]string{r.Path})
-	case ConditionPathPrefix:
+	case route.ConditionPathPrefix:
 		return anyOf(func(v string) bool { return referenceBelow(v, r.Path) })
-	case ConditionPathRegexp:
+	case route.ConditionPathRegexp:
 		return anyOf(func(v string) bool { return referenceWhole(v, r.Path) })
-	case ConditionPathStart:
+	case route.ConditionPathStart:
 		return anyOf(func(v string) bool { return strings.HasPrefix(r.Path, v) })
-	case ConditionListener:
+	case route.ConditionListener:
 		return among([]string{r.Listener})
 	}
 	panic("no such kind: " + c.Kind)
@@ -206,69 +208,69 @@ func genPath() *rapid.Generator[string] {
 	})
 }
 
-func genHostCondition() *rapid.Generator[Host] {
-	return rapid.Custom(func(t *rapid.T) Host {
-		switch k := rapid.SampledFrom([]HostKind{HostExact, HostWildcard, HostDeep, HostRegexp, HostAny}).Draw(t, "host kind"); k {
-		case HostAny:
-			return Host{Kind: k}
-		case HostRegexp:
-			return Host{k, rapid.SampledFrom([]string{"a.*", "[ab]\\.a", "(a|b|aa)", ".*b"}).Draw(t, "host expr")}
+func genHostCondition() *rapid.Generator[route.Host] {
+	return rapid.Custom(func(t *rapid.T) route.Host {
+		switch k := rapid.SampledFrom([]route.HostKind{route.HostExact, route.HostWildcard, route.HostDeep, route.HostRegexp, route.HostAny}).Draw(t, "host kind"); k {
+		case route.HostAny:
+			return route.Host{Kind: k}
+		case route.HostRegexp:
+			return route.Host{Kind: k, Value: rapid.SampledFrom([]string{"a.*", "[ab]\\.a", "(a|b|aa)", ".*b"}).Draw(t, "host expr")}
 		default:
-			return Host{k, genName().Draw(t, "host")}
+			return route.Host{Kind: k, Value: genName().Draw(t, "host")}
 		}
 	})
 }
 
-func genPathCondition() *rapid.Generator[Path] {
-	return rapid.Custom(func(t *rapid.T) Path {
-		switch k := rapid.SampledFrom([]PathKind{PathExact, PathPrefix, PathRegexp, PathStart}).Draw(t, "path kind"); k {
-		case PathRegexp:
-			return Path{k, rapid.SampledFrom([]string{"/a", "/a/.*", "/(a|b)", ".*b", "/[ab]/a/", "/aa.*"}).Draw(t, "path expr")}
-		case PathExact, PathStart:
-			return Path{k, genPath().Draw(t, "path")}
+func genPathCondition() *rapid.Generator[route.Path] {
+	return rapid.Custom(func(t *rapid.T) route.Path {
+		switch k := rapid.SampledFrom([]route.PathKind{route.PathExact, route.PathPrefix, route.PathRegexp, route.PathStart}).Draw(t, "path kind"); k {
+		case route.PathRegexp:
+			return route.Path{Kind: k, Value: rapid.SampledFrom([]string{"/a", "/a/.*", "/(a|b)", ".*b", "/[ab]/a/", "/aa.*"}).Draw(t, "path expr")}
+		case route.PathExact, route.PathStart:
+			return route.Path{Kind: k, Value: genPath().Draw(t, "path")}
 		default:
-			return Path{k, genPrefix().Draw(t, "path")}
+			return route.Path{Kind: k, Value: genPrefix().Draw(t, "path")}
 		}
 	})
 }
 
-func genCondition() *rapid.Generator[Condition] {
-	return rapid.Custom(func(t *rapid.T) Condition {
+func genCondition() *rapid.Generator[route.Condition] {
+	return rapid.Custom(func(t *rapid.T) route.Condition {
 		sample := func(n int, from ...string) []string {
 			return rapid.SliceOfNDistinct(rapid.SampledFrom(from), n, 2, rapid.ID).Draw(t, "values")
 		}
-		c := Condition{
-			Kind: rapid.SampledFrom([]ConditionKind{
-				ConditionMethod, ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp, ConditionClientIP,
-				ConditionHost, ConditionHostRegexp, ConditionPath, ConditionPathPrefix, ConditionPathRegexp,
-				ConditionPathStart, ConditionListener,
+		c := route.Condition{
+			Kind: rapid.SampledFrom([]route.ConditionKind{
+				route.ConditionMethod, route.ConditionHeader, route.ConditionHeaderRegexp, route.ConditionQuery, route.ConditionQueryRegexp, route.ConditionClientIP,
+				route.ConditionHost, route.ConditionHostRegexp, route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp,
+				route.ConditionPathStart, route.ConditionListener,
 			}).Draw(t, "kind"),
 			Not: rapid.Bool().Draw(t, "not"),
 		}
 		switch c.Kind {
-		case ConditionMethod:
+		case route.ConditionMethod:
 			c.Values = sample(1, "GET", "POST", "PUT")
-		case ConditionHeader, ConditionQuery:
+		case route.ConditionHeader, route.ConditionQuery:
 			c.Name = rapid.SampledFrom([]string{"A", "B", "a b"}).Draw(t, "name")
 			c.Values = sample(0, "1", "2", "")
-		case ConditionHeaderRegexp, ConditionQueryRegexp:
+		case route.ConditionHeaderRegexp, route.ConditionQueryRegexp:
 			c.Name = rapid.SampledFrom([]string{"A", "B", "a b"}).Draw(t, "name")
 			c.Values = sample(1, "1", "^$", "2$")
-		case ConditionClientIP:
+		case route.ConditionClientIP:
 			c.Values = sample(1, "10.0.0.0/8", "10.0.0.1/32", "fd00::/8")
-		case ConditionHost:
+		case route.ConditionHost:
 			c.Values = sample(1, "a", "*.a", "**.b", "*")
-		case ConditionHostRegexp:
+		case route.ConditionHostRegexp:
 			c.Values = sample(1, "a.*", ".*b")
-		case ConditionPath:
+		case route.ConditionPath:
 			c.Values = sample(1, "/", "/a", "/a/")
-		case ConditionPathPrefix:
+		case route.ConditionPathPrefix:
 			c.Values = sample(1, "/", "/a", "/b/a")
-		case ConditionPathRegexp:
+		case route.ConditionPathRegexp:
 			c.Values = sample(1, "/a.*", ".*/")
-		case ConditionPathStart:
+		case route.ConditionPathStart:
 			c.Values = sample(1, "/", "/a", "/a/", "/b/a")
-		case ConditionListener:
+		case route.ConditionListener:
 			c.Values = sample(1, "http", "https")
 		}
 		slices.Sort(c.Values)
@@ -276,9 +278,9 @@ func genCondition() *rapid.Generator[Condition] {
 	})
 }
 
-func genMatch() *rapid.Generator[Match] {
-	return rapid.Custom(func(t *rapid.T) Match {
-		return Match{
+func genMatch() *rapid.Generator[route.Match] {
+	return rapid.Custom(func(t *rapid.T) route.Match {
+		return route.Match{
 			Host:       genHostCondition().Draw(t, "host"),
 			Path:       genPathCondition().Draw(t, "path"),
 			Conditions: rapid.SliceOfN(genCondition(), 0, 3).Draw(t, "conditions"),
@@ -286,22 +288,22 @@ func genMatch() *rapid.Generator[Match] {
 	})
 }
 
-func genRoutes() *rapid.Generator[[]*Route] {
-	route := rapid.Custom(func(t *rapid.T) *Route {
-		return &Route{
+func genRoutes() *rapid.Generator[[]*route.Route] {
+	one := rapid.Custom(func(t *rapid.T) *route.Route {
+		return &route.Route{
 			ID:       rapid.StringMatching(`[a-z]{1,3}`).Draw(t, "id"),
 			Service:  "s",
 			Matches:  rapid.SliceOfN(genMatch(), 1, 3).Draw(t, "matches"),
 			Priority: rapid.IntRange(-1, 1).Draw(t, "priority"),
 			Claim:    rapid.Uint64Range(0, 3).Draw(t, "claim"),
-			Origin:   Origin{Source: "test"},
+			Origin:   route.Origin{Source: "test"},
 		}
 	})
-	return rapid.SliceOfNDistinct(route, 0, 12, func(r *Route) string { return r.ID })
+	return rapid.SliceOfNDistinct(one, 0, 12, func(r *route.Route) string { return r.ID })
 }
 
-func genRequest() *rapid.Generator[*Request] {
-	return rapid.Custom(func(t *rapid.T) *Request {
+func genRequest() *rapid.Generator[*route.Request] {
+	return rapid.Custom(func(t *rapid.T) *route.Request {
 		header := http.Header{}
 		for _, name := range []string{"A", "B"} {
 			if values := rapid.SliceOfN(rapid.SampledFrom([]string{"1", "2", ""}), 0, 2).Draw(t, "header"); len(values) > 0 {
@@ -309,7 +311,7 @@ func genRequest() *rapid.Generator[*Request] {
 			}
 		}
 		pairs := rapid.SliceOfN(rapid.SampledFrom([]string{"A=1", "A=2", "B", "B=1", "a+b=2", "a%20b=", "%41=1", "", "A%3D1"}), 0, 4).Draw(t, "query")
-		return &Request{
+		return &route.Request{
 			Method:   rapid.SampledFrom([]string{"GET", "POST", "PUT"}).Draw(t, "method"),
 			Host:     genName().Draw(t, "host"),
 			Path:     genPath().Draw(t, "path"),

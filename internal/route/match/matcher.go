@@ -1,38 +1,16 @@
-package route
+// Package match finds the route that takes a request, and says why it is this one and
+// not another.
+package match
 
 import (
 	"cmp"
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
+
+	"fairway/internal/route"
 )
-
-// Request is what the matcher sees; Host and Path are canonical (canonical.Host, canonical.ReadPath).
-type Request struct {
-	Method string
-	Host   string
-	Path   string
-	// Other is another way in which a backend could read the path; empty when
-	// there is none. Find does not look at it; see TakesBoth.
-	Other string
-	// Query is the raw query, without the question mark.
-	Query string
-	// Header may be nil, which means no headers.
-	Header Header
-	// Client is behind trusted proxies; IPv4-mapped addresses are unmapped.
-	Client netip.Addr
-	// TLS is true when the client came by TLS.
-	TLS bool
-	// Listener is the name of the listener it came in by.
-	Listener string
-}
-
-// Header gives the values of a header by its canonical name. http.Header is one.
-type Header interface {
-	Values(name string) []string
-}
 
 // Matcher finds the route that takes a request. It is immutable: any number of
 // goroutines may use it at the same time.
@@ -48,19 +26,19 @@ type Header interface {
 // before expression, prefix and start; more conditions; lower claim; ID; place in
 // the route.
 type Matcher struct {
-	entries   []*entry        // all matches of all routes, best first
-	hosts     map[Host]*paths // by the host of the matches
-	wildcards bool            // hosts has wildcards, of either kind
-	regexps   []hostRegexp    // those of hosts that are expressions, best first
+	entries   []*entry              // all matches of all routes, best first
+	hosts     map[route.Host]*paths // by the host of the matches
+	wildcards bool                  // hosts has wildcards, of either kind
+	regexps   []hostRegexp          // those of hosts that are expressions, best first
 }
 
 // entry is one match of one route.
 type entry struct {
-	route      *Route
+	route      *route.Route
 	rank       int   // place among all entries; lower wins
 	index      int32 // which match of the route
-	match      *compiledMatch
-	conditions []condition // of match, kept here for speed
+	match      *route.Compiled
+	conditions []route.CompiledCondition // of match, kept here for speed
 }
 
 // hostRegexp is an expression for hosts and what is asked for on them.
@@ -71,25 +49,25 @@ type hostRegexp struct {
 
 // paths are the entries for one host; every list has the best first.
 type paths struct {
-	best    int               // lowest rank in it
-	all     []*entry          // for the prefix "/"
-	some    map[Path][]*entry // for other prefixes, exact paths and starts
-	longest int               // of the prefixes in some
-	starts  []int             // lengths of the starts in some, each once
+	best    int                     // lowest rank in it
+	all     []*entry                // for the prefix "/"
+	some    map[route.Path][]*entry // for other prefixes, exact paths and starts
+	longest int                     // of the prefixes in some
+	starts  []int                   // lengths of the starts in some, each once
 	regexps []*entry
 }
 
-// NewMatcher makes a matcher for routes in any order. It fails only for routes that were
+// New makes a matcher for routes in any order. It fails only for routes that were
 // in no table, whose matches it has to check and make ready first.
-func NewMatcher(routes []*Route) (*Matcher, error) {
-	m := &Matcher{hosts: map[Host]*paths{}}
+func New(routes []*route.Route) (*Matcher, error) {
+	m := &Matcher{hosts: map[route.Host]*paths{}}
 	for _, r := range routes {
-		matches, err := r.ready()
+		matches, err := r.Compiled()
 		if err != nil {
-			return nil, fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
+			return nil, fmt.Errorf("matcher: route %q: %w", r.ID, err)
 		}
 		for i, c := range matches {
-			m.entries = append(m.entries, &entry{route: r, index: int32(i), match: c, conditions: c.conditions})
+			m.entries = append(m.entries, &entry{route: r, index: int32(i), match: c, conditions: c.Conditions})
 		}
 	}
 	slices.SortFunc(m.entries, func(a, b *entry) int {
@@ -103,51 +81,44 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 	return m, nil
 }
 
-func (r *Route) ready() ([]*compiledMatch, error) {
-	if r.seal.of(r) {
-		return r.seal.matches, nil
-	}
-	return compileMatches(r)
-}
-
 // place puts an entry into the index; entries come best first.
 func (m *Matcher) place(e *entry) {
-	host := e.match.match.Host
+	host := e.match.Match.Host
 	p := m.hosts[host]
 	if p == nil {
 		p = &paths{best: e.rank}
 		m.hosts[host] = p
-		if host.Kind == HostRegexp {
-			m.regexps = append(m.regexps, hostRegexp{e.match.host, p})
+		if host.Kind == route.HostRegexp {
+			m.regexps = append(m.regexps, hostRegexp{e.match.Host, p})
 		}
-		m.wildcards = m.wildcards || host.Kind == HostWildcard || host.Kind == HostDeep
+		m.wildcards = m.wildcards || host.Kind == route.HostWildcard || host.Kind == route.HostDeep
 	}
 	p.place(e)
 }
 
 func (p *paths) place(e *entry) {
-	path := e.match.match.Path
+	path := e.match.Match.Path
 	switch n := len(path.Value); {
-	case path.Kind == PathRegexp:
+	case path.Kind == route.PathRegexp:
 		p.regexps = append(p.regexps, e)
 		return
-	case path == Path{PathPrefix, "/"}:
+	case path == route.Path{Kind: route.PathPrefix, Value: "/"}:
 		p.all = append(p.all, e)
 		return
-	case path.Kind == PathPrefix:
+	case path.Kind == route.PathPrefix:
 		p.longest = max(p.longest, n)
-	case path.Kind == PathStart && !slices.Contains(p.starts, n):
+	case path.Kind == route.PathStart && !slices.Contains(p.starts, n):
 		p.starts = append(p.starts, n)
 	}
 	if p.some == nil {
-		p.some = map[Path][]*entry{}
+		p.some = map[route.Path][]*entry{}
 	}
 	p.some[path] = append(p.some[path], e)
 }
 
 // Find returns the route that takes the request, or nil when none does. It
 // allocates nothing unless the request's query is looked at and encoded.
-func (m *Matcher) Find(r *Request) *Route {
+func (m *Matcher) Find(r *route.Request) *route.Route {
 	if e := m.find(r); e != nil {
 		return e.route
 	}
@@ -157,14 +128,14 @@ func (m *Matcher) Find(r *Request) *Route {
 // NamesHost reports whether a route names the canonical host, itself or by a wildcard,
 // or takes every host. Expressions do not count.
 func (m *Matcher) NamesHost(host string) bool {
-	found := m.hosts[Host{HostExact, host}] != nil || m.hosts[Host{Kind: HostAny}] != nil
+	found := m.hosts[route.Host{Kind: route.HostExact, Value: host}] != nil || m.hosts[route.Host{Kind: route.HostAny}] != nil
 	m.parents(host, func(p *paths) { found = found || p != nil })
 	return found
 }
 
 // TakesBoth says whether a request that found takes belongs to that route by its Other
 // path, too. Else its backend may read it as one that another route decides about.
-func (m *Matcher) TakesBoth(r *Request, found *Route) bool {
+func (m *Matcher) TakesBoth(r *route.Request, found *route.Route) bool {
 	if r.Other == "" {
 		return true
 	}
@@ -174,12 +145,12 @@ func (m *Matcher) TakesBoth(r *Request, found *Route) bool {
 	return again != nil && again.ID == found.ID
 }
 
-func (m *Matcher) find(r *Request) *entry {
+func (m *Matcher) find(r *route.Request) *entry {
 	if r.Path == "" || r.Path[0] != '/' {
 		return nil // not a canonical path; no route takes it
 	}
 	s := search{request: r, rank: math.MaxInt}
-	s.try(m.hosts[Host{HostExact, r.Host}])
+	s.try(m.hosts[route.Host{Kind: route.HostExact, Value: r.Host}])
 	m.parents(r.Host, s.try)
 	for i := range m.regexps {
 		x := &m.regexps[i]
@@ -190,7 +161,7 @@ func (m *Matcher) find(r *Request) *entry {
 			s.try(x.paths)
 		}
 	}
-	s.try(m.hosts[Host{Kind: HostAny}])
+	s.try(m.hosts[route.Host{Kind: route.HostAny}])
 	return s.found
 }
 
@@ -200,14 +171,14 @@ func (m *Matcher) parents(name string, try func(*paths)) {
 	if !more || !m.wildcards {
 		return
 	}
-	try(m.hosts[Host{HostWildcard, parent}])
+	try(m.hosts[route.Host{Kind: route.HostWildcard, Value: parent}])
 	for ; more; _, parent, more = strings.Cut(parent, ".") {
-		try(m.hosts[Host{HostDeep, parent}])
+		try(m.hosts[route.Host{Kind: route.HostDeep, Value: parent}])
 	}
 }
 
 type search struct {
-	request *Request
+	request *route.Request
 	rank    int
 	found   *entry
 }
@@ -219,22 +190,22 @@ func (s *search) try(p *paths) {
 	}
 	path := s.request.Path
 	s.first(p.all)
-	s.first(p.some[Path{PathExact, path}])
+	s.first(p.some[route.Path{Kind: route.PathExact, Value: path}])
 	for n := 2; n <= min(p.longest, len(path)); n++ {
 		if n == len(path) || path[n] == '/' {
-			s.first(p.some[Path{PathPrefix, path[:n]}])
+			s.first(p.some[route.Path{Kind: route.PathPrefix, Value: path[:n]}])
 		}
 	}
 	for _, n := range p.starts {
 		if n <= len(path) {
-			s.first(p.some[Path{PathStart, path[:n]}])
+			s.first(p.some[route.Path{Kind: route.PathStart, Value: path[:n]}])
 		}
 	}
 	for _, e := range p.regexps {
 		if e.rank >= s.rank {
 			break
 		}
-		if e.match.path(path) && failing(e.conditions, s.request) == nil {
+		if e.match.Path(path) && s.holds(e) {
 			s.rank, s.found = e.rank, e
 		}
 	}
@@ -247,26 +218,40 @@ func (s *search) first(entries []*entry) {
 		if e.rank >= s.rank {
 			return
 		}
-		if failing(e.conditions, s.request) == nil {
+		if s.holds(e) {
 			s.rank, s.found = e.rank, e
 			return
 		}
 	}
 }
 
+func (s *search) holds(e *entry) bool {
+	for i := range e.conditions {
+		if !e.conditions[i].Holds(s.request) {
+			return false
+		}
+	}
+	return true
+}
+
 // Compare is the order of precedence (see Matcher) of two matches, the one at index i of a
 // and the one at index j of b: negative when a's goes first, zero only for one and the
-// same. Routes that were in no table are zero.
-func Compare(a *Route, i int, b *Route, j int) int {
-	if !a.seal.of(a) || !b.seal.of(b) {
+// same. Routes that cannot be in a table are zero.
+func Compare(a *route.Route, i int, b *route.Route, j int) int {
+	ofA, errA := a.Compiled()
+	ofB, errB := b.Compiled()
+	if errA != nil || errB != nil {
 		return 0
 	}
 	n, _ := compareEntries(
-		&entry{route: a, index: int32(i), match: a.seal.matches[i]},
-		&entry{route: b, index: int32(j), match: b.seal.matches[j]},
+		&entry{route: a, index: int32(i), match: ofA[i]},
+		&entry{route: b, index: int32(j), match: ofB[j]},
 	)
 	return n
 }
+
+// matchReasons are what the numbers of route.Compiled.Order stand for.
+var matchReasons = [...]Reason{ReasonHost, ReasonHost, ReasonPath, ReasonPathKind, ReasonConditions}
 
 // compareEntries is the order of precedence: negative when a goes before b, and by
 // what. It is zero only for an entry and itself.
@@ -275,7 +260,7 @@ func compareEntries(a, b *entry) (int, Reason) {
 		return n, ReasonPriority
 	}
 	for i, reason := range matchReasons {
-		if n := cmp.Compare(a.match.order[i], b.match.order[i]); n != 0 {
+		if n := cmp.Compare(a.match.Order[i], b.match.Order[i]); n != 0 {
 			return n, reason
 		}
 	}

@@ -1,8 +1,9 @@
-package route
+package match
 
 import (
 	"fmt"
-	"strings"
+
+	"fairway/internal/route"
 )
 
 // Explanation says which route takes a request, and why every other does not.
@@ -48,9 +49,9 @@ const (
 
 // Explain does what Find does and says why. It looks at every route, one after
 // the other, so it is for people and not for traffic.
-func (m *Matcher) Explain(r *Request) Explanation {
+func (m *Matcher) Explain(r *route.Request) Explanation {
 	var winner *entry
-	nearest := map[*Route]*verdict{}
+	nearest := map[*route.Route]*verdict{}
 	var order []*verdict // one for each route, by its best match
 	for _, e := range m.entries {
 		v := judge(e, r)
@@ -67,7 +68,7 @@ func (m *Matcher) Explain(r *Request) Explanation {
 	}
 	var x Explanation
 	if winner != nil {
-		x.Winner, x.Match = winner.route.ID, winner.match.match.String()
+		x.Winner, x.Match = winner.route.ID, winner.match.Match.String()
 	}
 	for _, v := range order {
 		if winner == nil || v.entry.route != winner.route {
@@ -89,59 +90,15 @@ func (v *verdict) nearer(other *verdict) bool {
 	return other.Part != "" && (v.Part == "" || v.passed > other.passed)
 }
 
-func judge(e *entry, r *Request) verdict {
+func judge(e *entry, r *route.Request) verdict {
 	v := verdict{entry: e}
-	if !e.match.host(r.Host) {
-		v.Part, v.Expected, v.Actual = "host", "host "+e.match.match.Host.String(), escape(r.Host)
-		return v
-	}
-	v.passed++
-	if !strings.HasPrefix(r.Path, "/") || !e.match.path(r.Path) { // no route takes a path that is not canonical
-		v.Part, v.Expected, v.Actual = "path", "path "+e.match.match.Path.String(), escape(r.Path)
-		return v
-	}
-	v.passed++
-	for i := range e.conditions {
-		c := &e.conditions[i]
-		if c.applies(r) == c.Not {
-			v.Part, v.Actual = c.look(r)
-			v.Expected = c.String()
-			return v
-		}
-		v.passed++
-	}
+	v.passed, v.Part, v.Expected, v.Actual = e.match.Test(r)
 	return v
-}
-
-// look names the part of a request that a condition looks at, and what is there.
-func (c *condition) look(r *Request) (part, actual string) {
-	switch c.Kind {
-	case ConditionHeader, ConditionHeaderRegexp:
-		var values []string
-		if r.Header != nil {
-			values = r.Header.Values(c.Name)
-		}
-		return "header " + token(c.Name), tokens(values)
-	case ConditionQuery, ConditionQueryRegexp:
-		var values []string
-		inQuery(r.Query, c.Name, func(value string) bool {
-			values = append(values, value)
-			return false
-		})
-		return "query " + token(c.Name), tokens(values)
-	case ConditionClientIP:
-		if !r.Client.IsValid() {
-			return "client IP", ""
-		}
-		return "client IP", r.Client.Unmap().String()
-	}
-	part, value := c.part(r)
-	return part, escape(value)
 }
 
 func (v *verdict) loser(winner *entry) Loser {
 	l := v.Loser
-	l.Route, l.Match = v.entry.route.ID, v.entry.match.match.String()
+	l.Route, l.Match = v.entry.route.ID, v.entry.match.Match.String()
 	if l.Part == "" {
 		l.Behind = winner.route.ID
 		_, l.Reason = compareEntries(winner, v.entry)
@@ -151,7 +108,7 @@ func (v *verdict) loser(winner *entry) Loser {
 }
 
 func because(reason Reason, winner, loser *entry) string {
-	w, l := winner.match.match, loser.match.match
+	w, l := winner.match.Match, loser.match.Match
 	switch reason {
 	case ReasonPriority:
 		return fmt.Sprintf("higher priority (%d, not %d)", winner.route.Priority, loser.route.Priority)

@@ -1,20 +1,22 @@
-package route
+package match
 
 import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"fairway/internal/route"
 )
 
 // Compare is the order in which a matcher keeps its entries.
 func TestCompare(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		routes := genRoutes().Draw(t, "routes")
-		table, err := New(1, nil, routes, nil, nil)
+		table, err := route.New(1, nil, routes, nil, nil)
 		if err != nil {
 			t.Skip(err)
 		}
-		m, err := NewMatcher(table.Routes)
+		m, err := New(table.Routes)
 		if err != nil {
 			t.Fatal(err)
 		}
