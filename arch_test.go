@@ -169,7 +169,9 @@ var allowed = map[string]struct {
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/api", "internal/human"}},
+	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
+	// listing searches, filters, sorts and cuts what pages list.
+	"internal/admin/ui/listing": {1, nil},
 	// draw lays out the pictures of pages.
 	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 

@@ -5,11 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
 type eventsData struct {
-	list[api.Event]
+	listing.List[api.Event]
 	Off      string // why there are none; empty when there could be
 	Bad      int
 	Standing int
@@ -33,8 +34,8 @@ func readEvents(c *call) (any, error) {
 	}
 	isBad := func(e api.Event) bool { return e.Severity == api.SeverityBad }
 	d.Bad = count(found, isBad)
-	d.list = newList(c, found, func(e api.Event, words []string, filter string) bool {
-		return (filter != "bad" || isBad(e)) && has(words, e.Kind, e.Name, e.Subject, e.Text)
+	d.List = listing.New(c.r.URL.Path, c.q, found, func(e api.Event, words []string, filter string) bool {
+		return (filter != "bad" || isBad(e)) && listing.Has(words, e.Kind, e.Name, e.Subject, e.Text)
 	})
 	// Without channels or rules there is less to see.
 	channels, _ := c.ask.Channels(c)

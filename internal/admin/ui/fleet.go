@@ -10,13 +10,14 @@ import (
 	"unicode/utf8"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
 type fleetData struct {
 	Off       string // why there is no fleet; empty when there is one
 	Documents []documentLine
-	list[api.FleetHost]
+	listing.List[api.FleetHost]
 	Running bool // a rollout is under way
 	Drifted int
 }
@@ -63,13 +64,27 @@ func readFleet(c *call) (any, error) {
 		d.Running = d.Running || doc.Rollout != nil && rollout{FleetRollout: *doc.Rollout}.Under()
 		d.Documents = append(d.Documents, line)
 	}
-	d.list = newList(c, hosts, func(h api.FleetHost, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, hosts, func(h api.FleetHost, words []string, filter string) bool {
 		if health := condition(h.Condition); filter == "trouble" && (health == fine || health == idle) {
 			return false
 		}
-		return has(words, h.Host, h.Document, h.Condition, h.Error, h.Container, h.Version)
-	})
+		return listing.Has(words, h.Host, h.Document, h.Condition, h.Error, h.Container, h.Version)
+	},
+		listing.Text("host", func(h api.FleetHost) string { return h.Host }),
+		listing.Text("document", func(h api.FleetHost) string { return h.Document }),
+		listing.Most("condition", func(h api.FleetHost) int { return badness(condition(h.Condition)) }),
+		listing.Most("rate", func(h api.FleetHost) float64 { return statistics(h).RequestRate }),
+		listing.Most("failed", func(h api.FleetHost) float64 { return statistics(h).FailureRate }),
+		listing.By("seen", func(h api.FleetHost) int64 { return h.Contact.Unix() }))
 	return d, nil
+}
+
+// statistics are what HAProxy reports there; zero where it does not.
+func statistics(h api.FleetHost) api.FleetStatistics {
+	if h.Statistics == nil {
+		return api.FleetStatistics{}
+	}
+	return *h.Statistics
 }
 
 func edited(h api.FleetHost) bool { return h.Condition == api.FleetEdited }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
@@ -74,7 +75,7 @@ func readHistory(c *call) (any, error) {
 		last.Entries = append(last.Entries, l)
 	}
 	if n := len(found); n == perHistory && found[n-1].Number > 1 {
-		d.Older = linkTo("/history", map[string]string{"before": strconv.FormatUint(found[n-1].Number, 10), "service": q.Service})
+		d.Older = listing.Link("/history", map[string]string{"before": strconv.FormatUint(found[n-1].Number, 10), "service": q.Service})
 	}
 	return d, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
@@ -26,9 +27,12 @@ type placedInstance struct {
 }
 
 func readNodes(c *call) (any, error) {
-	l := newList(c, allNodes(c), func(n *node, words []string, filter string) bool {
-		return (filter != "trouble" || n.Health != fine) && has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
-	})
+	l := listing.New(c.r.URL.Path, c.q, allNodes(c), func(n *node, words []string, filter string) bool {
+		return (filter != "trouble" || n.Health != fine) && listing.Has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
+	},
+		listing.Text("name", func(n *node) string { return n.Name }),
+		listing.Most("state", func(n *node) int { return badness(n.Health) }),
+		listing.Most("instances", func(n *node) int { return len(n.Marks) }))
 	for _, n := range l.Items {
 		n.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: n.ID}, draw.Ranges()[0], draw.SmallUsage()...)
 	}
@@ -75,6 +79,7 @@ func newNode(n api.Node, commands []api.Command) *node {
 type nodeData struct {
 	*node
 	Ranges []draw.Range
+	Order  listing.Order // of the instances
 	May    bool
 }
 
@@ -94,6 +99,10 @@ func readNode(c *call) (any, error) {
 	ranges, r := draw.Choose(c.q.Get("range"))
 	d := nodeData{node: all[i], May: c.may(api.RoleOperator), Ranges: ranges}
 	d.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: d.ID}, r, draw.Usage()...)
+	d.Marks, d.Order = listing.Sort(c.r.URL.Path, c.q, d.Marks,
+		listing.Text("instance", func(in placedInstance) string { return in.Name }),
+		listing.Text("service", func(in placedInstance) string { return in.Service }),
+		listing.Most("state", func(in placedInstance) int { return badness(condition(in.State)) }))
 	for i := range d.Marks[:min(maxPlotted, len(d.Marks))] {
 		in := &d.Marks[i]
 		in.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesInstances, Name: in.Name + "@" + in.Source}, r, draw.SmallUsage()...)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -165,7 +166,7 @@ func (w *world) name(id string) string {
 
 // problemsData is the problems by the service that has them.
 type problemsData struct {
-	list[problemsOf]
+	listing.List[problemsOf]
 	Count int
 	Codes map[string]int // how many there are of each
 }
@@ -192,10 +193,13 @@ func readProblems(c *call) (any, error) {
 		g := &groups[len(groups)-1]
 		g.Problems = append(g.Problems, problem)
 	}
-	d.list = newList(c, groups, func(g problemsOf, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, groups, func(g problemsOf, words []string, filter string) bool {
 		return slices.ContainsFunc(g.Problems, func(p api.Problem) bool {
-			return (filter == "" || p.Code == filter) && has(words, g.Name, p.Service, p.Instance, p.Route, p.Label, p.Text, p.Source)
+			return (filter == "" || p.Code == filter) && listing.Has(words, g.Name, p.Service, p.Instance, p.Route, p.Label, p.Text, p.Source)
 		})
-	})
+	},
+		listing.Text("service", func(g problemsOf) string { return g.Name }),
+		listing.Text("source", func(g problemsOf) string { return g.Source }),
+		listing.Most("problems", func(g problemsOf) int { return len(g.Problems) }))
 	return d, nil
 }

@@ -4,12 +4,13 @@ import (
 	"strings"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
 // routesData is the routes with the box that explains a request.
 type routesData struct {
-	list[*routeOf]
+	listing.List[*routeOf]
 	Asked   asked
 	Answer  *explained
 	Refused int
@@ -40,7 +41,7 @@ func readRoutes(c *call) (any, error) {
 		all = append(all, s.Routes...)
 	}
 	d.Refused = count(all, func(r *routeOf) bool { return r.Refused != "" })
-	d.list = newList(c, all, func(r *routeOf, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, all, func(r *routeOf, words []string, filter string) bool {
 		if filter == "trouble" && !isTrouble(r.Health) || filter == "refused" && r.Refused == "" {
 			return false
 		}
@@ -48,8 +49,14 @@ func readRoutes(c *call) (any, error) {
 		for _, m := range r.Matches {
 			texts = append(texts, m.Text)
 		}
-		return has(words, texts...)
-	})
+		return listing.Has(words, texts...)
+	},
+		listing.Text("host", (*routeOf).Address),
+		listing.Most("state", func(r *routeOf) int { return badness(r.Health) }),
+		listing.Most("endpoints", func(r *routeOf) int { return len(r.Marks) }),
+		listing.Most("rate", func(r *routeOf) float64 { return w.traffic[r.ID].Rate }),
+		listing.Most("p95", func(r *routeOf) float64 { return w.traffic[r.ID].P95 }),
+		listing.Text("service", func(r *routeOf) string { return r.Name }))
 	return d, nil
 }
 

@@ -4,96 +4,29 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
 
-const perPage = 100 // things of a list
-
-// list is a part of a longer list, with what leads to the other parts.
-type list[T any] struct {
-	Items           []T
-	Query           string // what was searched for
-	Filter          string // which of the filters is on
-	From, To        int    // of Matching, counted from 1
-	Matching, Total int
-	Previous, Next  string // links; empty for none
-	path            string
-}
-
-// newList keeps the items that match the request's query, and of these its page.
-func newList[T any](c *call, items []T, matches func(item T, words []string, filter string) bool) list[T] {
-	l := list[T]{Query: c.q.Get("q"), Filter: c.q.Get("only"), Total: len(items), path: c.r.URL.Path}
-	words := strings.Fields(strings.ToLower(l.Query))
-	kept := slices.DeleteFunc(slices.Clone(items), func(item T) bool { return !matches(item, words, l.Filter) })
-	l.Matching = len(kept)
-	page, _ := strconv.Atoi(c.q.Get("page"))
-	page = min(max(page, 1), max(1, (len(kept)+perPage-1)/perPage))
-	first := (page - 1) * perPage
-	l.Items = kept[first:min(first+perPage, len(kept))]
-	l.From, l.To = first+1, first+len(l.Items)
-	if page > 1 {
-		l.Previous = l.at(page - 1)
-	}
-	if l.To < len(kept) {
-		l.Next = l.at(page + 1)
-	}
-	return l
-}
-
-func (l list[T]) at(page int) string {
-	number := ""
-	if page > 1 {
-		number = strconv.Itoa(page)
-	}
-	return linkTo(l.path, map[string]string{"q": l.Query, "only": l.Filter, "page": number})
-}
-
-// Only is the link to the list with a filter.
-func (l list[T]) Only(filter string) string {
-	l.Filter = filter
-	return l.at(1)
-}
-
-// linkTo is the link to a path with a query of what is not empty.
-func linkTo(path string, query map[string]string) string {
-	v := url.Values{}
-	for name, value := range query {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	if len(v) == 0 {
-		return path
-	}
-	return path + "?" + v.Encode()
-}
-
-// has says whether all words are in one of the texts.
-func has(words []string, texts ...string) bool {
-	all := strings.ToLower(strings.Join(texts, " "))
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
-}
-
 type servicesData struct {
-	list[*service]
+	listing.List[*service]
 	Troubled, Served, Unserved int // what the filters keep
 }
 
 func readServices(c *call) (any, error) {
-	services := readWorld(c).services
+	w := readWorld(c)
+	services := w.services
 	d := servicesData{Troubled: count(services, (*service).troubled)}
 	d.Served = count(services, func(s *service) bool { return len(s.Routes) > 0 })
 	d.Unserved = len(services) - d.Served
 	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	d.list = newList(c, services, func(s *service, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, services, func(s *service, words []string, filter string) bool {
 		switch {
 		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && len(s.Routes) > 0:
 			return false
@@ -105,8 +38,14 @@ func readServices(c *call) (any, error) {
 		for _, in := range s.Instances {
 			texts = append(texts, in.Name, in.Image, in.NodeName)
 		}
-		return has(words, texts...)
-	})
+		return listing.Has(words, texts...)
+	},
+		listing.Text("name", func(s *service) string { return s.Name }),
+		listing.Most("state", func(s *service) int { return badness(s.Health) }),
+		listing.Text("host", (*service).address),
+		listing.Most("instances", func(s *service) int { return len(s.Instances) }),
+		listing.Most("rate", w.rate),
+		listing.Text("source", func(s *service) string { return s.Source }))
 	return d, nil
 }
 
@@ -114,6 +53,7 @@ type serviceData struct {
 	*service
 	Doctor    []diagnosis
 	Instances []instance
+	Order     listing.Order // of the instances
 	Commands  []api.Command
 	May       bool              // the viewer may drain and pause
 	Shared    map[string]string // the labels of every instance, where they are all the same
@@ -129,7 +69,7 @@ func (d serviceData) Past() string {
 	if len(d.ID) > maxLink {
 		return ""
 	}
-	return linkTo("/history", map[string]string{"service": d.ID})
+	return listing.Link("/history", map[string]string{"service": d.ID})
 }
 
 func (d serviceData) title() string { return heading(d.Name) }
@@ -157,6 +97,10 @@ func readService(c *call) (any, error) {
 			d.Commands = append(d.Commands, command)
 		}
 	}
+	d.Instances, d.Order = listing.Sort(c.r.URL.Path, c.q, d.Instances,
+		listing.Text("instance", func(in instance) string { return in.Name }),
+		listing.Most("state", func(in instance) int { return badness(in.Health) }),
+		listing.Text("node", func(in instance) string { return cmp.Or(in.NodeName, in.Node) }))
 	for i, in := range d.Instances {
 		d.Instances[i].Command = inForce(commands, func(command api.Command) bool {
 			return command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node

@@ -383,6 +383,16 @@ func TestLongLists(t *testing.T) {
 			t.Errorf("%s has %d rows, want %d", path, n, want)
 		}
 	}
+	for path, want := range map[string]string{"/services?sort=-name": "s499@docker", "/services?sort=name&page=5": "s400@docker", "/routes?sort=-service": "s499@docker"} {
+		body := get(t, p, a, path).Body.String()
+		_, table, _ := strings.Cut(body, "<tbody>")
+		if first, _, _ := strings.Cut(table, "</tr>"); !strings.Contains(first, link("services", want)) {
+			t.Errorf("%s begins with %s", path, first)
+		}
+		if direction := map[bool]string{true: "descending", false: "ascending"}[strings.Contains(path, "=-")]; strings.Count(body, `aria-sort="`+direction+`"`) != 1 {
+			t.Errorf("%s does not say that it is sorted", path)
+		}
+	}
 	body := get(t, p, a, "/services?page=2&q=s&only=served").Body.String()
 	for _, want := range []string{`href="/services?only=served&amp;q=s"`, `href="/services?only=served&amp;page=3&amp;q=s"`, "101–200 of 500"} {
 		if !strings.Contains(body, want) {

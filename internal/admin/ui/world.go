@@ -62,10 +62,14 @@ func signOf(c api.Condition) string {
 // stateOf is a condition in a word.
 func stateOf(c api.Condition) string { return cmp.Or(c.State, "not routed") }
 
+// badness is how bad a sign is.
+func badness(sign string) int {
+	return slices.Index([]string{fine, idle, waiting, faulty, broken}, sign)
+}
+
 // worse returns the worse of two signs.
 func worse(a, b string) string {
-	order := []string{fine, idle, waiting, faulty, broken}
-	if slices.Index(order, a) > slices.Index(order, b) {
+	if badness(a) > badness(b) {
 		return a
 	}
 	return b
@@ -227,6 +231,14 @@ func (w *world) rate(s *service) float64 {
 		sum += w.traffic[r.ID].Rate
 	}
 	return sum
+}
+
+// address is the first address of its routes; empty for none.
+func (s *service) address() string {
+	if len(s.Routes) == 0 {
+		return ""
+	}
+	return s.Routes[0].Address()
 }
 
 // byTrouble sorts those in trouble first. Traffic has no part in it: it would move them.

@@ -91,6 +91,8 @@ document.addEventListener('click', (e) => {
     if (name) d.querySelector(`[name="${CSS.escape(name)}"]`).value = value;
     d?.showModal();
   }
+  const keep = e.target.closest('a[data-keep]');
+  if (keep && !e.ctrlKey && !e.metaKey && !e.shiftKey) { e.preventDefault(); go(keep.href); }
   const line = e.target.closest('[data-line]');
   if (line) jump(document.querySelector('[data-editor]'), Number(line.dataset.line));
   if (e.target.closest('[data-close]')) e.target.closest('dialog')?.close();
