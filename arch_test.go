@@ -213,13 +213,16 @@ var allowed = map[string]struct {
 	"internal/nearest": {1, nil},
 	// yamlnode reads what people write in YAML, and reports faults with their lines.
 	"internal/yamlnode": {1, []string{"internal/nearest"}},
+	// situations is what can be wrong and what has to be said of it, for the tests of the
+	// judge and of all that shows what it found.
+	"internal/condition/situations": {3, []string{"internal/catalog", "internal/condition", "internal/engine/traffic", "internal/route"}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit":              {1, nil},
 	"internal/dockerapi/dockertest": {1, nil},
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -191,18 +190,24 @@ func (s *Server) service(r *request) (items []api.Service, err error) {
 		}
 	}
 	if len(items) == 0 {
-		return nil, api.Errorf(http.StatusNotFound, "no service %q", name)
+		return nil, s.missing("no service %q", name)
 	}
 	return items, nil
 }
 
-// incomplete is why lists of what sources see may lack something.
-func (s *Server) incomplete() (reasons []api.Reason) {
-	found := s.options.Conditions.Report().Sources
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		reasons = append(reasons, show.Condition(found[name]).Reasons...)
+// incomplete is why lists may lack something.
+func (s *Server) incomplete() []api.Reason {
+	return show.Reasons(s.options.Conditions.Report().Incomplete())
+}
+
+// missing is the error about a name that nothing has, which something that sources do not
+// say may have.
+func (s *Server) missing(format string, args ...any) *api.Error {
+	err := api.Errorf(http.StatusNotFound, format, args...)
+	for _, reason := range s.incomplete() {
+		err.Detail += "; " + reason.Text
 	}
-	return reasons
+	return err
 }
 
 // judged is a service with how it is doing.
@@ -269,7 +274,7 @@ func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
 func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	found := s.options.Diagnose(r.PathValue("name"))
 	if len(found) == 0 {
-		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
+		return nil, s.missing("no service, container or other instance %q", r.PathValue("name"))
 	}
 	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
 	return found, nil

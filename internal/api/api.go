@@ -32,8 +32,8 @@ type List[T any] struct {
 	Revision uint64 `json:"revision"`
 	// Hash identifies the contents of the live table; empty before the first.
 	Hash string `json:"hash"`
-	// Incomplete is why things of sources that do not answer may be missing or old; left
-	// out when all answer.
+	// Incomplete is why things may be missing or old: a source does not answer, the newest
+	// table is not live, a rollback or pin is in force; left out when nothing is so.
 	Incomplete []Reason `json:"incomplete,omitempty"`
 	// Items is sorted; never null.
 	Items []T `json:"items"`

@@ -7,6 +7,7 @@
 package condition
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -125,4 +126,18 @@ type Report struct {
 	// and endpoint.
 	Routes, Services, Sources map[string]Condition
 	Endpoints                 map[[2]string]Endpoint
+}
+
+// Incomplete is why lists, and what is said about a name or a request, may lack something: the newest
+// table is not live, a rollback or pin is in force, a source does not answer.
+func (r *Report) Incomplete() (reasons []Reason) {
+	for _, f := range r.Findings {
+		if f.Kind == KindTable || f.Kind == KindCommand {
+			reasons = append(reasons, f.Reason)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
+		reasons = append(reasons, r.Sources[name].Reasons...)
+	}
+	return reasons
 }

@@ -326,8 +326,14 @@ func (j *judge) whyNone(b *route.Backend) string {
 	if !ok {
 		return "its service is gone"
 	}
-	if len(j.Snapshot.Services[i].Instances) == 0 {
+	instances := j.Snapshot.Services[i].Instances
+	if len(instances) == 0 {
 		return "the service has no instance"
+	}
+	for _, in := range instances {
+		if in.State != catalog.StateReady {
+			return in.Name + ": " + Explained(in)
+		}
 	}
 	return "no instance can take requests"
 }
@@ -422,6 +428,15 @@ func (j *judge) service(svc *catalog.Service) Condition {
 	if len(routes)+len(problems) == 0 && !j.asks[svc.ID] {
 		return c
 	}
+	// What is wrong with a service is said of its routes, too; it is one finding.
+	spread := func(route string, reason Reason) {
+		for _, r := range routes {
+			if of := j.report.Routes[r.ID]; of.State != Refused && (route == "" || route == r.ID) {
+				of.add(Degraded, reason)
+				j.report.Routes[r.ID] = of
+			}
+		}
+	}
 	if h := j.heldBy(svc.ID); h != nil && j.asks[svc.ID] && len(routes) == 0 {
 		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: undoHold, Since: h.Since})
 	}
@@ -430,7 +445,9 @@ func (j *judge) service(svc *catalog.Service) Condition {
 		if len(routes) == 0 {
 			state = Refused
 		}
-		find(state, Reason{Code: CodeRefused, Text: p.Text, Hint: p.Hint})
+		reason := Reason{Code: CodeRefused, Text: p.Text, Hint: p.Hint}
+		find(state, reason)
+		spread(p.Route, reason)
 	}
 	for _, in := range svc.Instances {
 		hint := "docker logs " + in.Name
@@ -443,7 +460,9 @@ func (j *judge) service(svc *catalog.Service) Condition {
 		default:
 			continue
 		}
-		find(Degraded, Reason{Code: CodeInstance, Text: fmt.Sprintf("instance %s: %s", in.Name, Explained(in)), Hint: hint})
+		reason := Reason{Code: CodeInstance, Text: fmt.Sprintf("instance %s: %s", in.Name, Explained(in)), Hint: hint}
+		find(Degraded, reason)
+		spread("", reason)
 	}
 	return c
 }

@@ -74,6 +74,11 @@ func instanceOf(s *catalog.Snapshot, e route.Endpoint) *catalog.Instance {
 }
 
 func (o *observer) service() {
+	for _, f := range o.report.Findings {
+		if f.Kind == condition.KindTable {
+			o.add(f.Reason.Code, api.CheckDoubt, f.Reason.Text, f.Reason.Hint)
+		}
+	}
 	for _, reason := range o.report.Services[o.diagnosis.Service].Reasons {
 		switch reason.Code {
 		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:

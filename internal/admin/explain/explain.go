@@ -54,7 +54,7 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out.Losers, out.Omitted = losers(v.Table, found.Losers)
 	winner := v.Table.Route(found.Winner)
 	if winner == nil {
-		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s", held(judged)), nil
+		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s", because(judged)), nil
 	}
 	if !matcher.TakesBoth(request, winner) {
 		return end(out, api.OutcomeBadRequest, http.StatusBadRequest,
@@ -63,20 +63,26 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
 	show.Judge(&out.Winner.Route, judged)
 	out = decide(out, v.Table, winner, live, request)
-	if c := judged.Routes[winner.ID]; out.Outcome == api.OutcomeRouted && len(c.Reasons) > 0 {
+	if c := judged.Routes[winner.ID]; len(c.Reasons) > 0 && out.Outcome != api.OutcomeRefused {
 		out.Text += fmt.Sprintf("; the route is %s: %s", c.State, c.Reasons[0].Text)
+	}
+	for _, f := range judged.Findings {
+		if f.Kind == condition.KindTable {
+			out.Text += "; " + f.Reason.Text
+		}
 	}
 	return out, nil
 }
 
-// held says which rollback or pin is in force, which may be why there is no route.
-func held(judged *condition.Report) string {
-	for _, f := range judged.Findings {
-		if f.Reason.Code == condition.CodeHold && f.Kind == condition.KindCommand {
-			return "; " + f.Reason.Text + "; " + f.Reason.Hint
+// because says why an expected route may be missing.
+func because(judged *condition.Report) (text string) {
+	for _, reason := range judged.Incomplete() {
+		text += "; " + reason.Text
+		if reason.Hint != "" {
+			text += "; " + reason.Hint
 		}
 	}
-	return ""
+	return text
 }
 
 // end is an explanation with its outcome and what it says of that.

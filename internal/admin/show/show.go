@@ -264,8 +264,11 @@ func Judge(r *api.Route, found *condition.Report) {
 
 // Condition is how something is doing.
 func Condition(c condition.Condition) api.Condition {
-	return api.Condition{State: string(c.State), Reasons: All(c.Reasons, reason)}
+	return api.Condition{State: string(c.State), Reasons: Reasons(c.Reasons)}
 }
+
+// Reasons are why something is not as it should be.
+func Reasons(reasons []condition.Reason) []api.Reason { return All(reasons, reason) }
 
 func reason(r condition.Reason) api.Reason {
 	return api.Reason{Code: r.Code, Text: r.Text, Hint: r.Hint, Since: r.Since.UTC()}
