@@ -114,16 +114,18 @@ var allowed = map[string]struct {
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
 		"internal/clock", "internal/engine/certs",
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
 	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
-	"internal/engine/haproxy/lua":     {1, nil},
-	"internal/engine/haproxy/pcre":    {1, nil},
-	"internal/engine/haproxy/socket":  {1, nil},
+	"internal/engine/haproxy/lua":    {1, nil},
+	"internal/engine/haproxy/pcre":   {1, nil},
+	"internal/engine/haproxy/socket": {1, nil},
+	// ending puts the end of a request into words.
+	"internal/engine/haproxy/ending":  {1, nil},
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 

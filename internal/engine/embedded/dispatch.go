@@ -31,7 +31,8 @@ type dispatch struct {
 	attempts int
 	endpoint *balance.Endpoint // the one of the last attempt
 	release  func(balance.Result)
-	failed   bool // the endpoint broke off its answer
+	failed   bool   // the endpoint broke off its answer
+	reason   string // why it failed, for the access log
 }
 
 // maxAttempts bounds how often a request is sent. Endpoints that cannot be connected to

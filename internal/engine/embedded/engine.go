@@ -109,7 +109,7 @@ type Engine struct {
 	log        *slog.Logger
 	errorLog   *log.Logger // what net/http has to say, at debug level
 	meters     *meters
-	access     *traffic.Log // nil: none
+	access     *traffic.Log
 	set        *balance.Set
 	room       *room
 	transports *transports

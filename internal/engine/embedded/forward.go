@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
@@ -88,6 +90,9 @@ func (x *exchange) answer(a *answer) {
 	}
 	if x.body != nil {
 		x.answerEarly()
+	}
+	if a.code != "" {
+		x.reason = cmp.Or(x.reason, a.text)
 	}
 	var id string
 	if x.q != nil {
@@ -252,6 +257,10 @@ func sameSite(s route.SameSite) http.SameSite {
 // fail answers for an endpoint that did not.
 func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	a := x.answerFor(err)
+	x.reason = a.text
+	if x.endpoint != nil && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
+		x.reason = traffic.Reason(err, x.endpoint.Address(), a.text)
+	}
 	if x.q.upgrade != "" && x.w.status == http.StatusSwitchingProtocols {
 		return // the connection is no longer ours
 	}

@@ -218,8 +218,8 @@ func (r *readings) take(line string) {
 		e.Route = s.ID()
 		count(s, e)
 	}
-	if key, found := r.endpointOf(e.section, e.server); found {
-		e.Endpoint = key.endpoint
+	if key, address, found := r.endpointOf(e.section, e.server); found {
+		e.Endpoint, e.address = key.endpoint, address
 		r.tally(key, e)
 	}
 	r.mu.Unlock()
@@ -245,22 +245,22 @@ func (r *readings) tally(key endpointKey, e event) {
 	}
 }
 
-// endpointOf finds an endpoint by HAProxy's names.
-func (r *readings) endpointOf(section, server string) (key endpointKey, found bool) {
+// endpointOf finds an endpoint and its address by HAProxy's names.
+func (r *readings) endpointOf(section, server string) (key endpointKey, address string, found bool) {
 	if server == "" {
-		return key, false
+		return key, "", false
 	}
 	for _, c := range r.shown {
 		if c == nil {
 			break
 		}
 		if s := c.Section(section); s != nil {
-			if id, ok := endpointOf(s, server); ok {
-				return endpointKey{s.Backend, id}, true
+			if found := serverOf(s, server); found != nil {
+				return endpointKey{s.Backend, found.Endpoint}, found.Address.String(), true
 			}
 		}
 	}
-	return key, false
+	return key, "", false
 }
 
 // How long HAProxy may take to answer, and for how long an answer counts.
@@ -375,6 +375,9 @@ func reasonOf(row socket.Row) string {
 	return text
 }
 
+// Requests is where requests that are over are reported.
+func (e *Engine) Requests() *traffic.Log { return e.readings.access }
+
 // Traffic returns what has come through each route; see traffic.Counters.
 func (e *Engine) Traffic() []traffic.Totals { return e.readings.counters.Snapshot() }
 
@@ -462,7 +465,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 		busy := map[endpointKey]int64{}
 		r.mu.Lock()
 		for row := range stats.Rows() {
-			if key, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
+			if key, _, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
 				busy[key] += row.Number("scur")
 			}
 		}

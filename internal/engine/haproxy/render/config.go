@@ -41,7 +41,7 @@ type Options struct {
 	// LogKey begins each line, so that no other program can write lines: letters and
 	// digits that cannot be guessed; empty for none.
 	LogKey string
-	// AccessLog adds to the lines what the access log says and metrics do without.
+	// AccessLog has every request reported, also where there are many; see writeSampling.
 	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its name.
 	Bind map[string]netip.AddrPort

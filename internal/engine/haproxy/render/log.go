@@ -26,7 +26,7 @@ const (
 	// VarCode is the code of an answer of Fairway's own, as in X-Fairway-Error.
 	VarCode = "txn.code"
 	// VarID is the request's ID, VarClient the address of the client, VarHost and
-	// VarPath are in canonical form. They are asked for with Options.AccessLog only.
+	// VarPath are in canonical form.
 	VarID     = "txn.id"
 	VarClient = "txn.client"
 	VarHost   = "txn.host"
@@ -41,9 +41,8 @@ const (
 	LineConnection = "T"
 )
 
-// The fields of a line by their place, separated by tabs. Those from FieldTime on
-// are there with Options.AccessLog only. What comes from clients and may be long is
-// last, as a line is cut at logLength.
+// The fields of a line by their place, separated by tabs. What comes from clients and
+// may be long is last, as a line is cut at logLength.
 const (
 	FieldKind = iota
 	FieldRoute
@@ -145,9 +144,6 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 	if tcp {
 		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
 		fields[FieldID], fields[FieldProto], fields[FieldMethod], fields[FieldCaptured], fields[FieldPath] = "-", "TCP", "-", "", "-"
-	}
-	if !r.o.AccessLog {
-		fields = fields[:FieldTime]
 	}
 	t.line(ifRing)
 	t.line("log ring@%s len %d format raw local0", logRing, logLength)
