@@ -44,7 +44,7 @@ type tokenListCommand struct{}
 func (*tokenListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Tokens(ctx)
 	return list(c, found, err, func(tokens []api.Token) {
-		t := c.Columns("TOKEN", "ROLE", "CREATED", "BY", "EXPIRES")
+		t := c.Columns("TOKEN", "ROLE", "-CREATED", "-BY", "EXPIRES")
 		for _, k := range tokens {
 			t.Add(k.Name, k.Role, k.Created, k.By, cmp.Or(human.Time(k.Expires), "never"))
 		}
@@ -72,7 +72,7 @@ func (f *auditCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	}
 	found, err := a.Audit(ctx, f.Limit)
 	return list(c, found, err, func(entries []api.AuditEntry) {
-		t := c.Columns("WHEN", "WHO", "ROLE", "FROM", "STATUS", "WHAT", "+OPERATION")
+		t := c.Columns("WHEN", "WHO", "-ROLE", "-FROM", "STATUS", "WHAT", "+OPERATION")
 		for _, e := range entries {
 			status := console.Good.Cell(strconv.Itoa(e.Status))
 			if e.Status >= 400 {

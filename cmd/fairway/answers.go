@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strconv"
 	"time"
 
 	"fairway/internal/api"
@@ -32,8 +33,11 @@ func (c *cli) configure(g *grammar) {
 	}
 	width, terminal := console.TerminalWidth(c.Out)
 	c.Colours = terminal && !g.NoColor && c.env["NO_COLOR"] == "" && c.env["TERM"] != "dumb"
-	if terminal && c.Format == "text" {
-		c.Width = width
+	if !terminal { // what runs beside one says how wide it is, as watch does
+		width, _ = strconv.Atoi(c.env["COLUMNS"])
+	}
+	if c.Format == "text" {
+		c.Width = max(width, 0)
 	}
 }
 

@@ -103,7 +103,7 @@ func (c *cli) checked(k *plan.Checked) {
 		c.Printf("\n")
 	}
 	if len(k.Routes) > 0 {
-		t := c.Columns("ROUTE", "WOULD TAKE", "STATE", "FILE")
+		t := c.Columns("ROUTE", "WOULD TAKE", "STATE", "-FILE")
 		for _, r := range k.Routes {
 			state := console.Good.Cell("served")
 			if r.Refused != "" {

@@ -62,8 +62,9 @@ func cliPage(p *parser) string {
 	b.WriteString("# Commands\n\n<!-- Made by cmd/fairway/docs_test.go with -update. -->\n\n")
 	b.WriteString(p.Model.Help + "\n\n")
 	b.WriteString("Answers go to standard output, everything else to standard error, errors as `fairway: …`. Text is aligned for\n" +
-		"people and, on a terminal only, coloured and cut to its width; `-o wide` has more columns and cuts nothing; `-o json`\n" +
-		"is for programs and keeps its meaning. Control characters are escaped everywhere.\n\n")
+		"people and, on a terminal, coloured and fitted to its width (elsewhere to `COLUMNS`, where that is set): columns of\n" +
+		"lesser importance leave before names are cut, and those without any text are left out; `-o wide` has all columns and\n" +
+		"cuts nothing; `-o json` is for programs and keeps its meaning. Control characters are escaped everywhere.\n\n")
 	codes, _ := strings.CutPrefix(exitCodes, "Exit codes:\n\n")
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
 	for line := range strings.Lines(codes) {

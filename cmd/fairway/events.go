@@ -46,7 +46,7 @@ func (notifyChannelsCommand) Run(ctx context.Context, c *cli, a *api.Client) err
 }
 
 func (c *cli) channels(channels []api.Channel) {
-	t := c.Columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
+	t := c.Columns("CHANNEL", "KIND", "-RECEIVER", "PENDING", "DROPPED", "STATE")
 	for _, ch := range channels {
 		state := console.Plain.Cell("never used")
 		switch {
@@ -109,7 +109,7 @@ func (rulesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 }
 
 func (c *cli) rules(rules []api.RuleState) {
-	t := c.Columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
+	t := c.Columns("RULE", "-WHEN", "-DO", "SUBJECT", "VALUE", "STATE")
 	for _, r := range rules {
 		state := console.Plain.Cell("-")
 		switch {

@@ -95,7 +95,7 @@ func (c *cli) winner(w api.Winner) {
 }
 
 func (c *cli) endpoints(endpoints []api.Endpoint, eligible []string) {
-	t := c.Columns("ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE")
+	t := c.Columns("ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "-ADDRESS SOURCE")
 	t.Indent = "  "
 	for _, e := range endpoints {
 		pick := console.Bad.Cell("no")
@@ -130,10 +130,8 @@ func (c *cli) losers(losers []api.Loser, omitted int) {
 		return
 	}
 	c.Raw("\n" + c.Paint(console.Bold, "Other routes"))
-	uncut := *c // The reasons are what was asked for.
-	uncut.Width = 0
-	t := uncut.Columns("ROUTE", "REASON", "+MATCH")
-	t.Indent = "  "
+	t := c.Columns("ROUTE", "REASON", "+MATCH")
+	t.Indent, t.Wrap = "  ", true // The reasons are what was asked for.
 	for _, l := range losers {
 		t.Add(l.Route, l.Reason, l.Match)
 	}

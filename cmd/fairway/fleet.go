@@ -58,7 +58,7 @@ type fleetListCommand struct{}
 func (fleetListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetDocuments(ctx)
 	return list(c, found, err, func(documents []api.FleetDocument) {
-		t := c.Columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE")
+		t := c.Columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "-AUTHOR", "-TIME", "-MESSAGE")
 		for _, d := range documents {
 			rollout := console.Plain.Cell("-")
 			if d.Rollout != nil {
@@ -251,7 +251,7 @@ func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) er
 	}
 	found, err := a.FleetRevisions(ctx, f.Document, f.Limit)
 	return list(c, found, err, func(revisions []api.FleetRevision) {
-		t := c.Columns("REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE")
+		t := c.Columns("REVISION", "TIME", "AUTHOR", "-BYTES", "-DIGEST", "MESSAGE")
 		for _, r := range revisions {
 			number := console.Plain.Cell(strconv.FormatUint(r.Number, 10))
 			if r.Released {
@@ -264,7 +264,7 @@ func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) er
 }
 
 func (c *cli) rollouts(rollouts []api.FleetRollout) {
-	t := c.Columns("ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON")
+	t := c.Columns("ROLLOUT", "REVISION", "PHASE", "TIME", "-TOOK", "-HOSTS", "-AUTHOR", "-MESSAGE", "REASON")
 	for _, r := range rollouts {
 		t.Add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
 	}
@@ -466,7 +466,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, r api.FleetRollout
 // rollout prints a rollout, and how it has ended if it has.
 func (c *cli) rollout(r api.FleetRollout) {
 	var pending []string
-	t := c.Columns("HOST", "STATE", "WAVE", "TOOK", "REASON")
+	t := c.Columns("HOST", "STATE", "WAVE", "-TOOK", "REASON")
 	for _, h := range r.Hosts {
 		took := "-"
 		if !h.Ended.IsZero() && !h.Began.IsZero() {
@@ -537,7 +537,7 @@ func (f *fleetStatusCommand) Run(ctx context.Context, c *cli, a *api.Client) err
 }
 
 func (c *cli) fleetHosts(hosts []api.FleetHost) {
-	t := c.Columns("HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT",
+	t := c.Columns("HOST", "-DOCUMENT", "STATE", "REVISION", "-HAPROXY", "-REQUESTS/S", "-ERRORS/S", "-SERVERS", "-CONTACT", "-UPTIME",
 		"+TRANSPORT", "+OLD", "+SESSIONS", "+REQUESTS", "+FAILED", "+CONNECT FAILURES", "+IN", "+OUT", "REASON")
 	for _, h := range hosts {
 		has := revision(h.Revision)
@@ -550,8 +550,8 @@ func (c *cli) fleetHosts(hosts []api.FleetHost) {
 		}
 		rates, counts := statistics(h.Statistics)
 		row := slices.Concat(
-			[]any{h.Host, h.Document, colourOf(h.Condition, console.Doubt).Cell(h.Condition), has, cmp.Or(h.Version, "-"), cmp.Or(h.Uptime, "-")}, rates,
-			[]any{contact, cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
+			[]any{h.Host, h.Document, colourOf(h.Condition, console.Doubt).Cell(h.Condition), has, cmp.Or(h.Version, "-")}, rates,
+			[]any{contact, cmp.Or(h.Uptime, "-"), cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
 		t.Add(row...)
 	}
 	t.Print()

@@ -77,17 +77,40 @@ func (c *cli) routes(routes []api.Route) {
 		if r.Backend != nil {
 			balance = r.Backend.Balance
 		}
-		t.Add(r.ID, takes(r.Matches), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
+		t.Add(r.ID, takes(r), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
 	}
 	t.Print()
 }
 
-func takes(matches []api.Match) string {
+// takes says which requests a route takes: by the rule as its label has it, or else by the
+// matches.
+func takes(r api.Route) string {
+	if rule := ruleOf(r); rule != "" {
+		return rule
+	}
 	var all []string
-	for _, m := range matches {
+	for _, m := range r.Matches {
 		all = append(all, short(m))
 	}
 	return strings.Join(all, " || ")
+}
+
+// ruleOf is the label with the rule of a route; empty where it has none, or another form
+// of it is served.
+func ruleOf(r api.Route) (rule string) {
+	if r.LastGood || r.Refused != "" {
+		return ""
+	}
+	for key, value := range r.Labels {
+		// fairway.rule, or fairway.NAME.rule
+		if strings.HasSuffix(key, ".rule") && strings.Count(key, ".") <= 2 && value != api.Masked {
+			if rule != "" {
+				return ""
+			}
+			rule = value
+		}
+	}
+	return rule
 }
 
 // short writes a plain match as one writes a URL, and any other in full.

@@ -201,7 +201,7 @@ func (c *cli) progress(p swarmservice.Progress) {
 }
 
 func (c *cli) outcome(services []swarmservice.Progress, detached bool) {
-	t := c.Columns("SERVICE", "ID", "TASKS", "STATE")
+	t := c.Columns("SERVICE", "-ID", "TASKS", "STATE")
 	for _, p := range services {
 		state, tasks := console.Good.Cell("converged"), fmt.Sprintf("%d/%d", p.Running, p.Wanted)
 		switch {

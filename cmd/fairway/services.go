@@ -40,7 +40,7 @@ func (c *cli) inFull(services []api.Service) {
 }
 
 func (c *cli) services(services []api.Service) {
-	t := c.Columns("SERVICE", "RUNNING", "ROUTES", "PROBLEMS", "SOURCE", "STATE", "+CREATED", "+IMAGE")
+	t := c.Columns("SERVICE", "RUNNING", "ROUTES", "PROBLEMS", "-SOURCE", "STATE", "+CREATED", "+IMAGE")
 	for _, s := range services {
 		ready := 0
 		var images []string
@@ -183,7 +183,7 @@ func (n *nodesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 }
 
 func (c *cli) nodes(nodes []api.Node) {
-	t := c.Columns("NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE")
+	t := c.Columns("NODE", "NAME", "STATE", "-AVAILABILITY", "-ROLE", "INSTANCES", "-ADDRESS", "ENGINE", "-SOURCE")
 	for _, n := range nodes {
 		t.Add(n.ID, n.Name, colourOf(n.State, console.Bad).Cell(n.State), colourOf(n.Availability, console.Plain).Cell(n.Availability), n.Role, n.Instances, n.Address, n.Engine, n.Source)
 	}

@@ -94,7 +94,7 @@ func (c *cli) usageLine(r *usage.Report) error {
 
 // usage prints one report: each service, and below it its containers.
 func (c *cli) usage(r *usage.Report) {
-	t := c.Columns("SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE")
+	t := c.Columns("SERVICE / CONTAINER", "-ENGINE", "CPU", "MEMORY", "-LIMIT", "NET RX", "NET TX", "-BLOCK READ", "-BLOCK WRITE")
 	add := func(name console.Cell, engine string, u usage.Usage) {
 		cpu, limit := "-", "-"
 		if u.CPUPercent != nil {
@@ -184,7 +184,11 @@ func (c *cli) kept(items []api.Series, from, to time.Time) {
 		c.Note("No readings.")
 		return
 	}
-	t := c.Columns("SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM "+human.Time(from))
+	t := c.Columns("SUBJECT", "FIELD", "LAST", "-MEAN", "PEAK", "OVER "+span(to.Sub(from)))
+	points := 32
+	if c.Width > 0 && c.Width < 100 {
+		points = 16
+	}
 	for _, s := range items {
 		name := console.Bold.Cell(s.Subject)
 		for i, f := range s.Fields {
@@ -200,14 +204,25 @@ func (c *cli) kept(items []api.Series, from, to time.Time) {
 					peak = max(peak, *v)
 				}
 			}
-			if n == 0 {
-				continue
+			if n == 0 || i > 0 && peak == 0 && !c.Wide() {
+				continue // nothing is known, or nothing happened
 			}
-			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to))
+			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to, points))
 			name = console.Plain.Cell("")
 		}
 	}
 	t.Print()
+}
+
+// span writes a time as short as it can be: 36h, 90m.
+func span(d time.Duration) string {
+	switch {
+	case d%time.Hour == 0:
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	case d%time.Minute == 0:
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	}
+	return d.String()
 }
 
 func unitText(v float64, unit string) string {

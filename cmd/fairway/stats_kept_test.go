@@ -24,7 +24,7 @@ func TestKeptReadings(t *testing.T) {
 	var out bytes.Buffer
 	c := newCLI(&out, &out, nil)
 	c.kept([]api.Series{s}, from, from.Add(32*time.Minute))
-	want := `SUBJECT      FIELD  LAST   MEAN   PEAK   FROM 2026-05-01 12:00:00Z
+	want := `SUBJECT      FIELD  LAST   MEAN   PEAK   OVER 32m
 shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
              p95    31ms   16.36ms  31ms   ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
 `

@@ -144,7 +144,7 @@ func (*commandsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 }
 
 func (c *cli) commands(commands []api.Command) {
-	t := c.Columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
+	t := c.Columns("COMMAND", "-BY", "SINCE", "REASON", "+ID", "+HOLDS")
 	for _, k := range commands {
 		t.Add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
 	}

@@ -75,9 +75,72 @@ b         b.examp…  refused
 	} {
 		var buf bytes.Buffer
 		c := &Console{Out: &buf, Width: tt.width, Colours: tt.colours}
-		c.table("", []string{"ROUTE", "TAKES", "STATE"}, rows)
+		table := c.Columns("ROUTE", "TAKES", "STATE")
+		table.rows = rows
+		table.Print()
 		if got := "\n" + buf.String(); got != tt.want {
 			t.Errorf("width %d:\n%s\nwant\n%s", tt.width, got, tt.want)
 		}
+	}
+}
+
+// What is of lesser importance leaves a table before names are cut, the rightmost first; a
+// column without text is not there; a last column that wraps shows all of itself.
+func TestWhatLeavesATable(t *testing.T) {
+	for _, tt := range []struct {
+		name, format string
+		width        int
+		wrap         bool
+		want         string
+	}{
+		{"any width", "", 0, false, `
+SERVICE                 CPU   LIMIT   BLOCK READ  STATE
+harbour-office-2@dockr  1.0%  512MiB  0B          down: nothing listens there
+`},
+		{"one leaves", "", 66, false, `
+SERVICE                 CPU   LIMIT   STATE
+harbour-office-2@dockr  1.0%  512MiB  down: nothing listens there
+`},
+		{"both leave before the name is cut below 20", "", 50, false, `
+SERVICE                CPU   STATE
+harbour-office-2@doc…  1.0%  down: nothing listen…
+`},
+		{"and then it is", "", 30, false, `
+SERVICE      CPU   STATE
+harbour-of…  1.0%  down: noth…
+`},
+		{"wrapped", "", 52, true, `
+SERVICE                 CPU   STATE
+harbour-office-2@dockr  1.0%  down: nothing listens
+                              there
+`},
+		{"all", "wide", 0, false, `
+SERVICE                 CPU   EMPTY  LIMIT   BLOCK READ  ID  STATE
+harbour-office-2@dockr  1.0%         512MiB  0B          x1  down: nothing listens there
+`},
+	} {
+		var buf bytes.Buffer
+		c := &Console{Out: &buf, Width: tt.width, Format: tt.format}
+		table := c.Columns("SERVICE", "CPU", "EMPTY", "-LIMIT", "-BLOCK READ", "+ID", "STATE")
+		table.Wrap = tt.wrap
+		table.Add("harbour-office-2@dockr", "1.0%", "", "512MiB", "0B", "x1", "down: nothing listens there")
+		table.Print()
+		if got := "\n" + buf.String(); got != tt.want {
+			t.Errorf("%s:%s\nwant%s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestFieldsWrap(t *testing.T) {
+	var buf bytes.Buffer
+	c := &Console{Out: &buf, Width: 40}
+	var f Fields
+	f.Add("service", "shop")
+	f.Add("empty", "")
+	f.Add("reason", "nothing listens at 10.0.0.1:80 since two hours")
+	c.Fields("  ", f)
+	want := "  service  shop\n  reason   nothing listens at\n           10.0.0.1:80 since two hours\n"
+	if buf.String() != want {
+		t.Errorf("printed\n%s\nwant\n%s", buf.String(), want)
 	}
 }

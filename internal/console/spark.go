@@ -5,18 +5,15 @@ import (
 	"time"
 )
 
-const sparks = 32
-
-// Spark draws values over time in 32 characters, from zero to their maximum; a gap is
+// Spark draws values over time in so many characters, from zero to their maximum; a gap is
 // empty.
-func Spark(at []time.Time, values []float64, from, to time.Time) string {
+func Spark(at []time.Time, values []float64, from, to time.Time, width int) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
-	var sum [sparks]float64
-	var n [sparks]int
+	sum, n := make([]float64, width), make([]int, width)
 	most := 0.0
 	for i, v := range values {
-		slot := int(float64(sparks) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
-		slot = min(max(slot, 0), sparks-1)
+		slot := int(float64(width) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
+		slot = min(max(slot, 0), width-1)
 		sum[slot], n[slot] = sum[slot]+v, n[slot]+1
 		most = max(most, v)
 	}

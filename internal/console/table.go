@@ -43,26 +43,34 @@ func cellOf(value any) Cell {
 	return Plain.Cell(fmt.Sprint(value))
 }
 
+// column is one of a table. An extra one is shown with -o wide alone; a spare one leaves a
+// table that is too wide.
+type column struct {
+	name         string
+	extra, spare bool
+}
+
 // Table is filled row by row and then printed.
 type Table struct {
 	// Indent stands before each line.
-	Indent  string
+	Indent string
+	// Wrap continues below itself what does not fit into the last column, rather than
+	// cutting it.
+	Wrap    bool
 	console *Console
-	header  []string
-	hidden  []bool
+	columns []column
 	rows    [][]Cell
 }
 
-// Columns returns a table. Columns whose names begin with a plus are those of -o wide.
+// Columns returns a table. A column whose name begins with a plus is one of -o wide. One
+// that begins with a minus leaves a table that is wider than the terminal, the rightmost
+// first. Columns without any text are left out, except with -o wide.
 func (c *Console) Columns(names ...string) *Table {
 	t := &Table{console: c}
 	for _, name := range names {
 		name, extra := strings.CutPrefix(name, "+")
-		hide := extra && !c.Wide()
-		t.hidden = append(t.hidden, hide)
-		if !hide {
-			t.header = append(t.header, name)
-		}
+		name, spare := strings.CutPrefix(name, "-")
+		t.columns = append(t.columns, column{name, extra, spare})
 	}
 	return t
 }
@@ -70,17 +78,115 @@ func (c *Console) Columns(names ...string) *Table {
 // Add adds a row with a value for each column: a [Cell], a time, which is written for
 // people, or anything else, as fmt prints it.
 func (t *Table) Add(values ...any) {
-	var row []Cell
+	row := make([]Cell, len(values))
 	for i, value := range values {
-		if !t.hidden[i] {
-			row = append(row, cellOf(value))
-		}
+		row[i] = cellOf(value)
 	}
 	t.rows = append(t.rows, row)
 }
 
 // Print prints the table.
-func (t *Table) Print() { t.console.table(t.Indent, t.header, t.rows) }
+func (t *Table) Print() {
+	width := 0
+	if t.console.Width > 0 {
+		width = t.console.Width - len(t.Indent)
+	}
+	widths := t.layout(width)
+	header := make([]Cell, len(t.columns))
+	for i, col := range t.columns {
+		header[i] = Bold.Cell(col.name)
+	}
+	for _, row := range append([][]Cell{header}, t.rows...) {
+		for _, line := range t.lines(row, widths) {
+			t.console.row(t.Indent, line, widths)
+		}
+	}
+}
+
+// lines are the lines of a row.
+func (t *Table) lines(row []Cell, widths []int) [][]Cell {
+	last := len(row) - 1
+	for last > 0 && widths[last] < 0 {
+		last--
+	}
+	if !t.Wrap {
+		return [][]Cell{row}
+	}
+	var all [][]Cell
+	for _, part := range wrap(human.Escape(row[last].Text), widths[last]) {
+		line := slices.Clone(row)
+		line[last].Text = part
+		all = append(all, line)
+		row = slices.Clone(row)
+		for i := range last {
+			row[i].Text = ""
+		}
+	}
+	return all
+}
+
+// wholeName is how much of a name stays at least where a table is cut and some columns
+// can leave it instead.
+const wholeName = 20
+
+// minColumn is how narrow a column is made when no other can leave.
+const minColumn = 8
+
+// layout returns the width of each column, at most width in all (zero means any), with
+// gaps of two between them; -1 is a column that is left out.
+func (t *Table) layout(width int) []int {
+	widths, least := make([]int, len(t.columns)), make([]int, len(t.columns))
+	for i, col := range t.columns {
+		text := 0
+		for _, row := range t.rows {
+			text = max(text, utf8.RuneCountInString(human.Escape(row[i].Text)))
+		}
+		widths[i] = max(text, utf8.RuneCountInString(col.name))
+		least[i] = max(min(text, wholeName), utf8.RuneCountInString(col.name))
+		if !t.console.Wide() && (col.extra || text == 0 && len(t.rows) > 0) {
+			widths[i], least[i] = -1, -1
+		}
+	}
+	if width <= 0 {
+		return widths
+	}
+	for i := len(t.columns) - 1; i >= 0 && total(least) > width; i-- {
+		if t.columns[i].spare {
+			widths[i], least[i] = -1, -1
+		}
+	}
+	narrow(widths, least, width)
+	narrow(widths, slices.Repeat([]int{minColumn}, len(widths)), width)
+	return widths
+}
+
+// total is the width of a table with its gaps.
+func total(widths []int) int {
+	sum := -2
+	for _, w := range widths {
+		if w >= 0 {
+			sum += w + 2
+		}
+	}
+	return sum
+}
+
+// narrow takes from the widest columns until the table fits into width, or all
+// columns are at their least.
+func narrow(widths, least []int, width int) {
+	for over := total(widths) - width; over > 0; over-- {
+		most := -1
+		for i, w := range widths {
+			if w > least[i] && (most < 0 || w > widths[most]) {
+				most = i
+			}
+		}
+		if most < 0 {
+			return
+		}
+		widths[most]--
+	}
+}
 
 // Fields are names with their values, printed as a table without a header.
 type Fields [][]Cell
@@ -100,73 +206,54 @@ func (f *Fields) Lines(name string, lines []string) {
 	}
 }
 
-// Fields prints fields, each line after indent.
-func (c *Console) Fields(indent string, f Fields) { c.table(indent, nil, f) }
-
-// minColumn is how narrow a column is made when a table has to be cut.
-const minColumn = 8
-
-// table prints rows below a header, aligned, each line after indent. On a
-// terminal that is too narrow, the widest columns are cut.
-func (c *Console) table(indent string, header []string, rows [][]Cell) {
-	all := rows
-	if header != nil {
-		first := make([]Cell, len(header))
-		for i, h := range header {
-			first[i] = Bold.Cell(h)
+// Fields prints fields, each line after indent. A value that is wider than the terminal
+// is continued below itself.
+func (c *Console) Fields(indent string, f Fields) {
+	names := 0
+	for _, field := range f {
+		names = max(names, utf8.RuneCountInString(human.Escape(field[0].Text)))
+	}
+	for _, field := range f {
+		for _, line := range wrap(human.Escape(field[1].Text), c.Width-len(indent)-names-2) {
+			c.row(indent, []Cell{field[0], field[1].Colour.Cell(line)}, []int{names, len(line)})
+			field[0].Text = ""
 		}
-		all = append([][]Cell{first}, rows...)
-	}
-	widths := columnWidths(all)
-	if c.Width > 0 {
-		narrow(widths, c.Width-len(indent))
-	}
-	for _, row := range all {
-		c.row(indent, row, widths)
 	}
 }
 
+// wrap parts a text at spaces into lines of at most width characters where it can; a
+// width of zero or less, or one that is too narrow to read, means any.
+func wrap(text string, width int) []string {
+	if width < wholeName {
+		return []string{text}
+	}
+	var lines []string
+	for utf8.RuneCountInString(text) > width {
+		runes := []rune(text)
+		at := strings.LastIndexByte(string(runes[:width+1]), ' ')
+		if at <= 0 {
+			if at = strings.IndexByte(text, ' '); at <= 0 {
+				break
+			}
+		}
+		lines, text = append(lines, text[:at]), strings.TrimLeft(text[at:], " ")
+	}
+	return append(lines, text)
+}
+
+// row prints cells, those of a negative width left out.
 func (c *Console) row(indent string, row []Cell, widths []int) {
 	var b strings.Builder
 	b.WriteString(indent)
 	for i, field := range row {
-		s := cut(human.Escape(field.Text), widths[i])
-		gap := widths[i] - utf8.RuneCountInString(s) + 2
-		b.WriteString(c.Paint(field.Colour, s)) // escaped twice is escaped once
-		if i < len(row)-1 {
-			b.WriteString(strings.Repeat(" ", gap))
+		if widths[i] < 0 {
+			continue
 		}
+		s := cut(human.Escape(field.Text), widths[i])
+		b.WriteString(c.Paint(field.Colour, s)) // escaped twice is escaped once
+		b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(s)+2))
 	}
 	fmt.Fprintln(c.Out, strings.TrimRight(b.String(), " "))
-}
-
-func columnWidths(rows [][]Cell) []int {
-	var widths []int
-	for _, row := range rows {
-		for i, field := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(human.Escape(field.Text)))
-		}
-	}
-	return widths
-}
-
-// narrow takes from the widest columns until the table fits into width, or all
-// columns are at their least.
-func narrow(widths []int, width int) {
-	total := 2 * (len(widths) - 1)
-	for _, w := range widths {
-		total += w
-	}
-	for ; total > width; total-- {
-		most := slices.Max(widths)
-		if most <= minColumn {
-			return
-		}
-		widths[slices.Index(widths, most)]--
-	}
 }
 
 // cut shortens s to width runes, with an ellipsis where something is missing.
