@@ -97,11 +97,13 @@ var allowed = map[string]struct {
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
-	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
+	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
-	"internal/engine/traffic": {1, []string{"internal/metrics"}},
+	"internal/engine/traffic": {1, []string{"internal/latency", "internal/metrics"}},
+	// latency is how long requests took, in the buckets that all count and keep.
+	"internal/latency": {1, nil},
 	// certs holds the key pairs and client authorities that listeners name.
 	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
@@ -115,7 +117,7 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy": {2, []string{
 		"internal/clock", "internal/engine/certs",
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/latency", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
@@ -137,9 +139,10 @@ var allowed = map[string]struct {
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.
-	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
+	// The table says which instance an endpoint is.
+	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/latency", "internal/route", "internal/series"}},
 	// series keeps readings over time; rules act on them, and say so in events of notify.
-	"internal/series": {1, []string{"internal/api", "internal/metrics"}},
+	"internal/series": {1, []string{"internal/api", "internal/latency", "internal/metrics"}},
 	"internal/rules":  {2, []string{"internal/api", "internal/catalog", "internal/metrics", "internal/nearest", "internal/notify", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
@@ -168,7 +171,7 @@ var allowed = map[string]struct {
 	"internal/admin/show": {3, []string{
 		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
 	}},
-	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
+	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},

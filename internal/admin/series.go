@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"fairway/internal/api"
@@ -21,16 +20,14 @@ func (s *Server) seriesOperations() []operation {
 			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}))
 }
 
-// quantiles stand for the counts of a route, in fields named p50, p95 and p99.
+// quantiles stand for the buckets of routes and endpoints, in fields named p50, p95 and p99.
 func quantiles() []float64 { return []float64{0.5, 0.95, 0.99} }
 
 func seriesFields(group string, fields []series.Field) (list []api.SeriesField) {
-	for i, f := range fields {
-		if group != series.Routes || i < series.Latency {
-			list = append(list, api.SeriesField{Name: f.Name, Unit: f.Unit})
-		}
+	for _, f := range fields {
+		list = append(list, api.SeriesField{Name: f.Name, Unit: f.Unit})
 	}
-	if group == series.Routes {
+	if group == series.Routes || group == series.Endpoints {
 		for _, q := range quantiles() {
 			list = append(list, api.SeriesField{Name: fmt.Sprintf("p%.0f", 100*q), Unit: "s"})
 		}
@@ -64,10 +61,9 @@ func (s *Server) series(r *request) (api.Series, error) {
 	out := api.Series{Group: q.Group, Subject: q.Subject, Fields: seriesFields(q.Group, found.Fields), Step: found.Step.String(), Points: []api.SeriesPoint{}}
 	for _, p := range found.Points {
 		means, peaks := p.Means, p.Peaks
-		if q.Group == series.Routes {
-			means, peaks = slices.Clone(p.Means[:series.Latency]), slices.Clone(p.Peaks[:series.Latency])
+		if len(p.Buckets) > 0 {
 			for _, q := range quantiles() {
-				means, peaks = append(means, series.Quantile(p.Means, q)), append(peaks, math.NaN())
+				means, peaks = append(means, p.Quantile(q)), append(peaks, math.NaN())
 			}
 		}
 		out.Points = append(out.Points, api.SeriesPoint{At: p.At, Means: known(means), Peaks: known(peaks)})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/latency"
 	"fairway/internal/series"
 )
 
@@ -20,7 +21,7 @@ func newSeries(t *testing.T) *series.Store {
 	t.Cleanup(func() { _ = store.Close() })
 	service := make([]float64, series.Containers+1)
 	service[series.CPU], service[series.Limit], service[series.Containers] = 12, math.NaN(), 5
-	route := make([]float64, series.Latency+len(series.LatencyBounds())+1)
+	route := make([]float64, series.Latency+latency.Buckets)
 	route[series.Requests], route[series.Latency] = 10, 10
 	for group, values := range map[string][]float64{series.Services: service, series.Routes: route} {
 		if err := store.Add(group, time.Now(), []series.Reading{{Subject: "shop", Values: values}}); err != nil {
@@ -49,7 +50,7 @@ func TestSeries(t *testing.T) {
 		t.Errorf("%+v", service)
 	}
 	route := query("/v1/series/route/shop" + to)
-	if p := route.Points[0]; len(route.Fields) != 5 || route.Fields[4].Name != "p99" || p.Means[4] == nil || len(p.Peaks) != 5 || p.Peaks[4] != nil {
+	if p := route.Points[0]; len(route.Fields) != 6 || route.Fields[5].Name != "p99" || p.Means[5] == nil || len(p.Peaks) != 6 || p.Peaks[5] != nil {
 		t.Errorf("%+v", route)
 	}
 	for path, want := range map[string]int{

@@ -13,6 +13,7 @@ const (
 	SeriesServices  = "service"  // of each service, by ID
 	SeriesNodes     = "node"     // of each node, by ID
 	SeriesRoutes    = "route"    // of each route, by ID
+	SeriesEndpoints = "endpoint" // of the endpoints of each instance, by NAME@SOURCE
 )
 
 // SeriesGroup is a sort of series that is kept. Groups are sorted by name.

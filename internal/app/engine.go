@@ -25,8 +25,10 @@ type engine interface {
 	Addr(listener string) net.Addr
 	// UserFile reports what is wrong with the user file of a filter.
 	UserFile(a *route.BasicAuth) (unreadable string, faults []string)
-	// Endpoints and Traffic are what it knows of endpoints and has counted of routes.
+	// Endpoints and Traffic are what it knows of endpoints and has counted of routes, and
+	// EndpointTotals what it has counted of endpoints.
 	Endpoints() []traffic.EndpointStatus
+	EndpointTotals() []traffic.EndpointTotals
 	Traffic() []traffic.Totals
 	// Stop drains until ctx ends.
 	Stop(ctx context.Context) error

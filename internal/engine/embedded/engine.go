@@ -183,6 +183,9 @@ func (e *Engine) Addr(listener string) net.Addr {
 // Endpoints returns how all endpoints are doing, sorted by backend and endpoint.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.set.Status() }
 
+// EndpointTotals returns what the endpoints answered that were asked.
+func (e *Engine) EndpointTotals() []traffic.EndpointTotals { return e.set.Totals() }
+
 // UserFile is users.Store.Report for a filter of the live table.
 func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {
 	return e.users.Report(a)

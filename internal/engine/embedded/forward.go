@@ -129,6 +129,9 @@ func (x *exchange) end() {
 	}
 	x.w.finish()
 	x.e.meters.of(x.route).Requests(1, x.w.status, took)
+	if x.endpoint != nil {
+		x.endpoint.Took(took)
+	}
 	x.e.logRequest(x, took, aborted)
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream

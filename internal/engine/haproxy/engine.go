@@ -244,6 +244,10 @@ func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
 // Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
 
+// EndpointTotals returns what the endpoints answered that were asked; none while HAProxy
+// does not answer.
+func (e *Engine) EndpointTotals() []traffic.EndpointTotals { return e.readings.totals() }
+
 // Apply makes t live and returns when it is. After an error, which names what to do
 // something about, the table before serves on. A table with the hash of the live one
 // changes nothing, except that revision 0 without routes means "nothing is known yet".

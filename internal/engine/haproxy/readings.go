@@ -19,6 +19,7 @@ import (
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
@@ -230,7 +231,10 @@ func (r *readings) take(line string) {
 type endpointKey struct{ backend, endpoint string }
 
 // endpointCounts count from when an endpoint is known.
-type endpointCounts struct{ requests, failures uint64 }
+type endpointCounts struct {
+	requests, failures uint64
+	took               latency.Histogram
+}
 
 // tally counts for an endpoint. Attempts on others, before it, are not counted.
 func (r *readings) tally(key endpointKey, e event) {
@@ -240,6 +244,9 @@ func (r *readings) tally(key endpointKey, e event) {
 		r.counts[key] = c
 	}
 	c.requests += uint64(e.weight)
+	if !e.connection {
+		c.took.Add(uint64(e.weight), e.took)
+	}
 	if e.end[0] == 'S' || e.end[0] == 's' {
 		c.failures += uint64(e.weight)
 	}
@@ -341,6 +348,20 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 				known.Health, known.Reason = status.Health, status.Reason
 			}
 		}
+	}
+	return list
+}
+
+// totals are the counts of endpoints that were asked for something.
+func (r *readings) totals() (list []traffic.EndpointTotals) {
+	for _, e := range r.endpoints() {
+		r.mu.Lock()
+		if c := r.counts[endpointKey{e.Backend, e.Endpoint}]; c != nil {
+			list = append(list, traffic.EndpointTotals{
+				Backend: e.Backend, Endpoint: e.Endpoint, InFlight: e.InFlight, Requests: c.requests, Failures: c.failures, Took: c.took,
+			})
+		}
+		r.mu.Unlock()
 	}
 	return list
 }

@@ -226,6 +226,11 @@ func TestEndpoints(t *testing.T) {
 	if diff := cmp.Diff(want, r.endpoints()); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
+	one := traffic.EndpointTotals{Backend: "shop", Endpoint: "e1", InFlight: 3, Requests: 2, Failures: 1}
+	one.Took.Add(2, 12*time.Millisecond)
+	if diff := cmp.Diff([]traffic.EndpointTotals{one}, r.totals()); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
 	r.asked = time.Time{}
 	answer = "s1,v1,,2,DOWN,HANA,\n"
 	if diff := cmp.Diff([]traffic.EndpointStatus{{Backend: "shop", Endpoint: "e1", InFlight: 2, Ejected: true, Requests: 2, Failures: 1}}, r.endpoints()); diff != "" {

@@ -164,6 +164,15 @@ func (s *Set) Close() {
 	s.checks.Wait()
 }
 
+// Totals returns what the endpoints answered that were asked, sorted by backend.
+func (s *Set) Totals() (list []traffic.EndpointTotals) {
+	backends := *s.backends.Load()
+	for _, id := range slices.Sorted(maps.Keys(backends)) {
+		list = backends[id].totals(list)
+	}
+	return list
+}
+
 // Status returns how all endpoints are doing, sorted by backend and endpoint.
 func (s *Set) Status() (list []traffic.EndpointStatus) {
 	backends := *s.backends.Load()
