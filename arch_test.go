@@ -105,7 +105,7 @@ var allowed = map[string]struct {
 	// latency is how long requests took, in the buckets that all count and keep.
 	"internal/latency": {1, nil},
 	// certs holds the key pairs and client authorities that listeners name.
-	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
+	"internal/engine/certs": {1, []string{"internal/files", "internal/metrics", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
@@ -163,13 +163,13 @@ var allowed = map[string]struct {
 	"internal/admin": {4, []string{
 		"internal/condition",
 		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
-		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
+		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
+		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},

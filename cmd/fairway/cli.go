@@ -68,6 +68,7 @@ type grammar struct {
 	Services    servicesCommand    `cmd:"" group:"look" help:"List the services, or show one."`
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`
 	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with hints."`
+	Certs       certsCommand       `cmd:"" group:"look" help:"List the certificates, the hosts without one, and when they expire."`
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and their state."`
 	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
 	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`

@@ -63,6 +63,11 @@ is downloaded. Without a Docker engine they are processes.`,
     fairway problems
     fairway problems --service shop-web
     fairway problems -o json | jq -r '.items[] | "\(.service) \(.label): \(.text)"'`,
+	"certs": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, or a host has none.
+
+    fairway certs
+    fairway certs -o wide
+    fairway certs -o json | jq -r '.certificates[] | "\(.notAfter) \(.names[0])"'`,
 	"sources": `A stale source answers with an error. What it said before is still served.
 
     fairway sources

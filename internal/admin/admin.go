@@ -38,6 +38,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/control"
+	"fairway/internal/engine/certs"
 	"fairway/internal/fleet"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
@@ -114,6 +115,8 @@ type Options struct {
 	Diagnose func(name string) []api.Diagnosis
 	// Conditions says how everything is doing.
 	Conditions Conditions
+	// Certificates are those of the listeners; nil where they are not known.
+	Certificates func() *certs.Inventory
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.

@@ -26,6 +26,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/control"
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/history"
 	"fairway/internal/metrics"
@@ -226,7 +227,22 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Metrics: &metrics.Set{},
+		Certificates: certificates, Metrics: &metrics.Set{},
+	}
+}
+
+// certificates are a sound one, one that ends soon and has a broken file now, one that has
+// expired, and a host without.
+func certificates() *certs.Inventory {
+	return &certs.Inventory{
+		At: day(3),
+		Certificates: []certs.Use{
+			{File: "/certs/none.pem", Error: "certificate: no such file", Listeners: []string{"https"}},
+			{File: "/certs/old.pem", Names: []string{"old.example.com"}, Issuer: "self-signed", Key: "RSA 2048", NotBefore: day(1), NotAfter: day(2), Listeners: []string{"admin"}},
+			{File: "/certs/soon.pem", Error: "not PEM; what it held before is in use", Names: []string{"soon.example.com"}, Issuer: "R11", Key: "Ed25519", NotBefore: day(1), NotAfter: day(10), Listeners: []string{"https"}},
+			{File: "/certs/shop.pem", Names: []string{"shop.example.com", "*.shop.example.com"}, Issuer: "R11", Key: "ECDSA P-256", NotBefore: day(1), NotAfter: day(31), Listeners: []string{"https"}, Routes: []string{"shop@docker"}},
+		},
+		Uncovered: []certs.Uncovered{{Host: "secure.example.com", Routes: []string{"shop@docker/secure"}, Text: "no certificate covers it", Hint: "add one"}},
 	}
 }
 
@@ -290,6 +306,7 @@ func TestGolden(t *testing.T) {
 		"service":                  "/v1/services/shop%40docker",
 		"problems":                 "/v1/problems",
 		"nodes":                    "/v1/nodes",
+		"certificates":             "/v1/certificates",
 		"doctor":                   "/v1/doctor/tenant",
 		"explain-routed":           explain + "http://Shop.Example.com:8000/demo//a/%252e/../b%3Fc&client=10.1.2.3",
 		"explain-loser":            explain + "http://shop.example.com/other&header=X-Api-Key:+wrong",

@@ -40,6 +40,7 @@ func (s *Server) operations() []operation {
 		list("/v1/services/{name...}", s.service),
 		list("/v1/problems", s.problems).with(byService, bySource),
 		list("/v1/sources", s.sources),
+		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
 		list("/v1/nodes", s.nodes).with(bySource),
 		get("/v1/explain", s.explain).with(
 			param{name: "url", help: "Absolute URL of the request.", required: true},
@@ -258,6 +259,10 @@ func (s *Server) nodes(r *request) (items []api.Node, err error) {
 		}
 	}
 	return items, nil
+}
+
+func (s *Server) certificates(*request) (api.Certificates, error) {
+	return show.Certificates(s.options.Certificates()), nil
 }
 
 func (s *Server) explain(r *request) (api.Explanation, error) {

@@ -31,6 +31,7 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
@@ -62,28 +63,29 @@ type Options struct {
 
 // App is one Fairway, wired and with its listeners bound, but not yet running.
 type App struct {
-	cfg       Config
-	env       map[string]string
-	log       *slog.Logger
-	engine    engine
-	collector *discovery.Collector
-	control   *control.Control
-	history   *history.Store
-	feed      *catalog.Feed
-	notifier  *notify.Notifier
-	series    *series.Store // nil when none are kept
-	rules     *rules.Rules
-	admin     *admin.Server        // nil when switched off
-	fleet     *fleet.Fleet         // nil without a fleet file
-	drained   chan observe.Drained // how endpoints have left
-	flow      *dockerFlow
-	bound     map[string]net.Addr           // by key
-	parts     []func(context.Context) error // what else runs
-	lifecycle lifecycle
-	recompile func()      // has the control compile again, as soon as there is one
-	draining  atomic.Bool // Run has begun to end
-	failed    bool        // New has, and undoes what it has done
-	outlive   func() bool // of Options
+	cfg          Config
+	env          map[string]string
+	log          *slog.Logger
+	engine       engine
+	collector    *discovery.Collector
+	control      *control.Control
+	history      *history.Store
+	feed         *catalog.Feed
+	notifier     *notify.Notifier
+	series       *series.Store // nil when none are kept
+	rules        *rules.Rules
+	admin        *admin.Server        // nil when switched off
+	fleet        *fleet.Fleet         // nil without a fleet file
+	drained      chan observe.Drained // how endpoints have left
+	flow         *dockerFlow
+	certificates *certs.Coverage
+	bound        map[string]net.Addr           // by key
+	parts        []func(context.Context) error // what else runs
+	lifecycle    lifecycle
+	recompile    func()      // has the control compile again, as soon as there is one
+	draining     atomic.Bool // Run has begun to end
+	failed       bool        // New has, and undoes what it has done
+	outlive      func() bool // of Options
 }
 
 // New wires everything that cfg, which must have passed Validate, asks for and binds the
@@ -200,6 +202,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
+	a.certificates = newCoverage(&cfg, a.log.With("part", "certificates"))
 	conditions := a.newConditions(m)
 	if err := a.newWatching(m, conditions.Reports()); err != nil {
 		return nil, err
@@ -235,6 +238,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Engine:        a.engine,
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
 		Conditions:    conditions,
+		Certificates:  func() *certs.Inventory { return a.certificates.Of(a.control.Table(), time.Now()) },
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"fairway/internal/admin/meter"
@@ -11,18 +12,19 @@ import (
 	"fairway/internal/control"
 	"fairway/internal/engine/certs"
 	"fairway/internal/metrics"
+	"fairway/internal/route"
 )
 
 // newConditions makes what judges how everything is doing, and shows it in metrics.
 func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
 	rates := meter.New(a.engine)
-	coverage := certs.NewCoverage(a.log.With("part", "condition"))
+	a.certificates.Measure(m, a.control.Table)
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
 		live := a.control.Table()
 		w := condition.World{
 			Now: now, Snapshot: a.feed.Newest(), Live: live, Pending: a.control.Status().Pending,
 			Sources: a.collector.Sources(), Endpoints: a.engine.Endpoints(),
-			Rates: map[string]condition.Rate{}, Covers: coverage.Of(live, now),
+			Rates: map[string]condition.Rate{}, Certificates: a.certificates.Of(live, now).Fault,
 		}
 		_, w.Compiled = a.control.Compiled()
 		if measured := rates.Read(now); measured != nil {
@@ -40,6 +42,17 @@ func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
 	keeper.Measure(m)
 	a.parts = append(a.parts, func(ctx context.Context) error { return keeper.Run(ctx, a.control.Table) })
 	return keeper
+}
+
+// newCoverage makes what knows the certificates: of routes, of the admin API and of the fleet.
+func newCoverage(cfg *Config, log *slog.Logger) *certs.Coverage {
+	var own []route.Listener
+	for _, of := range []struct{ name, cert, key string }{{"admin", cfg.Admin.TLSCert, cfg.Admin.TLSKey}, {"fleet", cfg.Fleet.TLSCert, cfg.Fleet.TLSKey}} {
+		if of.cert != "" {
+			own = append(own, route.Listener{Name: of.name, TLS: true, Certificates: []route.Certificate{{CertFile: of.cert, KeyFile: of.key}}})
+		}
+	}
+	return certs.NewCoverage(log, own...)
 }
 
 // holdOf is a rollback or pin as conditions show it.

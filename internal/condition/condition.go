@@ -61,7 +61,7 @@ const (
 	CodeStale       = "stale"        // a source does not answer any more
 	CodeNoAnswer    = "no-answer"    // a source has never answered
 	CodePending     = "pending"      // the newest table is not live
-	CodeCertificate = "certificate"  // no certificate covers a host that is redirected to HTTPS
+	CodeCertificate = "certificate"  // no certificate covers a host that is served over HTTPS alone, or it has expired
 	CodeUnobserved  = "not-observed" // nothing is known yet
 )
 

@@ -34,8 +34,9 @@ type World struct {
 	Rates map[string]Rate
 	// Holds are the rollback and pin in force.
 	Holds []Hold
-	// Covers says whether a certificate covers a host; nil when that is not known.
-	Covers func(host string) bool
+	// Certificates says what is wrong with the certificates that a route needs, and what to
+	// do; empty for nothing. It may be nil.
+	Certificates func(route string) (text, hint string)
 }
 
 // Attempt is a connection that was tried.
@@ -244,8 +245,10 @@ func (j *judge) route(r *route.Route) Condition {
 	if stale, ok := j.stale[r.Origin.Source]; ok && stale.Code == CodeStale {
 		find(Degraded, stale)
 	}
-	if host := j.uncovered(r); host != "" {
-		find(Degraded, Reason{Code: CodeCertificate, Text: "it redirects to HTTPS, and no certificate covers " + host})
+	if j.Certificates != nil {
+		if text, hint := j.Certificates(r.ID); text != "" {
+			find(Degraded, Reason{Code: CodeCertificate, Text: text, Hint: hint})
+		}
 	}
 	if h := j.heldBy(r.Service); h != nil {
 		find(Held, Reason{Code: CodeHold, Text: "held by " + h.Command, Hint: undoHold, Since: h.Since})
@@ -258,20 +261,6 @@ func (j *judge) hintOf(r *route.Route) string {
 	for _, p := range j.problemsOf[r.Service] {
 		if p.Route == r.ID || p.Route == "" {
 			return p.Hint
-		}
-	}
-	return ""
-}
-
-// uncovered is the first host that a route redirects to HTTPS and no certificate covers.
-func (j *judge) uncovered(r *route.Route) string {
-	redirects := func(f route.Filter) bool { return f.RedirectHTTPS != nil }
-	if j.Covers == nil || !slices.ContainsFunc(r.Filters, redirects) {
-		return ""
-	}
-	for _, m := range r.Matches {
-		if m.Host.Kind == route.HostExact && !j.Covers(m.Host.Value) {
-			return m.Host.Value
 		}
 	}
 	return ""

@@ -299,9 +299,11 @@ func ofTheTable() []Situation {
 			Name: "certificate missing",
 			edit: func(w *condition.World, r *route.Route, _ *route.Backend) {
 				r.Filters = []route.Filter{{RedirectHTTPS: &route.RedirectHTTPS{}}}
-				w.Covers = func(host string) bool { return host != "shop.example" }
+				w.Certificates = func(string) (text, hint string) {
+					return "it redirects to HTTPS, and no certificate covers shop.example", "add a certificate for shop.example to tls.certificates"
+				}
 			},
-			Route: condition.Degraded, Service: condition.Degraded, Code: condition.CodeCertificate, Text: "it redirects to HTTPS, and no certificate covers shop.example", Ready: 2,
+			Route: condition.Degraded, Service: condition.Degraded, Code: condition.CodeCertificate, Text: "it redirects to HTTPS, and no certificate covers shop.example", Hint: "add a certificate for shop.example", Ready: 2,
 		},
 		{
 			Name:  "engine refuses the table",
