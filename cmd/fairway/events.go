@@ -14,12 +14,13 @@ type eventsCommand struct {
 	Kind     string `name:"kind" placeholder:"KIND" help:"Only events of kinds that begin with this, such as node."`
 	Subject  string `name:"subject" placeholder:"NAME" help:"Only events about this subject, by ID or name."`
 	Standing bool   `name:"standing" help:"Only active conditions: what began and is not over."`
+	Severity string `name:"severity" placeholder:"SEVERITY" help:"Only events of this severity: good, bad, warning or neutral."`
 	Limit    int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events."`
 }
 
 // Run prints the events.
 func (f *eventsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
+	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Severity: f.Severity, Limit: f.Limit})
 	return list(c, found, err, orNote(c, "No events.", c.events))
 }
 

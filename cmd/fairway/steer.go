@@ -154,6 +154,9 @@ func (c *cli) commands(commands []api.Command) {
 type historyCommand struct {
 	Number  uint64 `arg:"" optional:"" help:"Entry to show with its changes, instead of the list."`
 	Service string `name:"service" placeholder:"NAME" help:"Only entries that concern this service, by ID or name."`
+	By      string `name:"by" placeholder:"OPERATOR" help:"Only what this operator did; '*' is any."`
+	Routes  bool   `name:"routes" help:"Only entries that changed routes."`
+	Search  string `name:"search" placeholder:"WORDS" help:"Only entries that have all of these words in what they say."`
 	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"Maximum number of entries, up to 1000."`
 	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
 }
@@ -164,7 +167,7 @@ func (h *historyCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 		entry, err := a.Entry(ctx, h.Number)
 		return show(c, entry, err, c.entry)
 	}
-	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
+	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service, Operator: h.By, Routes: h.Routes, Words: h.Search})
 	return list(c, entries, err, orNote(c, "No entries yet.", c.entries))
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fairway/internal/admin/show"
@@ -54,7 +55,10 @@ func (s *Server) historyOperations() []operation {
 	return slices.Concat(
 		where(s.options.History != nil, noHistory,
 			list("/v1/history", s.entries).with(
-				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService),
+				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService,
+				text("operator", "Name of an operator: keeps what that one did; * keeps what any did."),
+				boolean("routes", "Keeps entries that changed routes."),
+				text("q", "Words: keeps entries that have all of them in their cause, message, operator or what was seen.")),
 			get("/v1/history/{number}", s.entry)),
 		where(s.options.Commands != nil, control.ErrNoHistory.Error(),
 			post("/v1/commands", s.giveCommand).by(api.RoleOperator).refuses(http.StatusNotFound, conflict, full),
@@ -70,6 +74,7 @@ func (s *Server) historyOperations() []operation {
 
 func (s *Server) entries(r *request) (items []api.Entry, err error) {
 	limit, before, v := r.limit(defaultEntries), r.number("before", 0), r.view()
+	words := strings.Fields(strings.ToLower(r.text("q")))
 	for len(items) < limit {
 		found, err := s.options.History.Entries(before, defaultEntries)
 		if err != nil {
@@ -77,7 +82,7 @@ func (s *Server) entries(r *request) (items []api.Entry, err error) {
 		}
 		for _, e := range found {
 			before = e.Number
-			if len(items) < limit && concerns(v, e, r.text("service")) {
+			if len(items) < limit && concerns(v, e, r.text("service")) && wanted(e, r.text("operator"), r.flag("routes"), words) {
 				items = append(items, v.Entry(e))
 			}
 		}
@@ -93,6 +98,24 @@ func concerns(v *show.View, e history.Entry, service string) bool {
 	return service == "" || slices.ContainsFunc(e.Cause.Changes, func(c history.Change) bool {
 		return c.Service != "" && v.IsService(service, c.Service)
 	})
+}
+
+// wanted says whether an entry is by an operator ("*" for any), changed routes and has
+// all words, where that is asked for.
+func wanted(e history.Entry, operator string, routes bool, words []string) bool {
+	c := e.Cause
+	if operator == "*" && c.Operator == "" || operator != "" && operator != "*" && operator != c.Operator {
+		return false
+	}
+	if routes && e.Routes == (history.Counts{}) {
+		return false
+	}
+	texts := []string{strconv.FormatUint(e.Number, 10), c.Text, c.Operator, c.Command, c.Message}
+	for _, change := range c.Changes {
+		texts = append(texts, change.Service, change.Instance, change.Label, change.From, change.To)
+	}
+	all := strings.ToLower(strings.Join(texts, " "))
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
 }
 
 func (s *Server) entry(r *request) (api.EntryDetail, error) {

@@ -108,6 +108,28 @@ func TestHistoryGolden(t *testing.T) {
 	}
 }
 
+// Entries are kept by who did what, by what changed and by words.
+func TestHistoryFilters(t *testing.T) {
+	s := newServer(t, options(t, newWorld(t)))
+	for query, want := range map[string]string{
+		"": "2 1", "operator=*": "2", "operator=ann": "2", "operator=bob": "", "routes=true": "2 1", "q=FIRST+table": "1", "q=old.example.com": "2", "q=2": "2",
+		"q=none": "", "operator=*&q=first+table": "", "limit=1&q=first+table": "1",
+	} {
+		var got []string
+		rec := ask(t, s, "GET", "/v1/history?"+query, nil)
+		var found api.List[api.Entry]
+		if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range found.Items {
+			got = append(got, fmt.Sprint(e.Number))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("?%s gives %q, want %s", query, got, want)
+		}
+	}
+}
+
 func indented(t *testing.T, rec *httptest.ResponseRecorder) string {
 	t.Helper()
 	var v any

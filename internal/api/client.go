@@ -172,6 +172,13 @@ func number[N int | uint64](n N) []string {
 }
 
 // flag is a query parameter; false is left out.
+func moment(t time.Time) []string {
+	if t.IsZero() {
+		return nil
+	}
+	return []string{t.UTC().Format(time.RFC3339)}
+}
+
 func flag(on bool) []string {
 	if !on {
 		return nil

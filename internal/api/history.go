@@ -198,11 +198,18 @@ type HistoryQuery struct {
 	Before  uint64 // keeps entries with a lower number; zero keeps all
 	Limit   int    // how many are wanted, at most 1000; zero means 50
 	Service string // keeps entries that have to do with this service, by ID or name
+	// Operator keeps what the operator of this name did; "*" keeps what any did.
+	Operator string
+	Routes   bool   // keeps entries that changed routes
+	Words    string // keeps entries that have all of these words in what they say
 }
 
 // History lists entries.
 func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
-	return list[Entry](ctx, c, "/v1/history", url.Values{"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service)})
+	return list[Entry](ctx, c, "/v1/history", url.Values{
+		"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service),
+		"operator": text(q.Operator), "routes": flag(q.Routes), "q": text(q.Words),
+	})
 }
 
 // Entry returns an entry with what it changed; an *Error with 404 for none.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
@@ -14,12 +15,18 @@ type eventsData struct {
 	Off      string // why there are none; empty when there could be
 	Bad      int
 	Standing int
+	Kinds    []string // that there are
 	Channels []api.Channel
 	Rules    []ruleLine
 	May      bool
 }
 
-const maxEvents = 1000 // that are looked at
+// spanOf is a time that events can be narrowed down to; zero for another name.
+func spanOf(name string) time.Duration {
+	return map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[name]
+}
+
+const maxEvents = 2000 // as many as are kept
 
 func readEvents(c *call) (any, error) {
 	d := eventsData{May: c.may(api.RoleOperator)}
@@ -32,9 +39,25 @@ func readEvents(c *call) (any, error) {
 			found = must(c.ask.Events(c, api.EventQuery{Limit: maxEvents})).Items
 		}
 	}
+	for _, e := range found {
+		thing, _, _ := strings.Cut(e.Kind, ".")
+		d.Kinds = append(d.Kinds, thing+".", e.Kind)
+	}
+	kind, severity, since := c.q.Get("kind"), c.q.Get("severity"), time.Time{}
+	if kind != "" {
+		d.Kinds = append(d.Kinds, kind)
+	}
+	slices.Sort(d.Kinds)
+	d.Kinds = slices.Compact(d.Kinds)
+	if span := spanOf(c.q.Get("since")); span > 0 {
+		since = c.now.Add(-span)
+	}
 	isBad := func(e api.Event) bool { return e.Severity == api.SeverityBad }
 	d.Bad = count(found, isBad)
 	d.List = listing.New(c.r.URL.Path, c.q, found, func(e api.Event, words []string, filter string) bool {
+		if !strings.HasPrefix(e.Kind, kind) || severity != "" && e.Severity != severity || e.At.Before(since) {
+			return false
+		}
 		return (filter != "bad" || isBad(e)) && listing.Has(words, e.Kind, e.Name, e.Subject, e.Text)
 	})
 	// Without channels or rules there is less to see.

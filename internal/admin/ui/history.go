@@ -11,13 +11,15 @@ import (
 )
 
 type historyData struct {
-	Days     []day
-	Hold     *api.Command  // the rollback or pin in force; nil for none
-	Commands []api.Command // the others
-	Info     *api.HistoryInfo
-	Older    string // link to what came before; empty for nothing
-	Service  string // only what has to do with it; empty for all
-	May      bool
+	listing.Order // of which nothing is sorted
+	Days          []day
+	Hold          *api.Command  // the rollback or pin in force; nil for none
+	Commands      []api.Command // the others
+	Info          *api.HistoryInfo
+	Older         string // link to what came before; empty for nothing
+	Service       string // only what has to do with it; empty for all
+	By            string // only what this operator did; empty for all
+	May           bool
 }
 
 type day struct {
@@ -49,7 +51,12 @@ func isHold(command api.Command) bool { return command.ID == api.HoldID }
 const perHistory = 50 // entries of a page
 
 func readHistory(c *call) (any, error) {
-	q := api.HistoryQuery{Limit: perHistory, Service: c.q.Get("service")}
+	q := api.HistoryQuery{
+		Limit: perHistory, Service: c.q.Get("service"), Operator: c.q.Get("by"), Words: c.q.Get("q"), Routes: c.q.Get("only") == "routes",
+	}
+	if q.Operator == "" && c.q.Get("only") == "operator" {
+		q.Operator = "*"
+	}
 	if text := c.q.Get("before"); text != "" {
 		var err error
 		if q.Before, err = strconv.ParseUint(text, 10, 64); err != nil || q.Before == 0 {
@@ -58,9 +65,11 @@ func readHistory(c *call) (any, error) {
 	}
 	found := must(c.ask.History(c, q)).Items
 	commands := must(c.ask.Commands(c)).Items
+	_, order := listing.Sort[line](c.r.URL.Path, c.q, nil)
 	d := historyData{
-		Hold: inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
-		Info: must(c.ask.Info(c)).History, Service: q.Service, May: c.may(api.RoleOperator),
+		Order: order,
+		Hold:  inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
+		Info: must(c.ask.Info(c)).History, Service: q.Service, By: c.q.Get("by"), May: c.may(api.RoleOperator),
 	}
 	live := q.Before != 0 // the newest that is live is on this page or on one before
 	for _, e := range found {
@@ -75,7 +84,7 @@ func readHistory(c *call) (any, error) {
 		last.Entries = append(last.Entries, l)
 	}
 	if n := len(found); n == perHistory && found[n-1].Number > 1 {
-		d.Older = listing.Link("/history", map[string]string{"before": strconv.FormatUint(found[n-1].Number, 10), "service": q.Service})
+		d.Older = order.With("before", strconv.FormatUint(found[n-1].Number, 10))
 	}
 	return d, nil
 }

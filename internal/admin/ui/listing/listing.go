@@ -111,7 +111,7 @@ func (o Order) With(pairs ...string) string {
 func (o Order) Kept() map[string]string {
 	kept := map[string]string{}
 	for name := range o.query {
-		if value := o.query.Get(name); value != "" && name != "q" && name != "page" {
+		if value := o.query.Get(name); value != "" && name != "q" && name != "page" && name != "before" {
 			kept[name] = value
 		}
 	}
@@ -121,13 +121,20 @@ func (o Order) Kept() map[string]string {
 // Value is what the address has for a name; empty for nothing.
 func (o Order) Value(name string) string { return o.query.Get(name) }
 
+// Query is what was searched for.
+func (o Order) Query() string { return o.query.Get("q") }
+
+// Filter is which of the filters is on.
+func (o Order) Filter() string { return o.query.Get("only") }
+
+// Only is the link to the list with a filter.
+func (o Order) Only(filter string) string { return o.With("only", filter, "page", "", "before", "") }
+
 // List is a part of a longer list, with what leads to the other parts.
 type List[T any] struct {
 	Order
 	Items           []T
-	Query           string // what was searched for
-	Filter          string // which of the filters is on
-	From, To        int    // of Matching, counted from 1
+	From, To        int // of Matching, counted from 1
 	Matching, Total int
 	Previous, Next  string // links; empty for none
 }
@@ -135,9 +142,9 @@ type List[T any] struct {
 // New keeps the items that match the query's words (q) and filter (only), sorts them
 // and keeps its page.
 func New[T any](path string, query url.Values, items []T, matches func(item T, words []string, filter string) bool, columns ...Column[T]) List[T] {
-	l := List[T]{Query: query.Get("q"), Filter: query.Get("only"), Total: len(items)}
-	words := strings.Fields(strings.ToLower(l.Query))
-	kept := slices.DeleteFunc(slices.Clone(items), func(item T) bool { return !matches(item, words, l.Filter) })
+	l := List[T]{Total: len(items)}
+	words, filter := strings.Fields(strings.ToLower(query.Get("q"))), query.Get("only")
+	kept := slices.DeleteFunc(slices.Clone(items), func(item T) bool { return !matches(item, words, filter) })
 	kept, l.Order = Sort(path, query, kept, columns...)
 	l.Matching = len(kept)
 	page, _ := strconv.Atoi(query.Get("page"))
@@ -161,9 +168,6 @@ func (l List[T]) at(page int) string {
 	}
 	return l.With("page", number)
 }
-
-// Only is the link to the list with a filter.
-func (l List[T]) Only(filter string) string { return l.With("only", filter, "page", "") }
 
 // Link is the link to a path with a query of what is not empty.
 func Link(path string, query map[string]string) string {
