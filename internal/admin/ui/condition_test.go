@@ -206,3 +206,35 @@ func TestMarksOfEndpoints(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificates shows hosts without a certificate before all certificates, what is wrong
+// with each, and only those in trouble where that is asked for.
+func TestCertificates(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	a["/v1/certificates"] = &api.Certificates{
+		At: now(),
+		Certificates: []api.Certificate{
+			{File: "/old.pem", State: api.CertificateExpired, Names: []string{"old.example"}, NotAfter: now().Add(-72 * time.Hour)},
+			{File: "/soon.pem", State: api.CertificateExpiring, Names: []string{"soon.example"}, NotAfter: now().Add(72 * time.Hour)},
+			{File: "/shop.pem", State: api.CertificateValid, Names: []string{"shop.example"}, NotAfter: now().Add(600 * time.Hour), Routes: []string{"shop@docker"}},
+		},
+		Uncovered: []api.UncoveredHost{{Host: "new.example", Text: "no certificate covers it", Hint: "add one"}},
+	}
+	body := get(t, p, a, "/certificates").Body.String()
+	last := 0
+	for _, want := range []string{"1 host without a certificate", "new.example", "add one", "h-broken", "old.example", "expired 3 days ago", "h-faulty", "soon.example", "in 3 days", "h-fine", "in 25 days"} {
+		i := strings.Index(body[last:], want)
+		if i < 0 {
+			t.Fatalf("no %q behind %q", want, body[max(0, last-40):last])
+		}
+		last += i
+	}
+	if body = get(t, p, a, "/certificates?only=trouble").Body.String(); strings.Contains(body, "shop.example") || !strings.Contains(body, "soon.example") {
+		t.Error("a sound certificate is in trouble")
+	}
+	a["/v1/certificates"] = &api.Certificates{}
+	if body = get(t, p, a, "/certificates").Body.String(); !strings.Contains(body, "--tls.certificates") {
+		t.Error("it does not say how to give certificates")
+	}
+}

@@ -65,7 +65,7 @@ func everything(text func(field string) string) answers {
 	a := answers{
 		"/v1/info": &api.Info{}, "/v1/status": &api.Status{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
 		"/v1/problems": &api.List[api.Problem]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
-		"/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
+		"/v1/certificates": &api.Certificates{}, "/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
 		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
 		"/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
@@ -140,7 +140,7 @@ func paths(a answers) map[string]string {
 	document := a["/v1/fleet/documents"].(*api.List[api.FleetDocument]).Items[0].Name
 	return map[string]string{
 		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes",
-		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "nodes": "/nodes", "node": link("nodes", node),
+		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "certificates": "/certificates", "nodes": "/nodes", "node": link("nodes", node),
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
 		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
