@@ -58,6 +58,7 @@ type serviceData struct {
 	May       bool              // the viewer may drain and pause
 	Shared    map[string]string // the labels of every instance, where they are all the same
 	Plots     []draw.Plot       // what it used and what its routes answered
+	Each      []plotted         // the same of its instances, small
 	Ranges    []draw.Range
 	Steps     []step // what happened to it, the newest first
 }
@@ -108,14 +109,51 @@ func readService(c *call) (any, error) {
 	}
 	d.Shared = sharedLabels(d.service.Instances)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
-		answered := draw.Figure{Title: human.Excerpt(route.Address(), 40), Fields: []string{"requests", "errors"}}
-		d.Plots = append(d.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesRoutes, Name: route.ID}, r, answered)...)
+		what := ""
+		if len(d.Routes) > 1 {
+			what = human.Excerpt(route.Address(), 40)
+		}
+		d.Plots = append(d.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesRoutes, Name: route.ID}, r, draw.Answers(what)...)...)
 	}
 	d.Plots = append(d.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesServices, Name: d.ID}, r, draw.Usage()...)...)
+	d.Each = plotInstances(c, d.Instances, r)
 	return d, nil
 }
 
-const maxRoutePlots = 4 // of a service
+const (
+	maxRoutePlots    = 4 // of a service
+	maxInstancePlots = 20
+)
+
+// plotted is an instance with what it answered and used.
+type plotted struct {
+	Name, Health string
+	Plots        []draw.Plot
+}
+
+// Plot is the plot with a title; one that is empty for none.
+func (p plotted) Plot(title string) draw.Plot {
+	for _, plot := range p.Plots {
+		if plot.Title == title {
+			return plot
+		}
+	}
+	return draw.Plot{Empty: true}
+}
+
+// plotInstances draws the first instances that there are readings of.
+func plotInstances(c *call, instances []instance, r draw.Range) (all []plotted) {
+	for _, in := range instances[:min(maxInstancePlots, len(instances))] {
+		p := plotted{Name: in.Name, Health: in.Health}
+		for group, figures := range map[string][]draw.Figure{api.SeriesEndpoints: draw.SmallAnswers(), api.SeriesInstances: draw.SmallUsage()} {
+			p.Plots = append(p.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: group, Name: in.Name + "@" + in.Source}, r, figures...)...)
+		}
+		if len(p.Plots) > 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
 
 // inForce is the last of the commands that fits; nil for none.
 func inForce(commands []api.Command, fits func(api.Command) bool) *api.Command {

@@ -1,4 +1,5 @@
 // The beginning of everything that moves on a page.
+import './chart.js';
 import { signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
 import { refresh, show, take, watch } from './live.js';

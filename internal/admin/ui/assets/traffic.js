@@ -110,12 +110,23 @@ function figures() {
 
 const svg = 'http://www.w3.org/2000/svg';
 
+// What is drawn, by its element, for the values under the pointer.
+export const drawn = new WeakMap();
+
+const kinds = {
+  rate: ['requests', rate], errors: ['errors', (v) => v.toFixed(v < 1 ? 2 : 1) + ' %'], p95: ['p95', (v) => (v ? time(v) : '–')],
+};
+
 // trace draws readings as a line with its area, the newest at the right edge.
 function trace(e, values, width, height) {
   e.dataset.painted = '';
   const most = Math.max(...values, 1e-9);
   // What has only begun fills the picture all the same.
   const step = width / (Math.min(kept, Math.max(values.length, 12)) - 1);
+  const [name, say] = kinds[e.dataset.trace || 'rate'];
+  drawn.set(e, () => ({
+    names: [name], rows: values.map((v, i) => [width - (values.length - 1 - i) * step, values.length - 1 - i ? `${values.length - 1 - i} s ago` : 'now', say(v)]),
+  }));
   const points = values.map((v, i) => `${(width - (values.length - 1 - i) * step).toFixed(1)} ${(height - 2 - (v / most) * (height - 6)).toFixed(1)}`);
   let [area, line] = e.children;
   if (!line) {

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -19,7 +20,17 @@ type Plot struct {
 	Lines         []Line
 	Levels, Times []Tick // the horizontal lines, and what stands below them
 	Now           string // the newest reading of each line
+	Alt           string // the least, latest and greatest of each line, for those who do not see it
+	Span          string // the time that it covers, such as "1h"
+	Points        string // what is said of each moment under the pointer: JSON of a points
 	Empty         bool   // there is no reading
+}
+
+// points are the readings of a plot as script shows them: a row for each moment, with its
+// place in pixels, the time in UTC, and a text for each line.
+type points struct {
+	Names []string `json:"names"`
+	Rows  [][]any  `json:"rows"`
 }
 
 // Line is one field of a plot.
@@ -90,11 +101,12 @@ func NewPlot(s api.Series, f Figure, from, to time.Time) Plot {
 		}
 	}
 	top := niceTop(most, unit)
+	p.Span = human.Age(to.Sub(from).Round(time.Minute))
 	x := func(t time.Time) float64 {
 		return left + (float64(p.Width)-left)*float64(t.Sub(from))/float64(to.Sub(from))
 	}
 	y := func(v float64) float64 { return bottom - (bottom-6)*v/top }
-	var now []string
+	var now, alt []string
 	for _, name := range fields {
 		line := Line{Class: fmt.Sprintf("l%d", slices.Index(f.Fields, name))}
 		if len(f.Fields) > 1 {
@@ -107,16 +119,74 @@ func NewPlot(s api.Series, f Figure, from, to time.Time) Plot {
 				now = append(now, line.Now)
 			}
 		}
+		if text := extent(s, index(name), unit); text != "" {
+			alt = append(alt, strings.TrimSpace(line.Name+" "+text))
+		}
 		p.Lines = append(p.Lines, line)
 	}
-	p.Now = strings.Join(now, " / ")
+	p.Now, p.Alt = strings.Join(now, " / "), human.Escape(f.Title+", last "+p.Span+": "+strings.Join(alt, "; "))
+	p.Points = pointsOf(s, fields, index, unit, x, to.Sub(from), f.Small)
 	if !f.Small {
 		for _, part := range []float64{0, .5, 1} {
-			p.Levels = append(p.Levels, Tick{round1(y(top * part)), amount(top*part, unit)})
+			p.Levels = append(p.Levels, Tick{round1(y(top * part)), amountOf(top*part, unit, top)})
 		}
 		p.Times = timeTicks(from, to, x)
 	}
 	return p
+}
+
+// extent says the least, latest and greatest reading of a field; empty for none.
+func extent(s api.Series, field int, unit string) string {
+	least, latest, greatest := math.Inf(1), math.NaN(), math.Inf(-1)
+	for _, p := range s.Points {
+		if v := value(p, field); v != nil {
+			least, latest, greatest = min(least, *v), *v, max(greatest, *v)
+		}
+	}
+	if math.IsNaN(latest) {
+		return ""
+	}
+	return fmt.Sprintf("least %s, latest %s, greatest %s", amount(least, unit), amount(latest, unit), amount(greatest, unit))
+}
+
+// smallPoints is how many moments of a small plot have values under the pointer, about:
+// pages have many of them.
+const smallPoints = 60
+
+// pointsOf is what is said of each moment. Times are in UTC, as those of the axis.
+func pointsOf(s api.Series, fields []string, index func(string) int, unit string, x func(time.Time) float64, span time.Duration, small bool) string {
+	format := "15:04:05"
+	switch {
+	case span > 24*time.Hour:
+		format = "2 Jan 15:04"
+	case small:
+		format = "15:04"
+	}
+	all := points{Names: fields, Rows: [][]any{}}
+	for _, p := range s.Points {
+		row, known := []any{round1(x(p.At)), p.At.UTC().Format(format)}, false
+		for _, name := range fields {
+			text := "–"
+			if v := value(p, index(name)); v != nil {
+				text, known = amount(*v, unit), true
+			}
+			row = append(row, text)
+		}
+		if known {
+			all.Rows = append(all.Rows, row)
+		}
+	}
+	if step := (len(all.Rows) + smallPoints - 1) / smallPoints; small && step > 1 {
+		kept := all.Rows[:0]
+		for i, row := range all.Rows {
+			if i%step == (len(all.Rows)-1)%step { // the newest is among them
+				kept = append(kept, row)
+			}
+		}
+		all.Rows = kept
+	}
+	text, _ := json.Marshal(all) // numbers and strings always encode
+	return string(text)
 }
 
 // value is what a point has for a field; nil for nothing.
@@ -169,7 +239,11 @@ func niceTop(most float64, unit string) float64 {
 	if most <= 0 {
 		return 1
 	}
-	most = max(most, map[string]float64{"percent": 1}[unit], 0.002) // of less, the scale would be zeros
+	least, ok := map[string]float64{"percent": 1, "s": 0.0002}[unit] // of less, the scale would be zeros
+	if !ok {
+		least = 0.002
+	}
+	most = max(most, least)
 	scale := math.Pow(base, math.Floor(math.Log(most)/math.Log(base)))
 	for _, step := range []float64{1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512} {
 		if step*scale >= most && step <= base {
@@ -180,7 +254,13 @@ func niceTop(most float64, unit string) float64 {
 }
 
 // amount is a reading with its unit.
-func amount(v float64, unit string) string {
+func amount(v float64, unit string) string { return amountOf(v, unit, v) }
+
+// amountOf is a number with its unit, of a scale with such a top.
+func amountOf(v float64, unit string, top float64) string {
+	if unit == "s" && top < 1 {
+		return trim(1000*v) + " ms"
+	}
 	if per, ok := strings.CutPrefix(unit, "bytes"); ok {
 		return human.Bytes(uint64(max(v, 0))) + per
 	}
@@ -275,4 +355,21 @@ func Usage() []Figure {
 // SmallUsage is CPU and memory, for lists.
 func SmallUsage() []Figure {
 	return []Figure{{Title: "CPU", Fields: []string{"cpu"}, Small: true}, {Title: "Memory", Fields: []string{"memory"}, Small: true}}
+}
+
+// Answers are what a route or an instance answered; what names it where there are several.
+func Answers(what string) []Figure {
+	if what != "" {
+		what += " "
+	}
+	return []Figure{
+		{Title: what + "requests", Fields: []string{"requests", "errors"}},
+		{Title: what + "latency", Fields: []string{"p50", "p95", "p99"}},
+		{Title: what + "in flight", Fields: []string{"in-flight"}},
+	}
+}
+
+// SmallAnswers is the latency and the requests, for lists.
+func SmallAnswers() []Figure {
+	return []Figure{{Title: "p95", Fields: []string{"p95"}, Small: true}, {Title: "Requests", Fields: []string{"requests"}, Small: true}}
 }
