@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/console"
 	"fairway/internal/swarmservice"
 )
 
@@ -205,6 +206,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Bind(c),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
+		kong.Help(console.Help("global")),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(flagHelp),
 		kong.ExplicitGroups([]kong.Group{
@@ -215,7 +217,6 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 			{Key: "access", Title: "Access:"},
 			{Key: "fleet", Title: "HAProxy fleet:"},
 			{Key: "other", Title: "Other:"},
-			{Key: "config", Title: "Configuration:", Description: "Each flag is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags override variables, variables override the file."},
 			{Key: "global", Title: "Global flags:"},
 		}),
 	}
@@ -232,6 +233,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 	}
 	p.Kong = k
 	describe(k.Model.Node)
+	k.Model.HelpFlag.Group = &kong.Group{Key: "global", Title: "Global flags:"}
 	return p, nil
 }
 
@@ -258,6 +260,9 @@ func (m keyMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	m.flags[ctx.Value.Name] = append(m.flags[ctx.Value.Name], text)
 	return nil
 }
+
+// PlaceHolder implements kong.PlaceHolderProvider.
+func (keyMapper) PlaceHolder(f *kong.Flag) string { return console.PlaceHolder(f) }
 
 // IsBoolFromValue implements kong.BoolMapperExt.
 func (keyMapper) IsBoolFromValue(target reflect.Value) bool { return target.Kind() == reflect.Bool }

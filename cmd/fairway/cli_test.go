@@ -226,6 +226,17 @@ func TestHelp(t *testing.T) {
 		if code != exitOK || stderr != "" || stdout != other || !strings.HasPrefix(stdout, "Usage: fairway "+n.Name) {
 			t.Errorf("%s: code %d, stderr %q, help\n%s", n.Name, code, stderr, stdout)
 		}
+		// Flags of every command are listed once, in the help of the program; a flag stands in
+		// one line.
+		if !strings.HasSuffix(stdout, "\nGlobal flags: --admin, --admin-ca, --token-file, -o, --no-color (fairway --help)\n") || strings.Contains(stdout, "--token-file=") || strings.Contains(stdout, "\n...") {
+			t.Errorf("%s: flags in the help\n%s", n.Name, stdout)
+		}
+	}
+	_, stdout, _ := runAt(t, nil, "run", "--help")
+	for _, group := range []string{"Requests:", "Sources and labels:", "Admin API and pages:", "State and logs:", "Engine:"} {
+		if !strings.Contains(stdout, "\n"+group+"\n") {
+			t.Errorf("run --help has no group %s", group)
+		}
 	}
 	left := maps.Clone(details)
 	for _, n := range p.Model.Leaves(false) {

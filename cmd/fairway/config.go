@@ -39,8 +39,8 @@ func (c *cli) load(path string, flags map[string][]string) (*app.Loaded, error) 
 // rest comes from the configuration.
 type engineFlags struct {
 	Path     string   `name:"config" placeholder:"PATH" help:"Configuration file that names the engines."`
-	Docker   []string `name:"docker" type:"key" placeholder:"URL,..." help:"Docker engine, as for run. Repeatable."`
-	Swarm    []string `name:"swarm" type:"key" bare:"local" placeholder:"URL,..." help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
+	Docker   []string `name:"docker" type:"key" placeholder:"URL" help:"Docker engine, as for run. Repeatable."`
+	Swarm    []string `name:"swarm" type:"key" bare:"local" placeholder:"URL" help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
 	Insecure bool     `name:"docker-insecure" type:"key" help:"Allow tcp:// Docker engines without TLS, as for run."`
 }
 

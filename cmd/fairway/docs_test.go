@@ -80,7 +80,7 @@ func cliPage(p *parser) string {
 		var own []*kong.Flag
 		keys := false
 		for _, f := range n.Flags {
-			if f.Group != nil && f.Group.Key == "config" {
+			if f.Group != nil && strings.HasPrefix(f.Group.Key, "config.") {
 				keys = true
 			} else {
 				own = append(own, f)

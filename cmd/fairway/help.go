@@ -6,12 +6,44 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// describe gives each command its help in full.
+// describe gives each command its help in full, and each key of the configuration its
+// group.
 func describe(model *kong.Node) {
 	for _, n := range model.Leaves(false) {
 		n.Detail = details[strings.TrimPrefix(n.Path(), model.Name+" ")]
+		for _, f := range n.Flags {
+			if f.Group != nil && f.Group.Key == "config" {
+				f.Group = keyGroup(f.Name)
+			}
+		}
 	}
 }
+
+// keyGroup is the group of flags that a key of the configuration is listed in.
+func keyGroup(key string) *kong.Group {
+	first, _, _ := strings.Cut(key, ".")
+	title := "Requests"
+	switch first {
+	case "admin":
+		title = "Admin API and pages"
+	case "docker", "swarm", "docker-tls", "docker-ssh", "docker-insecure", "docker-label", "shared-services", "file", "label-files", "quiet", "bound":
+		title = "Sources and labels"
+	case "dockerflow":
+		title = "Docker Flow"
+	case "fleet":
+		title = "Fleet"
+	case "notify", "rules", "series":
+		title = "Notifications, rules and readings"
+	case "engine", "haproxy":
+		title = "Engine"
+	case "state-dir", "history", "access-log", "log":
+		title = "State and logs"
+	}
+	return &kong.Group{Key: "config." + title, Title: title + ":"}
+}
+
+// keysHelp says what the flags of run and config are besides.
+const keysHelp = `Each flag but --config is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags override variables, variables override the file.`
 
 // details are the help of commands in full. What is indented there are examples.
 var details = map[string]string{
@@ -22,7 +54,9 @@ var details = map[string]string{
     fairway run --file services.yml --listen 127.0.0.1:8000
     fairway run --tls.certificates cert.pem,key.pem --access-log -
 
-SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.`,
+SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.
+
+` + keysHelp,
 	"check": `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, or beside a configuration that watches a Swarm, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What a configuration among the files names is looked at, too, as a start would: services files, the fleet file and how its hosts are reached, certificates with their keys, CA files, files of tokens, passwords and users. What only a daemon can know (addresses, the ports of an image) is left out. The last line says which files were looked at. The exit code is 1 when there are problems.
 
     fairway check compose.yml
@@ -33,7 +67,9 @@ The last one sees a Compose file with all that it extends and includes, which ar
 	"config": `It takes the same flags as run, and checks as run does.
 
     fairway config
-    fairway config --config /etc/fairway/fairway.yml -o json`,
+    fairway config --config /etc/fairway/fairway.yml -o json
+
+` + keysHelp,
 	"demo": `Starts a few labelled services, serves them, makes requests while services come, grow and
 go, and prints what to try. Everything it has started is removed again at the end, which is
 Ctrl-C. The services are containers of an image made from nothing but this program; nothing
