@@ -8,11 +8,12 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
+	"fairway/internal/printer"
 )
 
 // cli is where a command prints, and how it reaches the admin API.
 type cli struct {
-	console.Console
+	printer.Printer
 	environ []string
 	env     map[string]string
 
@@ -23,7 +24,7 @@ type cli struct {
 }
 
 func newCLI(stdout, stderr io.Writer, environ []string) *cli {
-	return &cli{Console: console.Console{Out: stdout, Err: stderr, Format: "text"}, environ: environ, env: app.Environment(environ)}
+	return &cli{Printer: printer.Printer{Console: console.Console{Out: stdout, Err: stderr, Format: "text"}}, environ: environ, env: app.Environment(environ)}
 }
 
 func (c *cli) configure(g *grammar) {

@@ -22,7 +22,7 @@ func (c *cli) certificates(all api.Certificates) {
 	for _, u := range all.Uncovered {
 		c.Raw(c.Paint(console.Bad, "no certificate") + "  " + c.Paint(console.Bold, u.Host) + "  " + human.Escape(strings.Join(u.Routes, ", ")))
 		c.Raw("  " + human.Escape(u.Text))
-		c.hint("  ", u.Hint)
+		c.Hint("  ", u.Hint)
 		c.Printf("\n")
 	}
 	if len(all.Certificates) == 0 {

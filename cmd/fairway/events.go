@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"fairway/internal/api"
-	"fairway/internal/console"
-	"fairway/internal/human"
 )
 
 type eventsCommand struct {
@@ -21,15 +19,7 @@ type eventsCommand struct {
 // Run prints the events.
 func (f *eventsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Severity: f.Severity, Limit: f.Limit})
-	return list(c, found, err, orNote(c, "No events.", c.events))
-}
-
-func (c *cli) events(events []api.Event) {
-	t := c.Columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
-	for _, e := range events {
-		t.Add(e.At, colourOf(e.Severity, console.Plain).Cell(e.Kind), e.Text, e.Subject, e.ID)
-	}
-	t.Print()
+	return list(c, found, err, orNote(c, "No events.", c.Events))
 }
 
 type notifyCommand struct {
@@ -43,22 +33,7 @@ type notifyChannelsCommand struct{}
 // Run prints the channels.
 func (notifyChannelsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Channels(ctx)
-	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
-}
-
-func (c *cli) channels(channels []api.Channel) {
-	t := c.Columns("CHANNEL", "KIND", "-RECEIVER", "PENDING", "DROPPED", "STATE")
-	for _, ch := range channels {
-		state := console.Plain.Cell("never used")
-		switch {
-		case ch.Error != "":
-			state = console.Bad.Cell(ch.Error)
-		case !ch.LastSuccess.IsZero():
-			state = console.Good.Cell("delivered " + human.Time(ch.LastSuccess))
-		}
-		t.Add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
-	}
-	t.Print()
+	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.Channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
 type notifyOutboxCommand struct {
@@ -87,7 +62,7 @@ func (f *notifyOutboxCommand) Run(ctx context.Context, c *cli, a *api.Client) er
 	return noIf(c.Print(pending, func() {
 		for _, name := range slices.Sorted(maps.Keys(pending)) {
 			c.Printf("%s\n", name)
-			orNote(c, "Nothing is pending for "+name+".", c.events)(pending[name])
+			orNote(c, "Nothing is pending for "+name+".", c.Events)(pending[name])
 		}
 	}), some)
 }
@@ -106,23 +81,5 @@ type rulesCommand struct{}
 // Run prints the rules with their state.
 func (rulesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Rules(ctx)
-	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
-}
-
-func (c *cli) rules(rules []api.RuleState) {
-	t := c.Columns("RULE", "-WHEN", "-DO", "SUBJECT", "VALUE", "STATE")
-	for _, r := range rules {
-		state := console.Plain.Cell("-")
-		switch {
-		case !r.Fired.IsZero():
-			state = console.Bad.Cell("fired " + human.Time(r.Fired))
-			if r.Drained {
-				state.Text += ", drained"
-			}
-		case !r.Since.IsZero():
-			state = console.Doubt.Cell("since " + human.Time(r.Since))
-		}
-		t.Add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
-	}
-	t.Print()
+	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.Rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }

@@ -13,6 +13,7 @@ import (
 	"fairway/internal/app"
 	"fairway/internal/console"
 	"fairway/internal/human"
+	"fairway/internal/printer"
 )
 
 type explainCommand struct {
@@ -79,13 +80,13 @@ func (c *cli) winner(w api.Winner) {
 	f.Add("route", r.ID)
 	f.Add("match", w.Match)
 	f.Add("owner", owner)
-	f.Lines("labels", labelLines(r.Labels))
+	f.Lines("labels", printer.LabelLines(r.Labels))
 	f.Lines("filters", r.Filters)
 	f.Add("refused", console.Bad.Cell(r.Refused))
 	if r.LastGood {
 		f.Add("last good", console.Doubt.Cell("its labels are refused; the last valid version is served (fairway problems)"))
 	}
-	f.Add("stale", console.Doubt.Cell(staleText(r.Stale)))
+	f.Add("stale", console.Doubt.Cell(printer.StaleText(r.Stale)))
 	f.Add("choice", w.Choice)
 	c.Fields("  ", f)
 	if len(r.Endpoints) > 0 {

@@ -1,22 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/console"
 	"fairway/internal/human"
+	"fairway/internal/printer"
 )
 
 type fleetCommand struct {
@@ -62,20 +60,12 @@ func (fleetListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 		for _, d := range documents {
 			rollout := console.Plain.Cell("-")
 			if d.Rollout != nil {
-				rollout = phase(*d.Rollout)
+				rollout = printer.Phase(*d.Rollout)
 			}
-			t.Add(d.Name, revision(d.Newest), revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
+			t.Add(d.Name, printer.Revision(d.Newest), printer.Revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
 		}
 		t.Print()
 	})
-}
-
-// revision writes the number of a revision or a wave, "-" for none.
-func revision(n uint64) string {
-	if n == 0 {
-		return "-"
-	}
-	return strconv.FormatUint(n, 10)
 }
 
 type fleetGetCommand struct {
@@ -192,49 +182,13 @@ type fleetPlanCommand struct {
 // Run prints the plan.
 func (f *fleetPlanCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	p, err := a.FleetPlan(ctx, f.Document, f.Revision, f.Host)
-	return noIf(show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) }),
+	return noIf(show(c, p, err, func(p api.FleetPlan) { c.FleetPlan(p, fmt.Sprintf("revision %d", p.Revision)) }),
 		anyHost(p, api.FleetEdited, api.FleetUnreachable))
 }
 
 // anyHost reports whether a host of a plan has one of the conditions.
 func anyHost(p api.FleetPlan, conditions ...string) bool {
 	return slices.ContainsFunc(p.Hosts, func(h api.FleetDifference) bool { return slices.Contains(conditions, h.Condition) })
-}
-
-// differing prints how hosts differ from a revision, the same difference once.
-func (c *cli) differing(p api.FleetPlan, than string) {
-	shown := map[string]string{}
-	for _, h := range p.Hosts {
-		has := "has no revision"
-		if h.Revision > 0 {
-			has = fmt.Sprintf("has revision %d", h.Revision)
-		}
-		if h.Condition == api.FleetEdited {
-			has = "was edited by hand"
-		}
-		// The names of host and revision are in the first two lines.
-		_, body, _ := strings.Cut(h.Diff, "\n")
-		_, body, _ = strings.Cut(body, "\n")
-		switch {
-		case h.Condition == api.FleetUnreachable:
-			c.Raw(c.Paint(console.Bad, h.Host+" cannot be reached: "+h.Error))
-		case h.Same:
-			c.Raw(c.Paint(console.Good, h.Host+" has "+than))
-		case shown[body] != "":
-			c.Raw(c.Paint(console.Bold, h.Host+" "+has+": the same difference as "+shown[body]))
-		default:
-			shown[body] = h.Host
-			c.Raw(c.Paint(console.Bold, h.Host+" "+has))
-			c.unified(h.Diff)
-		}
-	}
-}
-
-func (c *cli) unified(diff string) {
-	for line := range strings.Lines(diff) {
-		line = strings.TrimSuffix(line, "\n")
-		c.Raw(c.Paint(diffColour(line), strings.ReplaceAll(line, "\t", "    ")))
-	}
 }
 
 type fleetHistoryCommand struct {
@@ -247,7 +201,7 @@ type fleetHistoryCommand struct {
 func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Rollouts {
 		found, err := a.Rollouts(ctx, f.Document)
-		return list(c, found, err, c.rollouts)
+		return list(c, found, err, c.Rollouts)
 	}
 	found, err := a.FleetRevisions(ctx, f.Document, f.Limit)
 	return list(c, found, err, func(revisions []api.FleetRevision) {
@@ -263,14 +217,6 @@ func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) er
 	})
 }
 
-func (c *cli) rollouts(rollouts []api.FleetRollout) {
-	t := c.Columns("ROLLOUT", "REVISION", "PHASE", "TIME", "-TOOK", "-HOSTS", "-AUTHOR", "-MESSAGE", "REASON")
-	for _, r := range rollouts {
-		t.Add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
-	}
-	t.Print()
-}
-
 type fleetDiffCommand struct {
 	documentArg
 	From uint64 `arg:"" optional:"" help:"Revision. Default: the one before the other."`
@@ -280,7 +226,7 @@ type fleetDiffCommand struct {
 // Run prints the difference.
 func (f *fleetDiffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	d, err := a.FleetDiff(ctx, f.Document, f.From, f.To)
-	return noIf(show(c, d, err, func(d api.FleetDiff) { c.unified(d.Diff) }), d.Diff != "")
+	return noIf(show(c, d, err, func(d api.FleetDiff) { c.Unified(d.Diff) }), d.Diff != "")
 }
 
 type fleetDriftCommand struct {
@@ -298,7 +244,7 @@ func (f *fleetDriftCommand) Run(ctx context.Context, c *cli, a *api.Client) erro
 		return show(c, repaired, err, func(r api.FleetRepair) { c.Printf("%s\n", r.Text) })
 	}
 	p, err := a.FleetDrift(ctx, f.Document, f.Host)
-	if err = show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
+	if err = show(c, p, err, func(p api.FleetPlan) { c.FleetPlan(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
 		c.Note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
 	}
 	return noIf(err, anyHost(p, api.FleetEdited))
@@ -386,7 +332,7 @@ func (f rolloutFlags) start(ctx context.Context, c *cli, a *api.Client, document
 	c.begun(r)
 	if f.Detach {
 		c.Note("fairway fleet watch %s follows it.", document)
-		return show(c, r, nil, c.rollout)
+		return show(c, r, nil, c.Rollout)
 	}
 	return c.toTheEnd(ctx, a, r)
 }
@@ -398,7 +344,7 @@ func (c *cli) begun(r api.FleetRollout) {
 // toTheEnd follows a rollout and prints how it has ended.
 func (c *cli) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
 	r, err := c.follow(ctx, a, r)
-	return noIf(show(c, r, err, c.rollout), r.Phase == api.RolloutReverted)
+	return noIf(show(c, r, err, c.Rollout), r.Phase == api.RolloutReverted)
 }
 
 type fleetWatchCommand struct{ documentArg }
@@ -438,7 +384,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, r api.FleetRollout
 		if r.Phase == api.RolloutDone || r.Phase == api.RolloutReverted {
 			return r, nil
 		}
-		line := fmt.Sprintf("wave %d of %d: %s", r.Wave, r.Waves, stateCounts(r))
+		line := fmt.Sprintf("wave %d of %d: %s", r.Wave, r.Waves, printer.StateCounts(r))
 		if r.Note != "" {
 			line += "; watching: " + r.Note
 		}
@@ -463,62 +409,6 @@ func (c *cli) follow(ctx context.Context, client *api.Client, r api.FleetRollout
 	}
 }
 
-// rollout prints a rollout, and how it has ended if it has.
-func (c *cli) rollout(r api.FleetRollout) {
-	var pending []string
-	t := c.Columns("HOST", "STATE", "WAVE", "-TOOK", "REASON")
-	for _, h := range r.Hosts {
-		took := "-"
-		if !h.Ended.IsZero() && !h.Began.IsZero() {
-			took = h.Ended.Sub(h.Began).Round(100 * time.Millisecond).String()
-		}
-		if h.Pending {
-			pending = append(pending, h.Host)
-		}
-		t.Add(h.Host, stepState(h), revision(uint64(h.Wave)), took, h.Error)
-	}
-	t.Print()
-	if r.Ended.IsZero() {
-		return
-	}
-	reason := ""
-	if r.Reason != "" {
-		reason = ": " + r.Reason
-	}
-	p := phase(r)
-	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
-	c.Raw(human.Escape(line) + c.Paint(p.Colour, p.Text) + human.Escape(reason))
-	if len(pending) > 0 {
-		what := "the revision"
-		if r.Phase == api.RolloutReverted {
-			what = "what is meant for them"
-		}
-		c.Raw(c.Paint(console.Doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(pending, ", ")))
-	}
-}
-
-func phase(r api.FleetRollout) console.Cell { return colourOf(r.Phase, console.Doubt).Cell(r.Phase) }
-
-func stepState(h api.FleetStep) console.Cell {
-	otherwise, pending := console.Doubt, ""
-	if h.State == "waiting" {
-		otherwise = console.Faint
-	}
-	if h.Pending {
-		pending = ", pending"
-	}
-	return colourOf(h.State, otherwise).Cell(h.State + pending)
-}
-
-// stateCounts writes how many hosts are in which state.
-func stateCounts(r api.FleetRollout) string {
-	var states []string
-	for _, state := range slices.Sorted(maps.Keys(r.States)) {
-		states = append(states, strconv.Itoa(r.States[state])+" "+state)
-	}
-	return strings.Join(states, ", ")
-}
-
 type fleetStopCommand struct{ documentArg }
 
 // Run stops a rollout.
@@ -533,46 +423,5 @@ type fleetStatusCommand struct {
 // Run prints the status.
 func (f *fleetStatusCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetHosts(ctx, f.Document)
-	return noIf(list(c, found, err, c.fleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
-}
-
-func (c *cli) fleetHosts(hosts []api.FleetHost) {
-	t := c.Columns("HOST", "-DOCUMENT", "STATE", "REVISION", "-HAPROXY", "-REQUESTS/S", "-ERRORS/S", "-SERVERS", "-CONTACT", "-UPTIME",
-		"+TRANSPORT", "+OLD", "+SESSIONS", "+REQUESTS", "+FAILED", "+CONNECT FAILURES", "+IN", "+OUT", "REASON")
-	for _, h := range hosts {
-		has := revision(h.Revision)
-		if h.Revision != h.Released && h.Released > 0 {
-			has += " of " + revision(h.Released)
-		}
-		contact := "never"
-		if !h.Contact.IsZero() {
-			contact = time.Since(h.Contact).Round(time.Second).String() + " ago"
-		}
-		rates, counts := statistics(h.Statistics)
-		row := slices.Concat(
-			[]any{h.Host, h.Document, colourOf(h.Condition, console.Doubt).Cell(h.Condition), has, cmp.Or(h.Version, "-")}, rates,
-			[]any{contact, cmp.Or(h.Uptime, "-"), cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
-		t.Add(row...)
-	}
-	t.Print()
-}
-
-// statistics are the cells of HAProxy's counters: what goes on now, and the sums.
-func statistics(s *api.FleetStatistics) (rates, counts []any) {
-	if s == nil {
-		return slices.Repeat([]any{"-"}, 3), slices.Repeat([]any{"-"}, 6)
-	}
-	servers := console.Good.Cell(fmt.Sprintf("%d up", s.ServersUp))
-	if s.ServersDown > 0 {
-		servers = console.Doubt.Cell(fmt.Sprintf("%d up, %d down", s.ServersUp, s.ServersDown))
-	}
-	if len(s.Down) > 0 {
-		servers = console.Bad.Cell(servers.Text + " (" + strings.Join(s.Down, ", ") + ")")
-	}
-	errs := console.Plain.Cell(fmt.Sprintf("%.1f", s.FailureRate))
-	if s.FailureRate > 0 {
-		errs.Colour = console.Bad
-	}
-	return []any{fmt.Sprintf("%.1f", s.RequestRate), errs, servers},
-		[]any{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut}
+	return noIf(list(c, found, err, c.FleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
 }

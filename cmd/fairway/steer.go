@@ -11,6 +11,7 @@ import (
 	"fairway/internal/console"
 	"fairway/internal/human"
 	"fairway/internal/plan"
+	"fairway/internal/printer"
 )
 
 type why struct {
@@ -291,21 +292,9 @@ func (c *cli) changed(what string, list []api.DiffChange) {
 		}
 		c.Raw(c.Paint(col, mark) + " " + what + " " + c.Paint(console.Bold, x.ID))
 		for _, line := range x.Lines {
-			c.Raw("    " + c.Paint(diffColour(line), line))
+			c.Raw("    " + c.Paint(printer.DiffColour(line), line))
 		}
 	}
-}
-
-func diffColour(line string) console.Colour {
-	switch human.DiffSign(line) {
-	case '+':
-		return console.Good
-	case '-':
-		return console.Bad
-	case '@':
-		return console.Faint
-	}
-	return console.Plain
 }
 
 type planCommand struct {
@@ -376,7 +365,7 @@ func (c *cli) plan(p api.Plan) {
 	c.changed("route", p.Routes)
 	c.changed("backend", p.Backends)
 	for _, line := range p.Lines {
-		c.Raw(c.Paint(diffColour(line), line))
+		c.Raw(c.Paint(printer.DiffColour(line), line))
 	}
 	for _, solved := range p.Solved {
 		c.Raw(c.Paint(console.Good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
@@ -388,7 +377,7 @@ func (c *cli) plan(p api.Plan) {
 			where = fmt.Sprintf("%s:%d", where, problem.Line)
 		}
 		c.Raw(strings.TrimSpace(c.Paint(console.Bad, "+ problem") + "  " + c.Paint(console.Bold, where)))
-		c.problem(problem.Problem)
+		c.Problem(problem.Problem)
 	}
 	if len(p.Problems) > 0 {
 		c.Raw("")
