@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -21,46 +19,8 @@ type why struct {
 }
 
 type holding struct {
-	Until     string `name:"until" enum:"unpinned,changed,released" default:"unpinned" help:"How long it holds: unpinned (until you end it with fairway unpin) or changed (each service until its labels change)."`
+	Until     string `name:"until" enum:"released,changed" default:"released" help:"How long it holds: released (until you end it with fairway unpin) or changed (each service until its labels change)."`
 	Endpoints string `name:"endpoints" enum:"live,recorded" default:"live" help:"Endpoints to serve: live (those of today, also as they come and go) or recorded (those of the entry whose container still has the address)."`
-	DryRun    bool   `name:"dry-run" help:"Show what would change, and change nothing."`
-	Yes       bool   `name:"yes" short:"y" help:"Do not ask. Nothing is asked either where input or errors are no terminal."`
-}
-
-// give shows what a rollback or pin would change, asks, and gives it.
-func (h holding) give(ctx context.Context, c *cli, a *api.Client, n api.NewCommand) error {
-	n.Until, n.Endpoints = h.Until, h.Endpoints
-	preview, err := a.Preview(ctx, n)
-	if err != nil || h.DryRun {
-		return show(c, preview, err, c.preview)
-	}
-	if c.Format != "json" {
-		c.preview(preview)
-	}
-	if c.In != nil && !h.Yes {
-		question := "Pin what is live?"
-		if n.Entry != 0 {
-			question = fmt.Sprintf("Roll back to entry %d?", n.Entry)
-		}
-		if sure, err := c.Confirm(ctx, question); err != nil || !sure {
-			c.Note("Nothing was changed.")
-			return cmp.Or(err, error(errNo))
-		}
-	}
-	return c.give(ctx, a, n, preview.Remarks...)
-}
-
-func (c *cli) preview(p api.CommandPreview) {
-	c.Printf("%s\n", p.Summary)
-	if len(p.Unserved) > 0 {
-		c.Raw(c.Paint(console.Bad, "Not served while it is in force: "+strings.Join(p.Unserved, ", ")))
-	}
-	if !p.Diff.Same {
-		c.differences(p.Diff)
-	}
-	for _, remark := range p.Remarks {
-		c.Note("Note: %s", remark)
-	}
 }
 
 type rollbackCommand struct {
@@ -71,7 +31,7 @@ type rollbackCommand struct {
 
 // Run rolls back.
 func (r *rollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	return r.give(ctx, c, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Message: r.Message})
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
 }
 
 type pinCommand struct {
@@ -81,7 +41,7 @@ type pinCommand struct {
 
 // Run pins.
 func (p *pinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	return p.give(ctx, c, a, api.NewCommand{Kind: api.CommandPin, Message: p.Message})
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
 }
 
 type unpinCommand struct{ why }
@@ -155,24 +115,22 @@ func (r *resumeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-// give gives a command. Remarks that were shown before are left out.
-func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand, shown ...string) error {
+func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
 	given, err := a.Give(ctx, n)
-	given.Remarks = slices.DeleteFunc(given.Remarks, func(r string) bool { return c.Format != "json" && slices.Contains(shown, r) })
-	return show(c, given, err, func(r api.CommandResult) { c.result(r, "; undo: "+r.Command.Undo) })
+	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
 }
 
 func (c *cli) takeBack(ctx context.Context, a *api.Client, id, message string) error {
 	ended, err := a.TakeBack(ctx, id, message)
-	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "") })
+	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
 }
 
-func (c *cli) result(r api.CommandResult, undo string) {
+func (c *cli) result(r api.CommandResult, what string) {
 	where := ""
 	if r.Entry != 0 {
 		where = fmt.Sprintf(" (entry %d)", r.Entry)
 	}
-	c.Printf("%s%s%s\n", r.Text, where, undo)
+	c.Printf("%s: %s%s\n", what, r.Command.Text, where)
 	for _, remark := range r.Remarks {
 		c.Note("Note: %s", remark)
 	}
@@ -187,9 +145,9 @@ func (*commandsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 }
 
 func (c *cli) commands(commands []api.Command) {
-	t := c.Columns("COMMAND", "-BY", "SINCE", "REASON", "+ID", "+UNDO", "+HOLDS")
+	t := c.Columns("COMMAND", "-BY", "SINCE", "REASON", "+ID", "+HOLDS")
 	for _, k := range commands {
-		t.Add(k.Text, k.Operator, k.Since, k.Message, k.ID, k.Undo, strings.Join(k.Services, " "))
+		t.Add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
 	}
 	t.Print()
 }

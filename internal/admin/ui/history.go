@@ -99,15 +99,7 @@ type entryData struct {
 	Live    bool // it is compared with what is live
 	Diff    diffView
 	May     bool
-	Back    *back // what a rollback to it would do; nil where it is not offered
-	// BackError is why there is no rollback to it; empty for none.
-	BackError string
-}
-
-// back is what a rollback would do.
-type back struct {
-	api.CommandPreview
-	Diff diffView
+	Back    diffView // what a rollback to it would change
 }
 
 func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
@@ -128,11 +120,7 @@ func readEntry(c *call) (any, error) {
 		d.Diff = newDiffView(must(c.ask.Diff(c, other, number)))
 	}
 	if d.May {
-		if found, err := c.ask.Preview(c, api.NewCommand{Kind: api.CommandRollback, Entry: number}); err == nil {
-			d.Back = &back{found, newDiffView(found.Diff)}
-		} else {
-			d.BackError = err.Error()
-		}
+		d.Back = newDiffView(must(c.ask.Diff(c, 0, number)))
 	}
 	return d, nil
 }
