@@ -45,7 +45,7 @@ func TestConfigExamples(t *testing.T) {
 	both, _ := keyPair(t)
 	for name, text := range map[string]string{
 		"shop.pem": string(both), "shop.key": string(both), ".ssh/known_hosts": "",
-		"fairway.yml": configExample, "services.yml": servicesExample,
+		"fairway.yml": configExample + strings.NewReplacer("  basic-auth: file:/run/secrets/users\n", "", "basic-auth", "max-body").Replace(defaultsExample), "services.yml": servicesExample,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -165,6 +165,18 @@ access-log: "-"
 log: {format: json}
 `
 
+const defaultsExample = `defaults:
+  redirect-https: true
+  compress: true
+  max-body: 10MB
+  basic-auth: file:/run/secrets/users
+  headers:
+    response:
+      set: {X-Content-Type-Options: nosniff, Strict-Transport-Security: max-age=31536000}
+      remove: [Server]
+  locked: [basic-auth]
+`
+
 const servicesExample = `services:
   - name: shop
     labels: {fairway.host: shop.example.com, fairway.path: /demo}
@@ -212,6 +224,21 @@ file a mapping each, as a flag the same in braces, ` + "`--rules '{name: hot, wh
 
 ` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when none of ` + "`docker`, `swarm` and `file`" + ` is given, and for ` + "`swarm: local`" + `.
 A tcp:// engine without TLS is refused unless ` + "`docker-insecure`" + ` is set: whoever reaches it is root on that machine.
+
+## Defaults
+
+` + "`defaults`" + ` is what every route has unless its own label says otherwise. The keys are those of the [labels](labels.md), without ` + "`fairway.`" + `:
+
+` + "```yaml\n" + defaultsExample + "```" + `
+
+A label goes before a default of the same key, or of the same header. ` + "`false`, `off` or `0`" + ` takes a default off; so does ` + "`headers.response.remove`" + ` for a
+header. A default that has no meaning for a route is left out: a route with the scheme ` + "`tcp`" + ` has ` + "`ip-allow`, `idle`, `balance`, `slow-start` and `max-fails`" + ` alone.
+Labels of Docker Flow go before defaults in the same way. A default that cannot be read is a fault of the configuration, with its line.
+
+No default opens anything. To protect all services unless their labels say otherwise, set ` + "`ip-allow` or `basic-auth`" + `. What must hold for every service goes
+into ` + "`locked`" + ` as well: a label that changes or takes off a locked default is a problem, and its route answers 503.
+
+` + "`fairway explain` and `fairway doctor`" + ` say which defaults a route has; the history names a changed default as the cause of a table.
 
 ## Services files
 

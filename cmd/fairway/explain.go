@@ -81,6 +81,7 @@ func (c *cli) winner(w api.Winner) {
 	f.Add("match", w.Match)
 	f.Add("owner", owner)
 	f.Lines("labels", printer.LabelLines(r.Labels))
+	f.Lines("defaults", printer.LabelLines(r.Defaults))
 	f.Lines("filters", r.Filters)
 	f.Add("refused", console.Bad.Cell(r.Refused))
 	if r.LastGood {

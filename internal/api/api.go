@@ -60,6 +60,9 @@ type Route struct {
 	Instance string `json:"instance,omitempty"`
 	// Labels are the labels that made the route, as they were written.
 	Labels map[string]string `json:"labels"`
+	// Defaults are labels that the configuration has for every route and this one uses,
+	// in the place of its own; left out for none.
+	Defaults map[string]string `json:"defaults,omitempty"`
 	// Priority goes before every other rule of precedence; higher wins.
 	Priority int `json:"priority"`
 	// Matches are alternatives; never empty.

@@ -43,7 +43,7 @@ type Counts struct {
 // Seen is one thing that a source saw, from one snapshot to the next, or that
 // became of a command.
 type Seen struct {
-	// Kind is "label", "service-added", "service-removed", "instance-added",
+	// Kind is "label", "default" (of the configuration), "service-added", "service-removed", "instance-added",
 	// "instance-removed", "instance-state", "instance-address", "source",
 	// "command" or "other".
 	Kind   string `json:"kind"`

@@ -89,6 +89,27 @@ tls:
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
+defaults:
+  redirect-https: true
+  compress: true
+  max-body: 10MB
+  rate-limit: 100/s burst 200
+  ip-allow: [10.0.0.0/8, 192.0.2.7]
+  basic-auth: file:/srv/users/all
+  timeout: 30s
+  idle: 10m
+  hold: 5s
+  headers:
+    request: {set: {X-Env: staging}, add: {X-Tag: one}, remove: X-Debug}
+    response:
+      set: {X-Frame-Options: DENY, Strict-Transport-Security: max-age=31536000}
+      add: ["Vary: Accept"]
+      remove: [Server, X-Powered-By]
+  balance: least-conn
+  sticky: lane
+  slow-start: 30s
+  max-fails: 3
+  locked: [basic-auth, ip-allow]
 admin:
   listen: 0.0.0.0:9000
   tls-cert: cert.pem
@@ -170,6 +191,14 @@ func fullWant() Config {
 		},
 		TCPPorts:   []string{"5432", "6000-6010"},
 		LabelFiles: []string{"/srv/users", "/run/more"},
+		Defaults: DefaultsConfig{
+			RedirectHTTPS: "true", Compress: "true", MaxBody: "10MB", RateLimit: "100/s burst 200", IPAllow: []string{"10.0.0.0/8", "192.0.2.7"},
+			BasicAuth: "file:/srv/users/all", Timeout: "30s", Idle: "10m", Hold: "5s",
+			RequestSet: []HeaderLine{{"X-Env", "staging"}}, RequestAdd: []HeaderLine{{"X-Tag", "one"}}, RequestRemove: []string{"X-Debug"},
+			ResponseSet: []HeaderLine{{"X-Frame-Options", "DENY"}, {"Strict-Transport-Security", "max-age=31536000"}},
+			ResponseAdd: []HeaderLine{{"Vary", "Accept"}}, ResponseRemove: []string{"Server", "X-Powered-By"},
+			Balance: "least-conn", Sticky: "lane", SlowStart: "30s", MaxFails: "3", Locked: []string{"basic-auth", "ip-allow"},
+		},
 		Admin: AdminConfig{
 			Listen: "0.0.0.0:9000", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem", Insecure: true,
 			AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token", Anonymous: "none",

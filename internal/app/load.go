@@ -110,11 +110,13 @@ func (l *Loaded) Values() []Value {
 	return values
 }
 
-// masked hides the password in a URL, and the path and query of a webhook.
+// masked hides the password in a URL, credentials in headers, and the path and query of a webhook.
 func masked(v any) any {
 	switch v := v.(type) {
 	case string:
 		return Redact(v)
+	case HeaderLine:
+		return maskedHeader(v)
 	case notify.Channel:
 		if u, err := url.Parse(v.URL); v.URL != "" && (err != nil || u.Host == "") {
 			v.URL = route.Masked
@@ -185,6 +187,7 @@ func (c *Config) validate() confload.Faults {
 	v.series()
 	v.engine()
 	v.rules()
+	v.defaults()
 	if c.Fleet.Listen != Off && c.Fleet.File == "" {
 		v.add("fleet.listen", c.Fleet.Listen, "needs fleet.file")
 	}

@@ -33,7 +33,7 @@ func newClaimant(pl *plan, a *asked, d *draft.Draft) *claimant {
 	c := &claimant{plan: pl, asked: a, draft: d, route: route.Route{
 		ID: pl.routeID(d.Name), Service: pl.service.ID, Matches: d.Matches(), Priority: d.Priority, Origin: a.origin,
 	}}
-	c.route.Origin.Labels = d.Labels
+	c.route.Origin.Labels, c.route.Origin.Defaults = d.Labels, d.Defaults
 	c.claims = claimsOf(&c.route)
 	return c
 }

@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
 	"fairway/internal/route/match"
@@ -30,6 +31,9 @@ type caseSettings struct {
 	// Unsupported is what the engine cannot serve: words of the text of a route or
 	// its backend, with the reason, each a line.
 	Unsupported string `yaml:"unsupported"`
+	// Defaults are labels without fairway., each a line; Locked are keys of them.
+	Defaults string   `yaml:"defaults"`
+	Locked   []string `yaml:"locked"`
 }
 
 // settingsOf reads the settings of a case.
@@ -45,6 +49,15 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 		t.Fatal(err)
 	}
 	s := Settings{TCPPorts: c.TCP, Unsupported: unsupportedOf(c.Unsupported)}
+	var defaults []Default
+	for line := range strings.Lines(c.Defaults) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		defaults = append(defaults, Default{Key: key, Value: value})
+	}
+	var faults []native.DefaultFault
+	if s.Defaults, faults = NewDefaults(defaults, c.Locked, nil); len(faults) > 0 {
+		t.Fatal(faults)
+	}
 	for _, l := range c.Listeners {
 		words := strings.Fields(l)
 		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})

@@ -99,6 +99,7 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 		}
 	}
 	if d.labels(p, labels) {
+		d.defaults()
 		d.problems(in)
 		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
@@ -169,6 +170,19 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 	}
 	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", own.Prefix())
 	return false
+}
+
+// defaults names what the routes have from the configuration, each default once.
+func (d *doctor) defaults() {
+	all := map[string]string{}
+	for _, c := range d.plan.asks {
+		if c.route.Refused == "" {
+			maps.Copy(all, c.draft.Defaults)
+		}
+	}
+	if keys := slices.Sorted(maps.Keys(all)); len(keys) > 0 {
+		d.add("labels", OutcomeOK, "a label of the service goes before a default", "its routes have defaults of the configuration: %s", strings.Join(keys, ", "))
+	}
 }
 
 // nearMisses finds labels that look as if they were meant for Fairway.

@@ -288,7 +288,7 @@ func (p planner) flowIsOff(pl *plan) {
 	if !runs || catalog.HaveLabels(s.Labels, catalog.LabelPrefix) {
 		return
 	}
-	a := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports()))
+	a := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports(), nil))
 	if a == nil {
 		return
 	}

@@ -227,7 +227,7 @@ func (c Command) on(e *route.Endpoint) bool {
 // reuse takes equal elements of the table before: an engine keeps what it made of them.
 func (t *draft) reuse(live *route.Table) {
 	for i, r := range t.routes {
-		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) {
+		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) && maps.Equal(old.Origin.Defaults, r.Origin.Defaults) {
 			t.routes[i] = old
 		}
 	}

@@ -62,7 +62,7 @@ func full() *Table {
 					{ResponseHeaders: &HeaderOperation{Set: []HeaderValue{{"Server", "ü \u202e"}}}},
 					{Compress: &Compress{}},
 				},
-				Origin: Origin{"docker", "shop-1", map[string]string{"fairway.host": "shop.example.com"}, true},
+				Origin: Origin{"docker", "shop-1", map[string]string{"fairway.host": "shop.example.com"}, map[string]string{"fairway.max-body": "1MB"}, true},
 			},
 			{
 				ID: "bad@docker", Service: "bad@docker", Refused: "the file of basic-auth is not there",

@@ -97,6 +97,8 @@ type Origin struct {
 	Instance string `json:"instance,omitempty"`
 	// Labels made the route, as they were written, and make its last good form again.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Defaults are labels that the configuration has for every route, and this one uses.
+	Defaults map[string]string `json:"defaults,omitempty"`
 	// Stale: the labels of today are refused, and this is the last good form.
 	Stale bool `json:"stale,omitempty"`
 }

@@ -108,7 +108,7 @@ func (v *View) IsService(want, id string) bool {
 func (v *View) Route(r *route.Route, live Live) api.Route {
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
-		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
+		Labels: v.labels(r.Origin.Labels), Defaults: v.labels(r.Origin.Defaults), Priority: r.Priority,
 		Matches: All(r.Matches, matchOf), Filters: All(r.Filters, route.Filter.String),
 		Endpoints: []api.Endpoint{},
 		Hold:      duration(r.Hold), Timeout: duration(r.Timeout),

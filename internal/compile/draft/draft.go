@@ -78,6 +78,8 @@ type Draft struct {
 	// file; the route can be made again from Labels, none of which has a password.
 	Label, UserLabel string
 	Labels           map[string]string
+	// Defaults are the labels that it has from the configuration, in the place of its own.
+	Defaults map[string]string
 
 	Hosts    []route.Host
 	Paths    []route.Path
