@@ -109,7 +109,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 			a.failed = true
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
-			err = errors.Join(err, a.lifecycle.stop(ctx))
+			err = errors.Join(cfg.withFlag(err), a.lifecycle.stop(ctx))
 		}
 	}()
 
@@ -276,6 +276,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	stopAdmin := a.runAdmin(running, g)
 	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.bound["admin.listen"]))
+	if url := a.cfg.pagesURL(a.bound["admin.listen"]); url != "" {
+		a.log.Info("pages at " + url)
+	}
 
 	<-running.Done()
 	a.draining.Store(true)
