@@ -180,12 +180,13 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
 	"stats": `Reads the running containers of every engine of the configuration. Engines and containers that do not answer are listed below the rest; the exit code is 1 when none answers. CPU is as in docker stats: 100% is one full CPU. With --stream and -o json each line is one report.
 
-With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution.
+With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution. --latency shows within which time half, 95% and 99% of the requests of a route and of its instances were answered, within 10%, up to the last byte.
 
     fairway stats
     fairway stats go-demo --stream
     fairway stats --since 6h
     fairway stats --since 1h --by route
+    fairway stats shop --latency --since 24h
     fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`,
 	"service create": `Waits until all tasks run and stay up. The exit code is 1 when they do not. The image is used as named; its digest is not resolved.
 

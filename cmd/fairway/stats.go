@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,13 +20,14 @@ type statsCommand struct {
 	Stream  bool          `name:"stream" help:"Print reports until interrupted."`
 	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"Interval, with --stream."`
 	Since   time.Duration `name:"since" placeholder:"DURATION" help:"Show the recorded history of this time from the running Fairway."`
-	By      string        `name:"by" enum:"service,instance,node,route" default:"service" placeholder:"WHAT" help:"With --since: group by service, instance, node or route."`
+	By      string        `name:"by" enum:"service,instance,node,route,endpoint" default:"service" placeholder:"WHAT" help:"With --since: group by service, instance, node, route or endpoint (what the endpoints of an instance answered)."`
+	Latency bool          `name:"latency" help:"Show p50, p95 and p99 of each route and its instances, of the last hour or of --since."`
 	engineFlags
 }
 
 // Run prints what containers use.
 func (s *statsCommand) Run(ctx context.Context, c *cli, p *parser) error {
-	if s.Since != 0 {
+	if s.Since != 0 || s.Latency {
 		return s.kept(ctx, c)
 	}
 	loaded, err := c.load(s.Path, p.flags)
@@ -137,18 +136,22 @@ type keptAnswer struct {
 
 func (s *statsCommand) kept(ctx context.Context, c *cli) error {
 	if s.Stream {
-		return usageError{errors.New("--since and --stream exclude each other")}
+		return usageError{errors.New("--stream goes with neither --since nor --latency")}
 	}
-	if s.Since <= 0 || s.Since > 31*24*time.Hour {
+	if s.Since < 0 || s.Since > 31*24*time.Hour {
 		return usageError{fmt.Errorf("--since %s: up to 744h, which are 31 days", s.Since)}
 	}
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+	if s.Latency {
+		found, err := client.Latency(ctx, s.Service, s.Since)
+		return noIf(list(c, found, err, orNote(c, "No routes.", c.Latency)), len(found.Items) == 0)
+	}
 	now := time.Now()
 	answer, err := s.read(ctx, client, now)
-	return noIf(show(c, answer, err, func(k keptAnswer) { c.kept(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
+	return noIf(show(c, answer, err, func(k keptAnswer) { c.Series(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
 }
 
 func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
@@ -176,67 +179,4 @@ func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Ti
 		}
 	}
 	return answer, nil
-}
-
-// kept prints series: for each subject its fields, with a chart.
-func (c *cli) kept(items []api.Series, from, to time.Time) {
-	if len(items) == 0 {
-		c.Note("No readings.")
-		return
-	}
-	t := c.Columns("SUBJECT", "FIELD", "LAST", "-MEAN", "PEAK", "OVER "+span(to.Sub(from)))
-	points := 32
-	if c.Width > 0 && c.Width < 100 {
-		points = 16
-	}
-	for _, s := range items {
-		name := console.Bold.Cell(s.Subject)
-		for i, f := range s.Fields {
-			sum, n, peak, last := 0.0, 0, math.Inf(-1), math.NaN()
-			values := make([]float64, 0, len(s.Points))
-			at := make([]time.Time, 0, len(s.Points))
-			for _, p := range s.Points {
-				if v := p.Means[i]; v != nil {
-					sum, n, last, peak = sum+*v, n+1, *v, max(peak, *v)
-					values, at = append(values, *v), append(at, p.At)
-				}
-				if v := p.Peaks[i]; v != nil {
-					peak = max(peak, *v)
-				}
-			}
-			if n == 0 || i > 0 && peak == 0 && !c.Wide() {
-				continue // nothing is known, or nothing happened
-			}
-			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to, points))
-			name = console.Plain.Cell("")
-		}
-	}
-	t.Print()
-}
-
-// span writes a time as short as it can be: 36h, 90m.
-func span(d time.Duration) string {
-	switch {
-	case d%time.Hour == 0:
-		return strconv.Itoa(int(d/time.Hour)) + "h"
-	case d%time.Minute == 0:
-		return strconv.Itoa(int(d/time.Minute)) + "m"
-	}
-	return d.String()
-}
-
-func unitText(v float64, unit string) string {
-	switch unit {
-	case "percent":
-		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
-	case "bytes":
-		return human.Bytes(uint64(max(0, v)))
-	case "bytes/s":
-		return human.Bytes(uint64(max(0, v))) + "/s"
-	case "1/s":
-		return strconv.FormatFloat(v, 'f', 2, 64) + "/s"
-	case "s":
-		return time.Duration(v * float64(time.Second)).Round(10 * time.Microsecond).String()
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64)
 }

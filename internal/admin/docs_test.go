@@ -71,7 +71,7 @@ func TestDocs(t *testing.T) {
 		"new-fleet-check": &api.NewFleetCheck{}, "fleet-check": &api.List[api.FleetCheck]{}, "fleet-plan": &api.FleetPlan{},
 		"new-fleet-repair": &api.NewFleetRepair{}, "fleet-repair": &api.FleetRepair{}, "fleet-rollout": &api.FleetRollout{}, "new-fleet-rollout": &api.NewFleetRollout{},
 		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
-		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{},
+		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{}, "latency": &api.List[api.Latency]{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
 		"status": &api.Status{}, "traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}

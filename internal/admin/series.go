@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"fairway/internal/api"
@@ -17,7 +18,56 @@ func (s *Server) seriesOperations() []operation {
 		get("/v1/series/{group}/{subject...}", s.series).with(
 			param{name: "from", form: aTime, help: "An hour before the end by default."},
 			param{name: "to", form: aTime, help: "Now by default."},
-			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}))
+			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}),
+		list("/v1/latency", s.latency).with(byService, param{name: "since", form: aDuration, help: "The time that it is about, up to 744h; the last hour by default."}))
+}
+
+// longest is how long readings are kept.
+const longest = 31 * 24 * time.Hour
+
+// latency is what the routes answered and, below each, its instances.
+func (s *Server) latency(r *request) (items []api.Latency, err error) {
+	since, now := time.Hour, time.Now()
+	if r.text("since") != "" {
+		since, _ = time.ParseDuration(r.text("since")) // it was checked
+	}
+	if since <= 0 || since > longest {
+		return nil, api.Errorf(http.StatusBadRequest, "since=%s: up to %s", since, longest)
+	}
+	read := func(group, subject string) (api.Latency, error) {
+		found, err := s.options.Series.Query(series.Query{Group: group, Subject: subject, From: now.Add(-since), To: now})
+		l := api.Latency{Name: subject}
+		if err == nil && len(found.Points) > 0 {
+			rates, whole := known(found.Whole.Means), found.Whole
+			l.Requests, l.Errors, l.InFlight = rates[series.Requests], rates[series.Errors], rates[series.InFlight]
+			times := known([]float64{whole.Quantile(.5), whole.Quantile(.95), whole.Quantile(.99)})
+			l.P50, l.P95, l.P99 = times[0], times[1], times[2]
+		}
+		return l, err
+	}
+	v := r.view()
+	for _, one := range v.Table.Routes {
+		if !v.IsService(r.text("service"), one.Service) {
+			continue
+		}
+		subjects := [][2]string{{series.Routes, one.ID}}
+		if b := v.Table.Backend(one.Backend); b != nil {
+			for _, e := range b.Endpoints {
+				if of := [2]string{series.Endpoints, e.Instance + "@" + e.Source}; !slices.Contains(subjects, of) {
+					subjects = append(subjects, of)
+				}
+			}
+		}
+		for _, of := range subjects {
+			l, err := read(of[0], of[1])
+			if err != nil {
+				return nil, err
+			}
+			l.Kind, l.Route, l.Service = of[0], one.ID, one.Service
+			items = append(items, l)
+		}
+	}
+	return items, nil
 }
 
 // quantiles stand for the buckets of routes and endpoints, in fields named p50, p95 and p99.

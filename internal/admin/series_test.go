@@ -62,3 +62,36 @@ func TestSeries(t *testing.T) {
 		}
 	}
 }
+
+// The latency of a route and of its instances is that of all requests of the time.
+func TestLatency(t *testing.T) {
+	o := options(t, newWorld(t))
+	o.Series = newSeries(t)
+	for group, subject := range map[string]string{series.Routes: "shop@docker", series.Endpoints: "shop-1@docker"} {
+		for i := range 10 {
+			values := make([]float64, series.Latency+latency.Buckets)
+			values[series.Requests], values[series.InFlight] = 2, 1
+			values[series.Latency+10+i/9*20] = 2 // one in ten is slow
+			if err := o.Series.Add(group, time.Now().Add(time.Duration(i-20)*10*time.Second), []series.Reading{{Subject: subject, Values: values}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := newServer(t, o)
+	var found api.List[api.Latency]
+	rec := ask(t, s, "GET", "/v1/latency?service=shop&since=10m", nil)
+	if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil || rec.Code != 200 || len(found.Items) < 2 {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	for i, kind := range []string{"route", "endpoint"} {
+		l := found.Items[i]
+		if l.Kind != kind || l.Route != "shop@docker" || l.Requests == nil || *l.Requests != 2 || *l.InFlight != 1 || !(*l.P50 < .001 && *l.P95 > 5**l.P50 && *l.P99 == *l.P95) {
+			t.Errorf("%d: %s", i, rec.Body)
+		}
+	}
+	for path, want := range map[string]int{"since=-1h": 400, "since=800h": 400, "since=x": 400, "service=none": 200} {
+		if rec := ask(t, s, "GET", "/v1/latency?"+path, nil); rec.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
+		}
+	}
+}

@@ -19,7 +19,7 @@ func (c *Printer) Traffic(now api.Traffic) {
 		}
 		return one(ms) + " ms"
 	}
-	t := c.Columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95")
+	t := c.Columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95", "P99")
 	for _, r := range now.Routes {
 		name, failing := console.Plain.Cell(r.Route), console.Plain.Cell(one(r.Errors))
 		if r.Route == "" {
@@ -28,7 +28,7 @@ func (c *Printer) Traffic(now api.Traffic) {
 		if r.Errors > 0 {
 			failing.Colour = console.Bad
 		}
-		t.Add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95))
+		t.Add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95), milliseconds(r.P99))
 	}
 	t.Print()
 }

@@ -42,6 +42,8 @@ type Result struct {
 	Step time.Duration
 	// Points are those with readings, in the order of time.
 	Points []Point
+	// Whole is all of the time as one step; its values are NaN without a reading.
+	Whole Point
 }
 
 // ErrUnknown says that there is no such group.
@@ -102,14 +104,16 @@ func (s *Store) Query(q Query) (Result, error) {
 	if least := q.To.Sub(q.From) / (MaxPoints - 1); r.Step < least {
 		r.Step = (least + natural - 1) / natural * natural
 	}
-	buckets := map[int64]*mean{}
+	buckets, whole := map[int64]*mean{}, newMean(g)
 	for _, row := range rows {
 		at := row.at.UnixNano() / int64(r.Step)
 		if buckets[at] == nil {
 			buckets[at] = newMean(g)
 		}
 		buckets[at].merge(row.n, row.cells)
+		whole.merge(row.n, row.cells)
 	}
+	r.Whole = whole.point(q.From)
 	for _, at := range slices.Sorted(maps.Keys(buckets)) {
 		r.Points = append(r.Points, buckets[at].point(time.Unix(0, at*int64(r.Step)).UTC()))
 	}

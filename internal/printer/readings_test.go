@@ -1,4 +1,4 @@
-package main
+package printer
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 )
 
 // What was kept is shown as figures and as a picture of how they went; what is not
@@ -22,8 +23,8 @@ func TestKeptReadings(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	c := newCLI(&out, &out, nil)
-	c.kept([]api.Series{s}, from, from.Add(32*time.Minute))
+	c := &Printer{Console: console.Console{Out: &out, Err: &out}}
+	c.Series([]api.Series{s}, from, from.Add(32*time.Minute))
 	want := `SUBJECT      FIELD  LAST   MEAN   PEAK   OVER 32m
 shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
              p95    31ms   16.36ms  31ms   ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
@@ -33,7 +34,7 @@ shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄�
 		t.Errorf("printed\n%s\nwant\n%s", &out, want)
 	}
 	out.Reset()
-	c.kept(nil, from, from.Add(time.Hour))
+	c.Series(nil, from, from.Add(time.Hour))
 	if out.String() != "No readings.\n" {
 		t.Errorf("printed %q", &out)
 	}
