@@ -164,7 +164,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
+		"internal/admin/access", "internal/admin/explain", "internal/admin/find", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
@@ -175,6 +175,8 @@ var allowed = map[string]struct {
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	// find ranks what a search may mean.
+	"internal/admin/find": {2, []string{"internal/api"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
 	// listing searches, filters, sorts and cuts what pages list.

@@ -306,6 +306,8 @@ func TestGolden(t *testing.T) {
 		"service":                  "/v1/services/shop%40docker",
 		"problems":                 "/v1/problems",
 		"nodes":                    "/v1/nodes",
+		"search":                   "/v1/search?q=shop",
+		"search-entry":             "/v1/search?q=first+table&limit=1",
 		"certificates":             "/v1/certificates",
 		"doctor":                   "/v1/doctor/tenant",
 		"explain-routed":           explain + "http://Shop.Example.com:8000/demo//a/%252e/../b%3Fc&client=10.1.2.3",
@@ -402,7 +404,7 @@ func TestBeforeTheFirstTable(t *testing.T) {
 	s := newServer(t, options(t, &world{status: control.Status{State: control.StateStarting}, doctor: func(string) []api.Diagnosis { return nil }}))
 	for path, want := range map[string]int{
 		"/healthz": 200, "/ready": 503, "/metrics": 200, "/v1/info": 200, "/v1/routes": 200, "/v1/services": 200,
-		"/v1/services/a": 404, "/v1/problems": 200, "/v1/sources": 200, "/v1/nodes": 200, "/v1/doctor/a": 404,
+		"/v1/services/a": 404, "/v1/problems": 200, "/v1/sources": 200, "/v1/nodes": 200, "/v1/search": 400, "/v1/doctor/a": 404,
 		"/v1/explain?url=http://a/": 503,
 	} {
 		if rec := ask(t, s, "GET", path, nil); rec.Code != want {

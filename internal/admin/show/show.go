@@ -184,12 +184,13 @@ func duration(d time.Duration) string {
 func (v *View) Service(svc *catalog.Service) api.Service {
 	return api.Service{
 		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels),
-		Instances: All(svc.Instances, v.instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
+		Instances: All(svc.Instances, v.Instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}
 }
 
-func (v *View) instance(in *catalog.Instance) api.Instance {
+// Instance is an instance.
+func (v *View) Instance(in *catalog.Instance) api.Instance {
 	return api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,

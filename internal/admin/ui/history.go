@@ -46,6 +46,15 @@ func newLine(e api.Entry) line {
 	return l
 }
 
+// ByLink is the link to what an operator did; empty for none and for a name that is
+// too long for one.
+func (d historyData) ByLink(operator string) string {
+	if operator == "" || len(operator) > maxLink {
+		return ""
+	}
+	return d.With("by", operator, "before", "", "only", "")
+}
+
 func isHold(command api.Command) bool { return command.ID == api.HoldID }
 
 const perHistory = 50 // entries of a page

@@ -3,6 +3,7 @@ import './chart.js';
 import { signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
 import { refresh, show, take, watch } from './live.js';
+import { search } from './search.js';
 import { paint } from './traffic.js';
 
 // Ages run on.
@@ -92,24 +93,35 @@ document.addEventListener('click', (e) => {
     if (name) d.querySelector(`[name="${CSS.escape(name)}"]`).value = value;
     d?.showModal();
   }
+  const plain = !e.ctrlKey && !e.metaKey && !e.shiftKey;
+  if (e.target.closest('[data-search]') && plain) { e.preventDefault(); search(); }
   const keep = e.target.closest('a[data-keep]');
-  if (keep && !e.ctrlKey && !e.metaKey && !e.shiftKey) { e.preventDefault(); go(keep.href); }
+  if (keep && plain) { e.preventDefault(); go(keep.href); }
   const line = e.target.closest('[data-line]');
   if (line) jump(document.querySelector('[data-editor]'), Number(line.dataset.line));
   if (e.target.closest('[data-close]')) e.target.closest('dialog')?.close();
   if (e.target.closest('[data-sign-out]')) signOut();
 });
 
-// Without a mouse: / finds, g and a letter goes, Escape leaves a field.
+// Without a mouse: / and Ctrl-K find, g and a letter goes, ? tells the keys, Ctrl-S saves,
+// Escape leaves a field.
 let leader = 0;
 document.addEventListener('keydown', (e) => {
+  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === 'k') { e.preventDefault(); search(); }
+  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === 's') {
+    const form = document.querySelector('form[data-document]');
+    if (form?.querySelector('button.main') && !document.querySelector('dialog[open]')) { e.preventDefault(); form.requestSubmit(); }
+  }
   if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
   const field = /^(input|textarea|select)$/.test(e.target.localName);
   if (e.key === 'Escape' && field) e.target.blur();
   if (field) return;
   if (e.key === '/') {
     const find = document.querySelector('[data-slash]');
-    if (find) { e.preventDefault(); find.focus(); find.select(); }
+    e.preventDefault();
+    if (find) { find.focus(); find.select(); } else search();
+  } else if (e.key === '?') {
+    document.getElementById('keys')?.showModal();
   } else if (e.key === 'g') {
     leader = e.timeStamp; // of the key, however late the page gets to it
   } else if (e.timeStamp - leader < 1500) {

@@ -15,6 +15,9 @@ import (
 // PerPage is how many things of a list a page shows.
 const PerPage = 100
 
+// maxValue bounds the values of an address, in bytes, that links of its page keep.
+const maxValue = 2048
+
 // Column is what a list can be sorted by.
 type Column[T any] struct {
 	Name string // in the address
@@ -99,7 +102,9 @@ func (o Order) Head(column string) Head {
 func (o Order) With(pairs ...string) string {
 	values := map[string]string{}
 	for name := range o.query {
-		values[name] = o.query.Get(name)
+		if value := o.query.Get(name); len(value) <= maxValue {
+			values[name] = value
+		}
 	}
 	for pair := range slices.Chunk(pairs, 2) {
 		values[pair[0]] = pair[1]
