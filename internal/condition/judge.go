@@ -383,6 +383,9 @@ func PortHint(in *catalog.Instance, address string) string {
 		return ""
 	}
 	logs := "docker logs " + in.Name
+	if len(in.Addresses) == 1 && in.Addresses[0].Network == "host" && !strings.HasPrefix(address, "127.") {
+		return "on its host's network it has to listen on all addresses, not on 127.0.0.1 alone, and a firewall to let Fairway in; see: " + logs
+	}
 	var exposed []string
 	for _, p := range in.Ports {
 		if p.Protocol != "tcp" {

@@ -49,6 +49,9 @@ type Attachment struct {
 	Network, NetworkID string
 	// IPv4 and IPv6, a global one, are the addresses there; invalid for none.
 	IPv4, IPv6 netip.Addr
+	// Gateway is the IPv4 address of the network's way out, which for a bridge is that of
+	// the engine's machine; invalid for none.
+	Gateway netip.Addr
 }
 
 // Port is a port of a container, once per place where it is published.
@@ -174,7 +177,7 @@ func attachments(networks map[string]*network.EndpointSettings) []Attachment {
 		if e == nil {
 			e = &network.EndpointSettings{}
 		}
-		list = append(list, Attachment{Network: name, NetworkID: e.NetworkID, IPv4: e.IPAddress.Unmap(), IPv6: e.GlobalIPv6Address})
+		list = append(list, Attachment{Network: name, NetworkID: e.NetworkID, IPv4: e.IPAddress.Unmap(), IPv6: e.GlobalIPv6Address, Gateway: e.Gateway.Unmap()})
 	}
 	slices.SortFunc(list, func(a, b Attachment) int { return cmp.Compare(a.Network, b.Network) })
 	return list

@@ -117,6 +117,11 @@ var keys = []Key{
 		d.Wishes.Network, d.Wishes.NetworkLabel = l.value, l.raw
 		return nil
 	}},
+	{"address", scopeInstance, "IP address or name", "The address to reach the instance by, for one on its host's network where Fairway finds none; else one of its own. The port stays that of `port`.", "192.168.1.10", func(d *reading, l *label) (err error) {
+		d.Wishes.AddressLabel = l.raw
+		d.Wishes.Address, err = draft.ReadAddress(l.value)
+		return err
+	}},
 	{"weight", scopeInstance, "number up to 256", "The instance's share relative to the others; 0 takes nothing new. Default: 1.", "50", func(d *reading, l *label) error {
 		n, err := draft.ReadInt(l.value, 0, 256)
 		if err == nil {

@@ -118,6 +118,14 @@ func ofEndpoints() []Situation {
 			Route: condition.Down, Service: condition.Down, Code: condition.CodeConnect, Text: "connection refused at 10.0.0.1:9999", Hint: "the image exposes 8080: set the label fairway.port=8080",
 		},
 		{
+			Name: "on its host's network, and not listening there",
+			edit: func(w *condition.World, _ *route.Route, b *route.Backend) {
+				w.Snapshot.Services[0].Instances[0].Addresses = []catalog.Address{{Host: "10.0.0.1", Network: "host", Reach: catalog.ReachBridge}}
+				w.Connected[b.Endpoints[0].Address] = condition.Attempt{At: now, Error: "connection refused"}
+			},
+			Route: condition.Degraded, Service: condition.Degraded, Code: condition.CodeConnect, Text: "connection refused at 10.0.0.1:8080", Hint: "on its host's network it has to listen on all addresses", Ready: 1,
+		},
+		{
 			Name: "nothing listens at the right port",
 			edit: func(w *condition.World, _ *route.Route, b *route.Backend) {
 				w.Connected[b.Endpoints[1].Address] = condition.Attempt{At: now, Error: "connection refused"}
