@@ -114,6 +114,7 @@ func pages() []page {
 		{path: "/routes", name: "routes", title: "Routes", key: "r", read: readRoutes},
 		{path: "/problems", name: "problems", title: "Problems", key: "p", read: readProblems},
 		{path: "/certificates", name: "certificates", title: "Certificates", key: "c", read: readCertificates},
+		{path: "/sources", name: "sources", title: "Sources", key: "u", read: readSources},
 		{path: "/nodes", name: "nodes", title: "Nodes", key: "n", read: readNodes},
 		{path: "/nodes/{name...}", name: "node", read: readNode},
 		{path: "/events", name: "events", title: "Events", key: "e", read: readEvents},

@@ -33,6 +33,7 @@ type routeOf struct {
 	Name   string // of its service
 	Marks  []draw.Mark
 	Health string // the sign of its condition
+	URL    string // that a browser opens; empty where none is known
 }
 
 // The signs, from the best to the worst. Each has a colour and a shape.
@@ -111,12 +112,13 @@ func readWorld(c *call) *world {
 	for _, t := range must(c.ask.Recent(c)).Routes {
 		w.traffic[t.Route] = t
 	}
+	listeners := must(c.ask.Info(c)).Listeners
 	for _, r := range routes {
 		svc := w.byID[r.Service]
 		if svc == nil { // its source has forgotten it, and its route drains
 			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source, Condition: r.Condition})
 		}
-		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition)})
+		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition), URL: addressOf(r, listeners)})
 	}
 	for _, p := range w.problems {
 		if svc := w.byID[p.Service]; svc != nil {

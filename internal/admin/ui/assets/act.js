@@ -34,6 +34,21 @@ export function toast(text, health = 'fine') {
   setTimeout(() => box.remove(), health === 'fine' ? 5000 : 12000);
 }
 
+// copy puts a text into the clipboard; where the page may not, one marks it and asks to.
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast('Copied');
+  } catch {
+    const field = document.createElement('textarea');
+    field.value = text;
+    (document.querySelector('dialog[open]') || document.body).append(field);
+    field.select();
+    toast(document.execCommand('copy') ? 'Copied' : 'The browser does not let this page copy');
+    field.remove();
+  }
+}
+
 // failed tells of an error; who is signed in no more is sent to sign in.
 export function failed(e) {
   if (e.status === 401 || /session's key/.test(e.message)) signedOut();
@@ -132,7 +147,7 @@ function reveal(secret) {
     code.className = 'secret';
     code.textContent = secret;
     const acts = paragraph(
-      button('Copy', false, () => navigator.clipboard?.writeText(secret).then(() => toast('Copied'))),
+      button('Copy', false, () => copy(secret)),
       button('Done', true, () => end(true)),
     );
     acts.className = 'acts';

@@ -1,6 +1,6 @@
 // The beginning of everything that moves on a page.
 import './chart.js';
-import { signIn, signOut, submit, stored } from './act.js';
+import { copy, signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
 import { refresh, show, take, watch } from './live.js';
 import { search } from './search.js';
@@ -95,6 +95,8 @@ document.addEventListener('click', (e) => {
   }
   const plain = !e.ctrlKey && !e.metaKey && !e.shiftKey;
   if (e.target.closest('[data-search]') && plain) { e.preventDefault(); search(); }
+  const copies = e.target.closest('[data-copy]');
+  if (copies) copy(copies.dataset.copy);
   const keep = e.target.closest('a[data-keep]');
   if (keep && plain) { e.preventDefault(); go(keep.href); }
   const line = e.target.closest('[data-line]');
