@@ -79,12 +79,13 @@ func valueText(v any) string {
 }
 
 type checkCommand struct {
+	Stack bool     `name:"stack" help:"The Compose files are deployed with docker stack deploy, also where they have no labels under deploy."`
 	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; by what is in them. Without any: the configuration that run would use."`
 }
 
 // Run checks the files.
 func (k *checkCommand) Run(c *cli) error {
-	checked, err := check.Files(k.Paths, c.environ)
+	checked, err := check.Files(k.Paths, c.environ, k.Stack)
 	if err != nil {
 		return usageError{err}
 	}
@@ -92,14 +93,16 @@ func (k *checkCommand) Run(c *cli) error {
 }
 
 func (c *cli) checked(k *plan.Checked) {
-	for _, p := range k.Problems {
-		c.Raw(strings.TrimSpace(c.Paint(console.Bold, p.Position()) + ": " + c.Paint(console.Bad, p.Code) + "  " + human.Escape(p.Subject())))
-		c.Raw("  " + human.Escape(p.Text))
-		if p.Hint != "" {
-			c.Raw("  " + c.Paint(console.Good, "hint: ") + human.Escape(p.Hint))
+	said := func(found []plan.Problem, colour console.Colour) {
+		for _, p := range found {
+			c.Raw(strings.TrimSpace(c.Paint(console.Bold, p.Position()) + ": " + c.Paint(colour, p.Code) + "  " + human.Escape(p.Subject())))
+			c.Raw("  " + human.Escape(p.Text))
+			c.Hint("  ", p.Hint)
 		}
 	}
-	if len(k.Problems) > 0 && len(k.Routes) > 0 {
+	said(k.Problems, console.Bad)
+	said(k.Notes, console.Doubt)
+	if len(k.Problems)+len(k.Notes) > 0 && len(k.Routes) > 0 {
 		c.Printf("\n")
 	}
 	if len(k.Routes) > 0 {

@@ -57,9 +57,10 @@ var details = map[string]string{
 SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.
 
 ` + keysHelp,
-	"check": `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, or beside a configuration that watches a Swarm, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What a configuration among the files names is looked at, too, as a start would: services files, the fleet file and how its hosts are reached, certificates with their keys, CA files, files of tokens, passwords and users. What only a daemon can know (addresses, the ports of an image) is left out. The last line says which files were looked at. The exit code is 1 when there are problems.
+	"check": `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, beside a configuration that watches a Swarm, or with --stack, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What a configuration among the files names is looked at, too, as a start would: services files, the fleet file and how its hosts are reached, certificates with their keys, CA files, files of tokens, passwords and users. What only a daemon can know (addresses, the ports of an image) is left out. A service with labels of Traefik, Caddy or nginx-proxy alone gets a note with the labels of Fairway that say the same. The last line says which files were looked at. The exit code is 1 when there are problems; notes are none.
 
     fairway check compose.yml
+    fairway check --stack stack.yml
     fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml
     docker compose config | fairway check /dev/stdin
 

@@ -163,7 +163,7 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 		return false
 	}
 	hint := "add a label such as " + own.Prefix() + "host=app.example.com"
-	if foreign := meant(labels); foreign != "" {
+	if foreign := Meant(labels); foreign != "" {
 		hint = foreign
 	} else if misses := nearMisses(labels); len(misses) > 0 {
 		hint = "labels of Fairway begin with " + own.Prefix() + "; these do not: " + strings.Join(misses, ", ")
