@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -39,6 +40,11 @@ func (c *cli) configure(g *grammar) {
 	}
 	if c.Format == "text" {
 		c.Width = max(width, 0)
+	}
+	if _, asks := console.TerminalWidth(c.Err); asks {
+		if _, answers := console.TerminalWidth(os.Stdin); answers {
+			c.In = os.Stdin
+		}
 	}
 }
 

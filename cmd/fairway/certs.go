@@ -29,7 +29,7 @@ func (c *cli) certificates(all api.Certificates) {
 		c.Note("No certificates. Give them with tls.certificates: fairway run --tls.certificates CERT.PEM,KEY.PEM")
 		return
 	}
-	t := c.Columns("NAMES", "EXPIRES", "ISSUER", "+KEY", "FILE", "+LISTENERS", "+ROUTES")
+	t := c.Columns("NAMES", "EXPIRES", "-ISSUER", "+KEY", "FILE", "+LISTENERS", "+ROUTES")
 	for _, one := range all.Certificates {
 		colour := console.Good
 		if one.State == api.CertificateExpiring {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -244,5 +245,41 @@ func TestHelp(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Errorf("help for commands that do not exist: %v", left)
+	}
+}
+
+// A rollback shows what it changes and asks; without a yes nothing is changed.
+func TestRollbackAsks(t *testing.T) {
+	for answer, want := range map[string]struct {
+		asked int
+		err   error
+	}{"y\n": {2, nil}, "n\n": {1, errNo}, "": {1, errNo}} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"summary":"Would change now: routes: 1 removed.","diff":{"same":true},"text":"rolled back to entry 12","command":{"undo":"fairway unpin"}}`)
+		}))
+		var out, errs bytes.Buffer
+		c := newCLI(&out, &errs, []string{"FAIRWAY_ADMIN=" + server.URL})
+		c.admin, c.In = server.URL, strings.NewReader(answer)
+		client, err := c.client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&rollbackCommand{Entry: 12}).Run(t.Context(), c, client)
+		if !errors.Is(err, want.err) || asked != want.asked {
+			t.Errorf("%q: %v after %d calls", answer, err, asked)
+		}
+		if !strings.Contains(out.String(), "routes: 1 removed") || !strings.Contains(errs.String(), "[y/N]") ||
+			strings.Contains(out.String(), "undo: fairway unpin") != (want.err == nil) {
+			t.Errorf("%q:\n%s%s", answer, out.String(), errs.String())
+		}
+		// With --yes there is no question.
+		errs.Reset()
+		if err := (&rollbackCommand{Entry: 12, holding: holding{Yes: true}}).Run(t.Context(), c, client); err != nil || errs.Len() != 0 {
+			t.Errorf("with --yes: %v %s", err, errs.String())
+		}
+		server.Close()
 	}
 }

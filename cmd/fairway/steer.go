@@ -1,17 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/console"
-	"fairway/internal/human"
 	"fairway/internal/plan"
-	"fairway/internal/printer"
 )
 
 type why struct {
@@ -19,8 +18,33 @@ type why struct {
 }
 
 type holding struct {
-	Until     string `name:"until" enum:"released,changed" default:"released" help:"How long it holds: released (until you end it with fairway unpin) or changed (each service until its labels change)."`
+	Until     string `name:"until" enum:"unpinned,changed,released" default:"unpinned" help:"How long it holds: unpinned (until you end it with fairway unpin) or changed (each service until its labels change)."`
 	Endpoints string `name:"endpoints" enum:"live,recorded" default:"live" help:"Endpoints to serve: live (those of today, also as they come and go) or recorded (those of the entry whose container still has the address)."`
+	DryRun    bool   `name:"dry-run" help:"Show what would change, and change nothing."`
+	Yes       bool   `name:"yes" short:"y" help:"Do not ask. Nothing is asked either where input or errors are no terminal."`
+}
+
+// give shows what a rollback or pin would change, asks, and gives it.
+func (h holding) give(ctx context.Context, c *cli, a *api.Client, n api.NewCommand) error {
+	n.Until, n.Endpoints = h.Until, h.Endpoints
+	preview, err := a.Preview(ctx, n)
+	if err != nil || h.DryRun {
+		return show(c, preview, err, c.Preview)
+	}
+	if c.Format != "json" {
+		c.Preview(preview)
+	}
+	if c.In != nil && !h.Yes {
+		question := "Pin what is live?"
+		if n.Entry != 0 {
+			question = fmt.Sprintf("Roll back to entry %d?", n.Entry)
+		}
+		if sure, err := c.Confirm(ctx, question); err != nil || !sure {
+			c.Note("Nothing was changed.")
+			return cmp.Or(err, error(errNo))
+		}
+	}
+	return c.give(ctx, a, n, preview.Remarks...)
 }
 
 type rollbackCommand struct {
@@ -31,7 +55,7 @@ type rollbackCommand struct {
 
 // Run rolls back.
 func (r *rollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	return c.give(ctx, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
+	return r.give(ctx, c, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Message: r.Message})
 }
 
 type pinCommand struct {
@@ -41,7 +65,7 @@ type pinCommand struct {
 
 // Run pins.
 func (p *pinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
+	return p.give(ctx, c, a, api.NewCommand{Kind: api.CommandPin, Message: p.Message})
 }
 
 type unpinCommand struct{ why }
@@ -115,25 +139,16 @@ func (r *resumeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
+// give gives a command. Remarks that were shown before are left out.
+func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand, shown ...string) error {
 	given, err := a.Give(ctx, n)
-	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
+	given.Remarks = slices.DeleteFunc(given.Remarks, func(r string) bool { return c.Format != "json" && slices.Contains(shown, r) })
+	return show(c, given, err, func(r api.CommandResult) { c.CommandResult(r, "; undo: "+r.Command.Undo) })
 }
 
 func (c *cli) takeBack(ctx context.Context, a *api.Client, id, message string) error {
 	ended, err := a.TakeBack(ctx, id, message)
-	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
-}
-
-func (c *cli) result(r api.CommandResult, what string) {
-	where := ""
-	if r.Entry != 0 {
-		where = fmt.Sprintf(" (entry %d)", r.Entry)
-	}
-	c.Printf("%s: %s%s\n", what, r.Command.Text, where)
-	for _, remark := range r.Remarks {
-		c.Note("Note: %s", remark)
-	}
+	return show(c, ended, err, func(r api.CommandResult) { c.CommandResult(r, "") })
 }
 
 type commandsCommand struct{}
@@ -141,15 +156,7 @@ type commandsCommand struct{}
 // Run lists the commands in force.
 func (*commandsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Commands(ctx)
-	return list(c, found, err, orNote(c, "No commands in force.", c.commands))
-}
-
-func (c *cli) commands(commands []api.Command) {
-	t := c.Columns("COMMAND", "-BY", "SINCE", "REASON", "+ID", "+HOLDS")
-	for _, k := range commands {
-		t.Add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
-	}
-	t.Print()
+	return list(c, found, err, orNote(c, "No commands in force.", c.Commands))
 }
 
 type historyCommand struct {
@@ -166,78 +173,13 @@ type historyCommand struct {
 func (h *historyCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if h.Number != 0 {
 		entry, err := a.Entry(ctx, h.Number)
-		return show(c, entry, err, c.entry)
+		return show(c, entry, err, c.Entry)
 	}
 	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service, Operator: h.By, Routes: h.Routes, Words: h.Search})
-	return list(c, entries, err, orNote(c, "No entries yet.", c.entries))
-}
-
-func (c *cli) entries(entries []api.Entry) {
-	t := c.Columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
-	for _, e := range entries {
-		number := console.Plain.Cell(strconv.FormatUint(e.Number, 10))
-		if e.Live {
-			number = console.Good.Cell(number.Text + " live")
-		}
-		t.Add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
-	}
-	t.Print()
+	return list(c, entries, err, orNote(c, "No entries yet.", c.Entries))
 }
 
 func short12(hash string) string { return hash[:min(12, len(hash))] }
-
-// counts writes numbers of changes: "+1 ~2 -1", or "-" for none.
-func counts(n api.Counts) string {
-	var words []string
-	for _, part := range []struct {
-		sign string
-		n    int
-	}{{"+", n.Added}, {"~", n.Changed}, {"-", n.Removed}} {
-		if part.n > 0 {
-			words = append(words, part.sign+strconv.Itoa(part.n))
-		}
-	}
-	if words == nil {
-		return "-"
-	}
-	return strings.Join(words, " ")
-}
-
-func (c *cli) entry(e api.EntryDetail) {
-	var f console.Fields
-	f.Add("entry", console.Bold.Cell(strconv.FormatUint(e.Number, 10)))
-	f.Add("time", e.Time)
-	f.Add("cause", e.Cause)
-	f.Add("operator", e.Operator)
-	f.Add("command", e.Command)
-	f.Add("message", e.Message)
-	f.Add("hash", e.Hash)
-	if e.Live {
-		f.Add("live", console.Good.Cell("yes"))
-	}
-	var all []string
-	for _, s := range e.Seen {
-		all = append(all, seen(s))
-	}
-	f.Lines("seen", all)
-	if e.Omitted > 0 {
-		f.Add("", fmt.Sprintf("and %d more", e.Omitted))
-	}
-	c.Fields("", f)
-	c.Printf("\n")
-	c.differences(e.Diff)
-}
-
-// seen puts into a line what was seen.
-func seen(s api.Seen) string {
-	line := s.Kind
-	for _, w := range []struct{ name, value string }{{"source", s.Source}, {"service", s.Service}, {"instance", s.Instance}, {"label", s.Label}, {"from", s.From}, {"to", s.To}} {
-		if w.value != "" {
-			line += ", " + w.name + " " + w.value
-		}
-	}
-	return line
-}
 
 type diffCommand struct {
 	From string `arg:"" help:"Number of an entry, or live."`
@@ -255,7 +197,7 @@ func (d *diffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 		return err
 	}
 	diff, err := a.Diff(ctx, from, to)
-	return noIf(show(c, diff, err, c.differences), !diff.Same)
+	return noIf(show(c, diff, err, c.Diff), !diff.Same)
 }
 
 // entryNumber reads the number of an entry; zero for live.
@@ -268,33 +210,6 @@ func entryNumber(text string) (uint64, error) {
 		return 0, usageError{fmt.Errorf("%q is neither the number of an entry nor live", text)}
 	}
 	return n, nil
-}
-
-func (c *cli) differences(d api.Diff) {
-	if len(d.Listeners)+len(d.Routes)+len(d.Backends)+len(d.Problems) == 0 {
-		c.Note("Nothing differs.")
-		return
-	}
-	c.changed("listener", d.Listeners)
-	c.changed("route", d.Routes)
-	c.changed("backend", d.Backends)
-	c.changed("problem", d.Problems)
-}
-
-func (c *cli) changed(what string, list []api.DiffChange) {
-	for _, x := range list {
-		mark, col := "~", console.Doubt
-		switch x.Kind {
-		case "added":
-			mark, col = "+", console.Good
-		case "removed":
-			mark, col = "-", console.Bad
-		}
-		c.Raw(c.Paint(col, mark) + " " + what + " " + c.Paint(console.Bold, x.ID))
-		for _, line := range x.Lines {
-			c.Raw("    " + c.Paint(printer.DiffColour(line), line))
-		}
-	}
 }
 
 type planCommand struct {
@@ -312,7 +227,7 @@ type planCommand struct {
 func (p *planCommand) Run(ctx context.Context, c *cli) error {
 	found, err := p.ask(ctx, c)
 	if err == nil {
-		err = c.Print(found, func() { c.plan(found) })
+		err = c.Print(found, func() { c.Plan(found) })
 	}
 	switch {
 	case err != nil && p.Detailed:
@@ -357,38 +272,4 @@ func (p *planCommand) ask(ctx context.Context, c *cli) (api.Plan, error) {
 		return api.Plan{}, err
 	}
 	return client.Plan(ctx, request)
-}
-
-func (c *cli) plan(p api.Plan) {
-	c.changed("name", p.Names)
-	c.changed("listener", p.Listeners)
-	c.changed("route", p.Routes)
-	c.changed("backend", p.Backends)
-	for _, line := range p.Lines {
-		c.Raw(c.Paint(printer.DiffColour(line), line))
-	}
-	for _, solved := range p.Solved {
-		c.Raw(c.Paint(console.Good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
-	}
-	for _, problem := range p.Problems {
-		c.Raw("")
-		where := problem.File
-		if problem.Line != 0 {
-			where = fmt.Sprintf("%s:%d", where, problem.Line)
-		}
-		c.Raw(strings.TrimSpace(c.Paint(console.Bad, "+ problem") + "  " + c.Paint(console.Bold, where)))
-		c.Problem(problem.Problem)
-	}
-	if len(p.Problems) > 0 {
-		c.Raw("")
-	}
-	for _, remark := range p.Remarks {
-		c.Note("Note: %s", remark)
-	}
-	if !p.Changes {
-		c.Note("Nothing would change.")
-		return
-	}
-	c.Note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
-		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

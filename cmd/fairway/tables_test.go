@@ -137,7 +137,7 @@ func TestTablesFit80Columns(t *testing.T) {
 		"/v1/history": filled[api.List[api.Entry]](), "/v1/commands": filled[api.List[api.Command]](), "/v1/tokens": filled[api.List[api.Token]](),
 		"/v1/audit": filled[api.List[api.AuditEntry]](), "/v1/fleet/documents": filled[api.List[api.FleetDocument]](), "/v1/fleet/hosts": filled[api.List[api.FleetHost]](),
 		"/v1/fleet/documents/web/check": filled[api.List[api.FleetCheck]](), "/v1/fleet/documents/web/revisions": filled[api.List[api.FleetRevision]](),
-		"/v1/fleet/documents/web/rollouts": filled[api.List[api.FleetRollout]](),
+		"/v1/fleet/documents/web/rollouts": filled[api.List[api.FleetRollout]](), "/v1/certificates": filled[api.Certificates](),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -166,7 +166,7 @@ func TestTablesFit80Columns(t *testing.T) {
 	}
 	for _, line := range []string{
 		"routes", "routes --traffic", "services", "nodes", "sources", "events", "notify channels", "rules", "explain http://a.example/", "history", "commands",
-		"token list", "audit", "config", "check services.yml", "fleet list", "fleet status", "fleet check web", "fleet history web", "fleet history web --rollouts",
+		"token list", "audit", "certs", "config", "check services.yml", "fleet list", "fleet status", "fleet check web", "fleet history web", "fleet history web --rollouts",
 	} {
 		_, stdout, stderr := runAt(t, []string{"FAIRWAY_ADMIN=" + server.URL, "COLUMNS=80"}, strings.Fields(line)...)
 		look(line+": "+stderr, stdout)

@@ -65,7 +65,7 @@ func TestDocs(t *testing.T) {
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{}, "certificates": &api.Certificates{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
-		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
+		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "command-preview": &api.CommandPreview{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
 		"fleet-documents": &api.List[api.FleetDocument]{}, "fleet-hosts": &api.List[api.FleetHost]{}, "fleet-revisions": &api.List[api.FleetRevision]{},
 		"fleet-revision": &api.FleetRevision{}, "new-fleet-revision": &api.NewFleetRevision{}, "fleet-diff": &api.FleetDiff{},
 		"new-fleet-check": &api.NewFleetCheck{}, "fleet-check": &api.List[api.FleetCheck]{}, "fleet-plan": &api.FleetPlan{},

@@ -13,6 +13,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/plan"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
@@ -267,7 +268,13 @@ func (s *Server) certificates(*request) (api.Certificates, error) {
 }
 
 func (s *Server) explain(r *request) (api.Explanation, error) {
-	return explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
+	out, err := explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
+	if err == nil && out.Request.Scheme == "https" && s.options.Certificates != nil {
+		if text, hint := s.options.Certificates().Shown(out.Request.Host); text != "" {
+			out.Text += "; " + text + ": " + hint
+		}
+	}
+	return out, err
 }
 
 func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
@@ -283,7 +290,26 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 		return nil, s.missing("no service, container or other instance %q", r.PathValue("name"))
 	}
 	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
+	if s.options.Certificates != nil {
+		for i := range found {
+			s.uncovered(r.view(), &found[i])
+		}
+	}
 	return found, nil
+}
+
+// uncovered adds to a diagnosis the first host of the service that has no certificate, where
+// nothing is said of certificates yet.
+func (s *Server) uncovered(v *show.View, d *api.Diagnosis) {
+	if slices.ContainsFunc(d.Checks, func(c api.Check) bool { return c.Name == condition.CodeCertificate }) {
+		return
+	}
+	for _, u := range s.options.Certificates().Uncovered {
+		if slices.ContainsFunc(v.RoutesOf(d.Service), func(of *route.Route) bool { return slices.Contains(u.Routes, of.ID) }) {
+			d.Checks = append(d.Checks, api.Check{Name: condition.CodeCertificate, Outcome: api.CheckDoubt, Text: u.Text, Hint: u.Hint})
+			return
+		}
+	}
 }
 
 func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {

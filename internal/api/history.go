@@ -116,7 +116,7 @@ const (
 
 // The ways in which a rollback or pin ends.
 const (
-	UntilReleased = "released" // when an operator takes it back
+	UntilUnpinned = "unpinned" // when an operator takes it back; "released" is read as the same
 	UntilChanged  = "changed"  // for each service when its labels change
 )
 
@@ -136,8 +136,10 @@ type Command struct {
 	ID string `json:"id"`
 	// Kind is one of the Command constants.
 	Kind string `json:"kind"`
-	// Text is the command as one would write it.
+	// Text says in words what is in force: "service shop@docker drained".
 	Text string `json:"text"`
+	// Undo is the command line that takes it back.
+	Undo string `json:"undo"`
 	// Service is the ID of the service it is about; Instance with Source, or
 	// Node, stand in its place.
 	Service  string `json:"service,omitempty"`
@@ -175,7 +177,7 @@ type NewCommand struct {
 	For string `json:"for,omitempty"`
 	// Entry is the entry to roll back to.
 	Entry uint64 `json:"entry,omitempty"`
-	// Until is UntilReleased, which empty means, or UntilChanged.
+	// Until is UntilUnpinned, which empty means, or UntilChanged.
 	Until string `json:"until,omitempty"`
 	// Endpoints is EndpointsLive, which empty means, or EndpointsRecorded.
 	Endpoints string `json:"endpoints,omitempty"`
@@ -183,9 +185,24 @@ type NewCommand struct {
 	Message string `json:"message,omitempty"`
 }
 
+// CommandPreview is what a command would do. Nothing is changed by it.
+type CommandPreview struct {
+	Command Command `json:"command"`
+	// Summary says in a line what would change.
+	Summary string `json:"summary"`
+	// Diff is what would change in what is live.
+	Diff Diff `json:"diff"`
+	// Unserved are the IDs of the services that ask for a route and would have none, sorted.
+	Unserved []string `json:"unserved"`
+	// Remarks say what one may not expect.
+	Remarks []string `json:"remarks"`
+}
+
 // CommandResult is what became of a command.
 type CommandResult struct {
 	Command Command `json:"command"`
+	// Text says in words what is in force now, or is in force no longer.
+	Text string `json:"text"`
 	// Entry is the number of the table that it made live; zero when it could not
 	// be recorded; Remarks say which.
 	Entry uint64 `json:"entry"`
@@ -232,6 +249,11 @@ func (c *Client) Diff(ctx context.Context, from, to uint64) (Diff, error) {
 // Commands lists the commands in force.
 func (c *Client) Commands(ctx context.Context) (List[Command], error) {
 	return list[Command](ctx, c, "/v1/commands", nil)
+}
+
+// Preview says what a command would do, and changes nothing.
+func (c *Client) Preview(ctx context.Context, n NewCommand) (CommandPreview, error) {
+	return post[CommandPreview](ctx, c, "/v1/preview", n)
 }
 
 // Give puts a command in force.

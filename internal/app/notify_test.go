@@ -204,7 +204,7 @@ func TestRulesDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want("drain instance web-1 by rule hot")
+	want("instance web-1 drained by rule hot")
 	give(t, c, api.NewCommand{Kind: api.CommandDrain, Subject: "instance:web-2"})
 	if err := h.Drain(t.Context(), second, "hot", "instance.cpu > 90%"); err != nil {
 		t.Fatal(err)
@@ -214,7 +214,7 @@ func TestRulesDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "drain instance web-2 by ") {
+	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "instance web-2 drained by ") {
 		t.Errorf("commands %q", got)
 	}
 	if err := h.Drain(t.Context(), catalog.Subject{Node: "none"}, "hot", "node.down"); err == nil {

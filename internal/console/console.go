@@ -4,8 +4,10 @@
 package console
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +24,8 @@ import (
 type Console struct {
 	// Out gets answers, Err everything else.
 	Out, Err io.Writer
+	// In is where questions are answered; nil where none can be asked.
+	In io.Reader
 	// Format is "text", "wide" or "json"; empty means "text".
 	Format string
 	// Width is the number of columns that tables fit into; zero means any.
@@ -55,6 +59,23 @@ func (c *Console) Fail(err error) {
 // Note writes a remark that is no part of the answer.
 func (c *Console) Note(format string, args ...any) {
 	fmt.Fprintln(c.Err, human.Escape(fmt.Sprintf(format, args...)))
+}
+
+// Confirm asks a question that y or yes answers with yes, and everything else with no. The
+// error is that of ctx, which may end before there is an answer.
+func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(c.Err, human.Escape(question)+" [y/N] ")
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(io.LimitReader(c.In, 100)).ReadString('\n') // the end is no, too
+		answered <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case answer := <-answered:
+		return answer == "y" || answer == "yes", nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 // Printf writes text. Every string among args is escaped.

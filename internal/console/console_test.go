@@ -2,7 +2,10 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -142,5 +145,23 @@ func TestFieldsWrap(t *testing.T) {
 	want := "  service  shop\n  reason   nothing listens at\n           10.0.0.1:80 since two hours\n"
 	if buf.String() != want {
 		t.Errorf("printed\n%s\nwant\n%s", buf.String(), want)
+	}
+}
+
+func TestConfirm(t *testing.T) {
+	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "": false, "n\n": false, "yesterday\n": false} {
+		var asked strings.Builder
+		c := Console{In: strings.NewReader(answer), Err: &asked}
+		if got, err := c.Confirm(t.Context(), "Roll \x1bback?"); err != nil || got != want || asked.String() != `Roll \x1bback? [y/N] ` {
+			t.Errorf("%q: %v, %v after %q", answer, got, err, asked.String())
+		}
+	}
+	// Who is asked and interrupts has answered no.
+	silent, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := (&Console{In: silent, Err: io.Discard}).Confirm(ctx, "?"); got || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v, %v", got, err)
 	}
 }

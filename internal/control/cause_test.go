@@ -55,8 +55,8 @@ func TestCause(t *testing.T) {
 		"others are silent": {servicesOf(1, "a x.test 1", "b y.test 1"), servicesOf(2, "a x.test 1 2", "b y.test 1"), nil, "instance a-2 of service a came", "instance-added"},
 		"operator": {
 			servicesOf(1, "a x.test 1"), servicesOf(2, "a y.test 1"),
-			[]auditEntry{{operator: "ann", command: "drain service a", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "drain service a"}}},
-			"drain service a by ann: leak", "command label",
+			[]auditEntry{{operator: "ann", command: "service a drained", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "service a drained"}}},
+			"service a drained by ann: leak", "command label",
 		},
 		"by itself": {
 			servicesOf(1, "a x.test 1"), servicesOf(1, "a x.test 1"),

@@ -75,8 +75,8 @@ type Release string
 
 // The ways in which a hold ends.
 const (
-	// ReleaseByHand holds the table until an operator releases it.
-	ReleaseByHand Release = "released"
+	// ReleaseByHand holds the table until an operator takes the command back.
+	ReleaseByHand Release = "unpinned"
 	// ReleaseByLabels holds each service, and its endpoints, until they change.
 	ReleaseByLabels Release = "changed"
 )
@@ -106,6 +106,15 @@ type Seen struct {
 // holdID is the ID of every rollback and pin: one is in force.
 const holdID = "hold"
 
+// spelled returns a way in the word of today: ReleaseByHand for none, and for "released",
+// which is what it was called before.
+func (r Release) spelled() Release {
+	if r == "" || r == "released" {
+		return ReleaseByHand
+	}
+	return r
+}
+
 // idOf returns an ID: a new command about the same takes the place of the old one.
 func idOf(kind CommandKind, s catalog.Subject) string {
 	if kind == CommandRollback || kind == CommandPin {
@@ -115,22 +124,43 @@ func idOf(kind CommandKind, s catalog.Subject) string {
 	return string(kind) + "-" + hex.EncodeToString(sum[:6])
 }
 
-// String returns the command as one would write it, without who and why.
-func (c Command) String() string {
-	words := []string{string(c.Kind)}
-	switch {
-	case c.Hold != nil && c.Kind == CommandRollback:
-		words = append(words, fmt.Sprint(c.Hold.Entry), "--until", string(c.Hold.Release))
-	case c.Subject != catalog.Subject{}:
-		words = append(words, c.Subject.String())
+// String says in words what is in force, without who and why: "service web drained".
+func (c Command) String() string { return c.words("") }
+
+// Ended says in words that the command is in force no longer.
+func (c Command) Ended() string { return c.words("no longer ") }
+
+func (c Command) words(no string) string {
+	subject, until := c.Subject.String(), ""
+	if no == "" && c.Kind == CommandPause {
+		until = " until " + c.Until.UTC().Format(time.RFC3339)
+	}
+	if no == "" && c.Hold != nil && c.Hold.Release == ReleaseByLabels {
+		until = ", each service until its labels change"
 	}
 	switch c.Kind {
+	case CommandRollback:
+		return fmt.Sprintf("%srolled back to entry %d%s", no, c.Hold.Entry, until)
+	case CommandPin:
+		return fmt.Sprintf("%spinned at entry %d%s", no, c.Hold.Entry, until)
 	case CommandWeight:
-		words = append(words, fmt.Sprint(c.Weight))
-	case CommandPause:
-		words = append(words, "until "+c.Until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("weight of %s %sset to %d", subject, no, c.Weight)
 	}
-	return strings.Join(words, " ")
+	return subject + " " + no + map[CommandKind]string{CommandDrain: "drained", CommandPause: "paused"}[c.Kind] + until
+}
+
+// Undo is the command line that takes the command back.
+func (c Command) Undo() string {
+	subject := cmp.Or(c.Subject.Service, c.Subject.Instance, c.Subject.NodeName, c.Subject.Node)
+	switch c.Kind {
+	case CommandDrain:
+		return "fairway undrain " + subject
+	case CommandPause:
+		return "fairway resume " + subject
+	case CommandWeight:
+		return "fairway weight " + subject + " default"
+	}
+	return "fairway unpin"
 }
 
 // by says on an endpoint who changed it and why.

@@ -326,5 +326,8 @@ func decodeCommand(data []byte) (Command, error) {
 	if c.ID == "" || c.Hold == nil && c.Subject == (catalog.Subject{}) {
 		return Command{}, errors.New("command: it is about nothing")
 	}
+	if c.Hold != nil {
+		c.Hold.Release = c.Hold.Release.spelled()
+	}
 	return c, nil
 }

@@ -65,6 +65,9 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out = decide(out, v.Table, winner, live, request)
 	if c := judged.Routes[winner.ID]; len(c.Reasons) > 0 && out.Outcome != api.OutcomeRefused {
 		out.Text += fmt.Sprintf("; the route is %s: %s", c.State, c.Reasons[0].Text)
+		if hint := c.Reasons[0].Hint; hint != "" && c.Reasons[0].Code == condition.CodeCertificate {
+			out.Text += ": " + hint
+		}
 	}
 	for _, f := range judged.Findings {
 		if f.Kind == condition.KindTable {

@@ -2,9 +2,11 @@ package show
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/control"
 	"fairway/internal/route"
 )
 
@@ -22,16 +24,126 @@ func Diff(from, to uint64, a, b *route.Table) api.Diff {
 
 func diffChanges(changes []route.Change) []api.DiffChange {
 	return All(changes, func(c route.Change) api.DiffChange {
-		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: append([]string{}, c.Lines...)}
+		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: plainLines(c.Lines)}
 	})
 }
 
-// WithoutClaims leaves out the lines that say nothing in a plan.
-func WithoutClaims(changes []api.DiffChange) []api.DiffChange {
-	for i, c := range changes {
-		changes[i].Lines = slices.DeleteFunc(c.Lines, func(line string) bool { return line == "+ claim 0" || line == "- claim 0" })
+// plainLines leaves out what means something to Fairway alone: claims, and the IDs of
+// endpoints. What differs in these alone is said in words.
+func plainLines(lines []string) []string {
+	plain := []string{}
+	for _, line := range lines {
+		if strings.HasPrefix(line[1:], " claim ") {
+			continue
+		}
+		if mark, rest, found := strings.Cut(line, "endpoint "); found && len(mark) == 2 {
+			line = mark + "endpoint " + withoutID(rest)
+		}
+		plain = append(plain, line)
 	}
-	return changes
+	if len(plain) == 0 && len(lines) > 0 {
+		return []string{"~ its turn among routes that take the same requests"}
+	}
+	if len(plain) == 2 && plain[0][1:] == plain[1][1:] {
+		return []string{"~ another container at the same address:" + strings.TrimPrefix(plain[0][1:], " endpoint")}
+	}
+	return plain
+}
+
+// withoutID takes the ID out of the text of an endpoint, which may be quoted.
+func withoutID(endpoint string) string {
+	before, rest, found := strings.Cut(endpoint, " id ")
+	if !found {
+		return endpoint
+	}
+	id, err := strconv.QuotedPrefix(rest)
+	if err != nil {
+		id, _, _ = strings.Cut(rest, " ")
+	}
+	return before + rest[len(id):]
+}
+
+// Preview is what a command would do.
+func Preview(p control.Preview) api.CommandPreview {
+	out := api.CommandPreview{
+		Command: Command(p.Command), Diff: Diff(0, 0, p.Before, p.After),
+		Unserved: append([]string{}, p.Unserved...), Remarks: append([]string{}, p.Remarks...),
+	}
+	var parts []string
+	for _, part := range []struct {
+		name   string
+		counts api.Counts
+	}{{"listeners", count(out.Diff.Listeners)}, {"routes", count(out.Diff.Routes)}, {"endpoints", countEndpoints(p.Before, p.After)}} {
+		if text := countText(part.counts); text != "" {
+			parts = append(parts, part.name+": "+text)
+		}
+	}
+	switch {
+	case len(parts) > 0:
+		out.Summary = "Would change now: " + strings.Join(parts, "; ") + "."
+	case out.Diff.Same:
+		out.Summary = "Nothing would change now."
+	default:
+		out.Summary = "Would change now: only settings of backends."
+	}
+	return out
+}
+
+func count(changes []api.DiffChange) (n api.Counts) {
+	for _, c := range changes {
+		switch route.ChangeKind(c.Kind) {
+		case route.Added:
+			n.Added++
+		case route.Removed:
+			n.Removed++
+		default:
+			n.Changed++
+		}
+	}
+	return n
+}
+
+// countEndpoints says how many endpoints come, change and go.
+func countEndpoints(a, b *route.Table) (n api.Counts) {
+	was, is := endpoints(a), endpoints(b)
+	for id, text := range was {
+		now, left := is[id]
+		switch {
+		case !left:
+			n.Removed++
+		case now != text:
+			n.Changed++
+		}
+	}
+	for id := range is {
+		if _, had := was[id]; !had {
+			n.Added++
+		}
+	}
+	return n
+}
+
+func endpoints(t *route.Table) map[[2]string]string {
+	all := map[[2]string]string{}
+	for _, b := range t.Backends {
+		for _, e := range b.Endpoints {
+			all[[2]string{b.ID, e.ID}] = e.String()
+		}
+	}
+	return all
+}
+
+func countText(n api.Counts) string {
+	var words []string
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{n.Added, "added"}, {n.Removed, "removed"}, {n.Changed, "changed"}} {
+		if part.n > 0 {
+			words = append(words, strconv.Itoa(part.n)+" "+part.word)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // DiffNames says which host names come and go.

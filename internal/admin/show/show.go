@@ -303,7 +303,7 @@ func (v *View) Entry(e history.Entry) api.Entry {
 // Command is a command in force.
 func Command(c control.Command) api.Command {
 	out := api.Command{
-		ID: c.ID, Kind: string(c.Kind), Text: c.String(),
+		ID: c.ID, Kind: string(c.Kind), Text: c.String(), Undo: c.Undo(),
 		Service: c.Subject.Service, Instance: c.Subject.Instance, Source: c.Subject.Source, Node: c.Subject.Node,
 		Ends: c.Until, Operator: cmp.Or(c.Operator, "an unnamed operator"), Message: c.Message, Since: c.Since,
 	}

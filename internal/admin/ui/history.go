@@ -108,7 +108,15 @@ type entryData struct {
 	Live    bool // it is compared with what is live
 	Diff    diffView
 	May     bool
-	Back    diffView // what a rollback to it would change
+	Back    *back // what a rollback to it would do; nil where it is not offered
+	// BackError is why there is no rollback to it; empty for none.
+	BackError string
+}
+
+// back is what a rollback would do.
+type back struct {
+	api.CommandPreview
+	Diff diffView
 }
 
 func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
@@ -129,7 +137,11 @@ func readEntry(c *call) (any, error) {
 		d.Diff = newDiffView(must(c.ask.Diff(c, other, number)))
 	}
 	if d.May {
-		d.Back = newDiffView(must(c.ask.Diff(c, 0, number)))
+		if found, err := c.ask.Preview(c, api.NewCommand{Kind: api.CommandRollback, Entry: number}); err == nil {
+			d.Back = &back{found, newDiffView(found.Diff)}
+		} else {
+			d.BackError = err.Error()
+		}
 	}
 	return d, nil
 }

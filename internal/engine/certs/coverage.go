@@ -146,7 +146,8 @@ type Inventory struct {
 	// front may.
 	Uncovered []Uncovered
 
-	faults map[string]Uncovered // by route
+	faults  map[string]Uncovered // by route
+	covered *covering            // nil where that is not known
 }
 
 // Fault says what is wrong with the certificates that a route needs, in words, and what to
@@ -154,6 +155,32 @@ type Inventory struct {
 // Both are empty for nothing, and where that is not known.
 func (i *Inventory) Fault(routeID string) (text, hint string) {
 	return i.faults[routeID].Text, i.faults[routeID].Hint
+}
+
+// Shown says what is wrong with the certificate that a client gets who asks for a host over
+// HTTPS, and what to do about it. Both are empty for nothing, and where that is not known.
+func (i *Inventory) Shown(host string) (text, hint string) {
+	j := i.covered
+	if j == nil {
+		return "", ""
+	}
+	if !j.ends {
+		return "no listener takes HTTPS", giveCertificate(host)
+	}
+	for _, l := range j.table.Listeners {
+		if u := j.answering(l, host); u != nil {
+			return j.outOfTime(host, u)
+		}
+	}
+	return "no certificate covers " + host + ", and clients are warned", addCertificate(host)
+}
+
+func giveCertificate(name string) string {
+	return "give Fairway a certificate for " + name + ": fairway run --tls.certificates CERT.PEM,KEY.PEM"
+}
+
+func addCertificate(name string) string {
+	return "add a certificate for " + name + " to tls.certificates, as CERT.PEM,KEY.PEM"
 }
 
 // inventory says what certificates are used for, and what lacks one. found is consumed.
@@ -172,6 +199,7 @@ func inventory(t *route.Table, found map[route.Certificate]*Use, now time.Time) 
 		for _, r := range t.Routes {
 			j.route(r)
 		}
+		i.covered = j
 		for _, u := range j.hosts {
 			i.Uncovered = append(i.Uncovered, *u)
 		}
@@ -211,7 +239,7 @@ func (j *covering) route(r *route.Route) {
 			continue
 		case !j.ends:
 			j.lacks(r, name, true, "it redirects to HTTPS, and no listener takes HTTPS",
-				"give Fairway a certificate for "+name+": fairway run --tls.certificates CERT.PEM,KEY.PEM; or take the label fairway.redirect-https=true away")
+				giveCertificate(name)+"; or take the label fairway.redirect-https=true away")
 			continue
 		}
 		covered := false
@@ -226,8 +254,7 @@ func (j *covering) route(r *route.Route) {
 			if redirects {
 				why = "it redirects to HTTPS"
 			}
-			j.lacks(r, name, needs || len(plain) == 0, why+", and no certificate covers "+name,
-				"add a certificate for "+name+" to tls.certificates, as CERT.PEM,KEY.PEM")
+			j.lacks(r, name, needs || len(plain) == 0, why+", and no certificate covers "+name, addCertificate(name))
 		}
 	}
 }
@@ -265,8 +292,8 @@ func (j *covering) listeners(m route.Match, redirects bool) (plain, tls []route.
 // else with the wildcard of one label (RFC 6125, 6.4.3); nil for none of that name.
 func (j *covering) answering(l route.Listener, name string) *Use {
 	if _, err := netip.ParseAddr(name); err == nil { // clients send no address as server name
-		if u := j.found[l.Certificates[0]]; slices.Contains(u.Names, name) {
-			return u
+		if len(l.Certificates) > 0 && slices.Contains(j.found[l.Certificates[0]].Names, name) {
+			return j.found[l.Certificates[0]]
 		}
 		return nil
 	}
@@ -286,12 +313,20 @@ func (j *covering) uses(r *route.Route, name string, u *Use) {
 	if !slices.Contains(u.Routes, r.ID) { // routes are sorted
 		u.Routes = append(u.Routes, r.ID)
 	}
+	if text, hint := j.outOfTime(name, u); text != "" {
+		j.fault(r, text, hint)
+	}
+}
+
+// outOfTime says that a certificate does not hold now, and what to do.
+func (j *covering) outOfTime(name string, u *Use) (text, hint string) {
 	switch {
 	case j.now.After(u.NotAfter):
-		j.fault(r, fmt.Sprintf("the certificate for %s has expired: %s", name, u.File), "renew it; the file is reread when it changes")
+		return fmt.Sprintf("the certificate for %s has expired: %s", name, u.File), "renew it; the file is reread when it changes"
 	case j.now.Before(u.NotBefore):
-		j.fault(r, fmt.Sprintf("the certificate for %s does not hold yet: %s", name, u.File), "see that the clock of this machine is right: date")
+		return fmt.Sprintf("the certificate for %s does not hold yet: %s", name, u.File), "see that the clock of this machine is right: date"
 	}
+	return "", ""
 }
 
 // fault notes what is wrong with a route, the first thing alone.

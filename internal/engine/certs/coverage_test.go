@@ -92,6 +92,38 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// TestShown says what a client gets who asks for a host over HTTPS.
+func TestShown(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	file := func(name string) route.Certificate {
+		return route.Certificate{CertFile: filepath.Join(dir, name), KeyFile: filepath.Join(dir, name)}
+	}
+	write(t, file("one"), "shop.example")
+	writeUntil(t, file("old"), "old.example", now.Add(-time.Hour))
+	https := route.Listener{Name: "https", TLS: true, Certificates: []route.Certificate{file("one"), file("old")}}
+	behind := route.Listener{Name: "http", TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	for _, tt := range []struct {
+		listener         route.Listener
+		host, text, hint string
+	}{
+		{https, "shop.example", "", ""},
+		{https, "other.example", "no certificate covers other.example, and clients are warned", "add a certificate for other.example"},
+		{https, "10.0.0.1", "no certificate covers 10.0.0.1", "add a certificate"},
+		{https, "old.example", "the certificate for old.example has expired", "renew it"},
+		{route.Listener{Name: "http"}, "shop.example", "no listener takes HTTPS", "--tls.certificates CERT.PEM,KEY.PEM"},
+		{route.Listener{Name: "https", TLS: true}, "10.0.0.1", "no certificate covers", "add a certificate"},
+		{behind, "shop.example", "", ""},
+	} {
+		text, hint := NewCoverage(slog.New(slog.DiscardHandler)).Of(&route.Table{Listeners: []route.Listener{tt.listener}}, now).Shown(tt.host)
+		if !strings.Contains(text, tt.text) || !strings.Contains(hint, tt.hint) || (text == "") != (tt.text == "") {
+			t.Errorf("%s by %s: %q, %q", tt.host, tt.listener.Name, text, hint)
+		}
+	}
+	if text, hint := (&Inventory{}).Shown("shop.example"); text+hint != "" {
+		t.Errorf("of an empty inventory: %q, %q", text, hint)
+	}
+}
+
 // TestInventory lists certificates with what they are used for, Fairway's own, those that
 // cannot be read, and the ends in metrics.
 func TestInventory(t *testing.T) {

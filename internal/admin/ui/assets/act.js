@@ -95,7 +95,7 @@ export async function submit(form, done) {
     const answer = await ask(method, path, method === 'DELETE' ? undefined : fields(form));
     form.closest('dialog')?.close();
     if (form.dataset.show) await reveal(answer[form.dataset.show]);
-    else toast(answer.text || (answer.command ? (method === 'DELETE' ? 'Ended: ' : '') + answer.command.text : 'Done'));
+    else toast(answer.text || 'Done');
     for (const r of answer.remarks || []) toast(r, 'faulty');
     if (form.dataset.then) location.assign(form.dataset.then);
     else await done();
