@@ -2,7 +2,9 @@ package main
 
 import (
 	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -71,6 +73,18 @@ func (c *cli) client() (*api.Client, error) {
 	}
 	c.opened = client
 	return client, nil
+}
+
+// tokenHint says where a token comes from that may do what was refused with a status.
+func (c *cli) tokenHint(status int) {
+	if status == http.StatusUnauthorized {
+		path, where := app.FirstToken(app.LoadOptions{Environ: c.environ}), ""
+		if c.admin != "" { // its configuration is not known here
+			path, where = filepath.Join(app.Defaults().StateDir, "admin-token"), "on its machine "
+		}
+		c.Note("Hint: name the file of a token with --token-file; %sFairway's user and root may read the first one, %s (try sudo).", where, path)
+	}
+	c.Note("Hint: who has the role admin makes a token with: fairway token create NAME --role operator")
 }
 
 func (c *cli) close() {

@@ -171,6 +171,9 @@ func (c *cli) finish(ctx context.Context, err error) int {
 	}
 	c.Fail(err)
 	var refused *api.Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Type == api.TypeRole) {
+		c.tokenHint(refused.Status)
+	}
 	var usage usageError
 	var fault swarmservice.InvalidError
 	switch {

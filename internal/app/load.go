@@ -137,7 +137,14 @@ func AdminAccess(o LoadOptions) api.Access {
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
 		listen = Defaults().Admin.Listen // off, or no address
 	}
-	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, filepath.Join(c.StateDir, access.FirstTokenFile))
+	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, FirstToken(o))
+}
+
+// FirstToken is the path of the file with the first token of a Fairway with the
+// configuration of o. What cannot be read counts as not given.
+func FirstToken(o LoadOptions) string {
+	path, data, _ := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
+	return filepath.Join(fill(path, data, o).StateDir, access.FirstTokenFile)
 }
 
 // FindConfig returns the configuration file that applies; no path means none.

@@ -165,13 +165,15 @@ func (a *Access) SignOut(w http.ResponseWriter, r *http.Request) {
 
 // TooLittle refuses those who may do less than is needed.
 func TooLittle(who api.Identity, need string) *api.Error {
+	e := api.Errorf(http.StatusForbidden, "%s is %s, and this needs the role %s", who.Name, who.Role, need)
 	switch {
 	case who.Role == "":
-		return api.Errorf(http.StatusUnauthorized, "the admin API asks for a token here")
+		e = api.Errorf(http.StatusUnauthorized, "the admin API asks for a token here")
 	case who.By == api.ByNothing:
-		return api.Errorf(http.StatusUnauthorized, "without a token one is %s here, and this needs %s", who.Role, need)
+		e = api.Errorf(http.StatusUnauthorized, "without a token one is %s here, and this needs the role %s", who.Role, need)
 	}
-	return api.Errorf(http.StatusForbidden, "%s is %s, and this needs %s", who.Name, who.Role, need)
+	e.Type = api.TypeRole
+	return e
 }
 
 // AnonymousRole is the role of those who show nothing at an address; empty for none. token
