@@ -29,7 +29,7 @@ var allowed = map[string]struct {
 	// The agent runs beside HAProxy, without anything else of Fairway.
 	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/usage"}},
 	// printer is what commands print of answers.
-	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human"}},
+	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/usage"}},
 
 	// check looks at what a configuration names, in the ways in which app would use it.
 	"internal/check": {5, []string{"internal/admin/access", "internal/app", "internal/condition", "internal/confload", "internal/dockerapi", "internal/engine/certs", "internal/files", "internal/fleet", "internal/plan", "internal/route", "internal/yamlnode"}},
@@ -252,7 +252,7 @@ var largePackages = map[string]struct {
 	lines int
 	next  string
 }{
-	"cmd/fairway":                    {2945, "commands that work without a running Fairway hold logic that belongs to packages below"},
+	"cmd/fairway":                    {2860, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4467, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fairway/internal/api"
@@ -106,12 +108,22 @@ func list[T any](c *cli, answer api.List[T], err error, text func([]T)) error {
 	return show(c, answer, err, func(l api.List[T]) { text(l.Items) })
 }
 
+// isList reports whether a command prints one table, which it can as CSV.
+func isList(path string) bool {
+	return slices.Contains([]string{
+		"routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs",
+		"notify channels", "notify outbox", "fleet list", "fleet status", "fleet history",
+	}, strings.TrimPrefix(path, "fairway "))
+}
+
 // orNote is a text for a list that may be empty: then it is a remark.
 func orNote[T any](c *cli, none string, text func([]T)) func([]T) {
 	return func(items []T) {
 		if len(items) == 0 {
 			c.Note("%s", none)
-			return
+			if !c.CSV() { // of which there is the header
+				return
+			}
 		}
 		text(items)
 	}

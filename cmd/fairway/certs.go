@@ -27,7 +27,9 @@ func (c *cli) certificates(all api.Certificates) {
 	}
 	if len(all.Certificates) == 0 {
 		c.Note("No certificates. Give them with tls.certificates: fairway run --tls.certificates CERT.PEM,KEY.PEM")
-		return
+		if !c.CSV() {
+			return
+		}
 	}
 	t := c.Columns("NAMES", "EXPIRES", "-ISSUER", "+KEY", "FILE", "+LISTENERS", "+ROUTES")
 	for _, one := range all.Certificates {

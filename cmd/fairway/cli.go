@@ -57,7 +57,7 @@ type grammar struct {
 	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Address of the admin API: http://HOST:PORT, https://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
 	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"CA certificate in PEM for https://, besides those of the machine. Default: admin.tls-cert of the configuration."`
 	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration, else the first token in its state-dir."`
-	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off) or json."`
+	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json,csv" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off), json, or csv (of lists)."`
 	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours, as with the variable NO_COLOR."`
 
 	Run         runCommand         `cmd:"" group:"serve" help:"Watch the sources and route requests."`
@@ -141,9 +141,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	}
 	c.configure(g)
 	defer c.close()
+	if c.CSV() && !isList(parsed.Selected().Path()) {
+		c.misused(errNoList)
+		return exitUsage
+	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return c.finish(ctx, parsed.Run(c, p))
+	err = parsed.Run(c, p)
+	if err == nil && c.CSV() && c.Tables() == 0 {
+		err = usageError{errNoList}
+	}
+	return c.finish(ctx, err)
 }
+
+// errNoList says that a command prints no table.
+var errNoList = errors.New("-o csv is for lists; json is for everything")
 
 // misused reports an invalid command line, and names the help to read.
 func (c *cli) misused(err error) {

@@ -64,7 +64,9 @@ func cliPage(p *parser) string {
 	b.WriteString("Answers go to standard output, everything else to standard error, errors as `fairway: …`. Text is aligned for\n" +
 		"people and, on a terminal, coloured and fitted to its width (elsewhere to `COLUMNS`, where that is set): columns of\n" +
 		"lesser importance leave before names are cut, and those without any text are left out; `-o wide` has all columns and\n" +
-		"cuts nothing; `-o json` is for programs and keeps its meaning. Control characters are escaped everywhere.\n\n")
+		"cuts nothing; `-o json` is for programs and keeps its meaning. `-o csv` writes a list with all its columns and a header\n" +
+		"(RFC 4180; lines end with a line feed); a cell that a spreadsheet would take for a formula begins with an apostrophe.\n" +
+		"Control characters are escaped everywhere.\n\n")
 	codes, _ := strings.CutPrefix(exitCodes, "Exit codes:\n\n")
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
 	for line := range strings.Lines(codes) {

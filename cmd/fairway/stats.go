@@ -11,7 +11,6 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
-	"fairway/internal/human"
 	"fairway/internal/usage"
 )
 
@@ -47,7 +46,7 @@ func (s *statsCommand) Run(ctx context.Context, c *cli, p *parser) error {
 		return err
 	}
 	if !s.Stream {
-		if err := c.Print(report, func() { c.usage(report) }); err != nil {
+		if err := c.Print(report, func() { c.Usage(report) }); err != nil {
 			return err
 		}
 		return s.verdict(c, report)
@@ -86,47 +85,9 @@ func (c *cli) usageLine(r *usage.Report) error {
 		return err
 	}
 	c.Printf("%s\n", r.At.Format(time.TimeOnly))
-	c.usage(r)
+	c.Usage(r)
 	c.Printf("\n")
 	return nil
-}
-
-// usage prints one report: each service, and below it its containers.
-func (c *cli) usage(r *usage.Report) {
-	t := c.Columns("SERVICE / CONTAINER", "-ENGINE", "CPU", "MEMORY", "-LIMIT", "NET RX", "NET TX", "-BLOCK READ", "-BLOCK WRITE")
-	add := func(name console.Cell, engine string, u usage.Usage) {
-		cpu, limit := "-", "-"
-		if u.CPUPercent != nil {
-			cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
-		}
-		if u.MemoryLimit > 0 {
-			limit = human.Bytes(u.MemoryLimit)
-		}
-		t.Add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
-			human.Bytes(u.NetworkReceived), human.Bytes(u.NetworkSent), human.Bytes(u.BlockRead), human.Bytes(u.BlockWritten))
-	}
-	for _, s := range r.Services {
-		add(console.Bold.Cell(s.Service), "", s.Usage)
-		for _, u := range s.Containers {
-			name := "  " + u.Name
-			if c.Wide() {
-				name += " " + u.ID
-			}
-			add(console.Plain.Cell(name), u.Engine, u.Usage)
-		}
-	}
-	if len(r.Services) > 0 {
-		t.Print()
-	} else {
-		c.Note("No containers run.")
-	}
-	for _, u := range r.Unread {
-		what := u.Engine
-		if u.Container != "" {
-			what += ", container " + u.Container
-		}
-		c.Raw(c.Paint(console.Bad, "not read: ") + human.Escape(what+": "+u.Reason))
-	}
 }
 
 // keptAnswer is what stats --since prints as JSON.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -127,9 +128,9 @@ func judge(printed string, width int) (tables, faults []string) {
 	return tables, faults
 }
 
-// At 80 columns no table of any command is wider, has a cut heading, or a name that is cut
-// below 20 characters.
-func TestTablesFit80Columns(t *testing.T) {
+// everythingServer answers as an admin API that has one of everything, and returns its URL.
+func everythingServer(t *testing.T) string {
+	t.Helper()
 	answers := map[string]any{
 		"/v1/routes": filled[api.List[api.Route]](), "/v1/services": filled[api.List[api.Service]](), "/v1/nodes": filled[api.List[api.Node]](),
 		"/v1/sources": filled[api.List[api.Source]](), "/v1/events": filled[api.List[api.Event]](), "/v1/notify/channels": filled[api.List[api.Channel]](),
@@ -138,6 +139,7 @@ func TestTablesFit80Columns(t *testing.T) {
 		"/v1/audit": filled[api.List[api.AuditEntry]](), "/v1/fleet/documents": filled[api.List[api.FleetDocument]](), "/v1/fleet/hosts": filled[api.List[api.FleetHost]](),
 		"/v1/fleet/documents/web/check": filled[api.List[api.FleetCheck]](), "/v1/fleet/documents/web/revisions": filled[api.List[api.FleetRevision]](),
 		"/v1/fleet/documents/web/rollouts": filled[api.List[api.FleetRollout]](), "/v1/certificates": filled[api.Certificates](),
+		"/v1/problems": filled[api.List[api.Problem]](), "/v1/latency": filled[api.List[api.Latency]](), "/v1/services/shop": filled[api.List[api.Service]](), "/v1/history/3": filled[api.EntryDetail](),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -146,7 +148,14 @@ func TestTablesFit80Columns(t *testing.T) {
 		}
 		_ = json.NewEncoder(w).Encode(answers[r.URL.Path])
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// At 80 columns no table of any command is wider, has a cut heading, or a name that is cut
+// below 20 characters.
+func TestTablesFit80Columns(t *testing.T) {
+	url := everythingServer(t)
 	source, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +177,7 @@ func TestTablesFit80Columns(t *testing.T) {
 		"routes", "routes --traffic", "services", "nodes", "sources", "events", "notify channels", "rules", "explain http://a.example/", "history", "commands",
 		"token list", "audit", "certs", "config", "check services.yml", "fleet list", "fleet status", "fleet check web", "fleet history web", "fleet history web --rollouts",
 	} {
-		_, stdout, stderr := runAt(t, []string{"FAIRWAY_ADMIN=" + server.URL, "COLUMNS=80"}, strings.Fields(line)...)
+		_, stdout, stderr := runAt(t, []string{"FAIRWAY_ADMIN=" + url, "COLUMNS=80"}, strings.Fields(line)...)
 		look(line+": "+stderr, stdout)
 	}
 	var out bytes.Buffer
@@ -176,7 +185,7 @@ func TestTablesFit80Columns(t *testing.T) {
 	c.Width = 80
 	report, points := filled[usage.Report](), filled[api.Series]()
 	report.Services[0].MemoryLimit, report.Unread, points.Fields[0].Name = 1<<44-1, nil, "containers"
-	c.usage(&report)
+	c.Usage(&report)
 	out.WriteString("\n")
 	points.Points[0].At = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	c.Series([]api.Series{points}, points.Points[0].At, points.Points[0].At.Add(90*time.Minute))
@@ -233,4 +242,28 @@ func firstHeadings(t *testing.T) []string {
 		})
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// Each list is one table as CSV, with its header, however narrow the terminal, and
+// nothing else; what is no list says so, and does nothing.
+func TestListsAsCSV(t *testing.T) {
+	t.Chdir(t.TempDir())
+	environ := []string{"FAIRWAY_ADMIN=" + everythingServer(t), "COLUMNS=40"}
+	for line, heading := range map[string]string{
+		"routes": "ROUTE", "routes --traffic": "ROUTE", "services": "SERVICE", "services shop": "SERVICE", "problems": "SERVICE", "sources": "SOURCE", "nodes": "NODE",
+		"events": "AT", "rules": "RULE", "history": "ENTRY", "commands": "COMMAND", "stats --latency": "ROUTE / INSTANCE", "audit": "WHEN", "token list": "TOKEN",
+		"config": "KEY", "certs": "NAMES", "notify channels": "CHANNEL", "fleet list": "DOCUMENT", "fleet status": "HOST", "fleet history web": "REVISION",
+	} {
+		_, stdout, stderr := runAt(t, environ, append(strings.Fields(line), "-o", "csv")...)
+		rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
+		if err != nil || len(rows) < 2 || rows[0][0] != heading {
+			t.Errorf("%s: %v, %s\n%s", line, err, stderr, stdout)
+		}
+	}
+	for _, line := range []string{"status", "drain shop", "explain http://a.example/", "history 3"} {
+		code, stdout, stderr := runAt(t, environ, append(strings.Fields(line), "-o", "csv")...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "-o csv is for lists") {
+			t.Errorf("%s: code %d\n%s%s", line, code, stdout, stderr)
+		}
+	}
 }

@@ -26,12 +26,15 @@ type Console struct {
 	Out, Err io.Writer
 	// In is where questions are answered; nil where none can be asked.
 	In io.Reader
-	// Format is "text", "wide" or "json"; empty means "text".
+	// Format is "text", "wide", "json" or "csv"; empty means "text". With "csv" tables are
+	// printed, and no other text.
 	Format string
 	// Width is the number of columns that tables fit into; zero means any.
 	Width int
 	// Colours is true when the output understands them.
 	Colours bool
+
+	tables int // that were printed as CSV
 }
 
 // Wide reports whether more columns are wanted, and nothing cut.
@@ -85,11 +88,11 @@ func (c *Console) Printf(format string, args ...any) {
 			args[i] = human.Escape(s)
 		}
 	}
-	fmt.Fprintf(c.Out, format, args...)
+	fmt.Fprintf(c.out(), format, args...)
 }
 
 // Raw writes a line whose parts have been escaped.
-func (c *Console) Raw(line string) { fmt.Fprintln(c.Out, line) }
+func (c *Console) Raw(line string) { fmt.Fprintln(c.out(), line) }
 
 // Print writes the answer: as JSON, or by text. Its error is that of Out.
 func (c *Console) Print(answer any, text func()) error {

@@ -87,6 +87,10 @@ func (t *Table) Add(values ...any) {
 
 // Print prints the table.
 func (t *Table) Print() {
+	if t.console.CSV() {
+		t.csv()
+		return
+	}
 	width := 0
 	if t.console.Width > 0 {
 		width = t.console.Width - len(t.Indent)
@@ -253,7 +257,7 @@ func (c *Console) row(indent string, row []Cell, widths []int) {
 		b.WriteString(c.Paint(field.Colour, s)) // escaped twice is escaped once
 		b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(s)+2))
 	}
-	fmt.Fprintln(c.Out, strings.TrimRight(b.String(), " "))
+	fmt.Fprintln(c.out(), strings.TrimRight(b.String(), " "))
 }
 
 // cut shortens s to width runes, with an ellipsis where something is missing.

@@ -1,6 +1,7 @@
 package printer
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -8,7 +9,46 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/console"
 	"fairway/internal/human"
+	"fairway/internal/usage"
 )
+
+// Usage prints one report: each service, and below it its containers.
+func (c *Printer) Usage(r *usage.Report) {
+	t := c.Columns("SERVICE / CONTAINER", "-ENGINE", "CPU", "MEMORY", "-LIMIT", "NET RX", "NET TX", "-BLOCK READ", "-BLOCK WRITE")
+	add := func(name console.Cell, engine string, u usage.Usage) {
+		cpu, limit := "-", "-"
+		if u.CPUPercent != nil {
+			cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
+		}
+		if u.MemoryLimit > 0 {
+			limit = human.Bytes(u.MemoryLimit)
+		}
+		t.Add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
+			human.Bytes(u.NetworkReceived), human.Bytes(u.NetworkSent), human.Bytes(u.BlockRead), human.Bytes(u.BlockWritten))
+	}
+	for _, s := range r.Services {
+		add(console.Bold.Cell(s.Service), "", s.Usage)
+		for _, u := range s.Containers {
+			name := "  " + u.Name
+			if c.Wide() {
+				name += " " + u.ID
+			}
+			add(console.Plain.Cell(name), u.Engine, u.Usage)
+		}
+	}
+	if len(r.Services) > 0 {
+		t.Print()
+	} else {
+		c.Note("No containers run.")
+	}
+	for _, u := range r.Unread {
+		what := u.Engine
+		if u.Container != "" {
+			what += ", container " + u.Container
+		}
+		c.Raw(c.Paint(console.Bad, "not read: ") + human.Escape(what+": "+u.Reason))
+	}
+}
 
 // Latency prints what routes answered, and below each its instances. What is not known is
 // a dash.
@@ -19,7 +59,7 @@ func (c *Printer) Latency(items []api.Latency) {
 		}
 		return unitText(*v, unit)
 	}
-	t := c.Columns("ROUTE / INSTANCE", "REQUESTS", "-ERRORS", "P50", "P95", "P99", "-IN FLIGHT", "+SERVICE")
+	t := c.Columns("ROUTE / INSTANCE", "REQUESTS", "-ERRORS", "P50", "P95", "P99", "-IN FLIGHT", "+ROUTE", "+SERVICE")
 	for _, l := range items {
 		name, errors := console.Bold.Cell(l.Name), console.Plain.Cell(figure(l.Errors, "1/s"))
 		if l.Kind != api.SeriesRoutes {
@@ -28,7 +68,7 @@ func (c *Printer) Latency(items []api.Latency) {
 		if l.Errors != nil && *l.Errors > 0 {
 			errors.Colour = console.Bad
 		}
-		t.Add(name, figure(l.Requests, "1/s"), errors, figure(l.P50, "s"), figure(l.P95, "s"), figure(l.P99, "s"), figure(l.InFlight, ""), l.Service)
+		t.Add(name, figure(l.Requests, "1/s"), errors, figure(l.P50, "s"), figure(l.P95, "s"), figure(l.P99, "s"), figure(l.InFlight, ""), l.Route, l.Service)
 	}
 	t.Print()
 }
@@ -63,7 +103,9 @@ func (c *Printer) Series(items []api.Series, from, to time.Time) {
 				continue // nothing is known, or nothing happened
 			}
 			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to, points))
-			name = console.Plain.Cell("")
+			if !c.CSV() {
+				name = console.Plain.Cell("")
+			}
 		}
 	}
 	t.Print()

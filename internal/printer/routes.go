@@ -48,6 +48,14 @@ func (c *Printer) Routes(routes []api.Route) {
 
 // Problems prints problems.
 func (c *Printer) Problems(problems []api.Problem) {
+	if c.CSV() {
+		t := c.Columns("SERVICE", "SOURCE", "INSTANCE", "LABEL", "CODE", "ROUTE", "TEXT", "HINT")
+		for _, p := range problems {
+			t.Add(p.Service, p.Source, p.Instance, p.Label, p.Code, p.Route, p.Text, p.Hint)
+		}
+		t.Print()
+		return
+	}
 	for i, p := range problems {
 		if i > 0 {
 			c.Printf("\n")

@@ -15,6 +15,10 @@ import (
 
 // ServicesInFull prints all that is known of services.
 func (c *Printer) ServicesInFull(services []api.Service) {
+	if c.CSV() {
+		c.Services(services)
+		return
+	}
 	for i, service := range services {
 		if i > 0 {
 			c.Printf("\n")
