@@ -98,8 +98,10 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/errorpage", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
+	// errorpage is what Fairway itself answers, the same for every engine.
+	"internal/engine/errorpage": {1, nil},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
@@ -123,10 +125,12 @@ var allowed = map[string]struct {
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
-	"internal/engine/haproxy/lua":    {1, nil},
-	"internal/engine/haproxy/pcre":   {1, nil},
+	"internal/engine/haproxy/lua":  {1, nil},
+	"internal/engine/haproxy/pcre": {1, nil},
+	// quote makes words of the files of HAProxy.
+	"internal/engine/haproxy/quote":  {1, nil},
 	"internal/engine/haproxy/socket": {1, nil},
 	// ending puts the end of a request into words.
 	"internal/engine/haproxy/ending":  {1, nil},
@@ -256,7 +260,7 @@ var largePackages = map[string]struct {
 	"internal/engine/embedded":       {4467, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
-	"internal/engine/haproxy/render": {3490, "the Lua files and the sections may part"},
+	"internal/engine/haproxy/render": {3480, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/route":                 {2600, "the text of the table may part from it"},
 }

@@ -180,6 +180,7 @@ type Condition struct {
 // Filter is one change on the way, or one check: exactly one field is set. Filters are
 // applied in the order of the fields, so that no change passes by a check.
 type Filter struct {
+	Maintenance       *Maintenance       `json:"maintenance,omitempty"`
 	IPAllow           *IPAllow           `json:"ipAllow,omitempty"`
 	Methods           *Methods           `json:"methods,omitempty"`
 	RequireTLS        *RequireTLS        `json:"requireTLS,omitempty"`
@@ -196,6 +197,27 @@ type Filter struct {
 	ResponseHeaders   *HeaderOperation   `json:"responseHeaders,omitempty"`
 	Compress          *Compress          `json:"compress,omitempty"`
 	Snippet           *Snippet           `json:"snippet,omitempty"`
+}
+
+// Maintenance answers 503 to clients outside Allow, with Message. No label asks for it, but
+// a command.
+type Maintenance struct {
+	// Allow are prefixes of clients that get through.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+	// Message is for visitors, one line without control characters.
+	Message string `json:"message"`
+	// Until is when it is to be over; zero for not known.
+	Until time.Time `json:"until,omitzero"`
+	// By says who asked for it, for operators.
+	By string `json:"by"`
+}
+
+// RetryAfter is the value of the header of that name.
+func (m *Maintenance) RetryAfter() string {
+	if m.Until.IsZero() {
+		return "120"
+	}
+	return m.Until.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
 }
 
 // IPAllow refuses clients outside Prefixes with 403; IPv4-mapped ones count as IPv4.

@@ -245,6 +245,15 @@ func (c Condition) write(t *text) {
 
 func (f Filter) write(t *text) {
 	switch {
+	case f.Maintenance != nil:
+		m := f.Maintenance
+		t.add("maintenance", strconv.Quote(m.Message), "by", token(m.By))
+		if !m.Until.IsZero() {
+			t.add("until", m.Until.UTC().Format(time.RFC3339))
+		}
+		if len(m.Allow) > 0 {
+			t.add("allow", alternatives(m.Allow, netip.Prefix.String))
+		}
 	case f.IPAllow != nil:
 		t.add("ip-allow", alternatives(f.IPAllow.Prefixes, netip.Prefix.String))
 	case f.Methods != nil:

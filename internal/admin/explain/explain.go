@@ -177,10 +177,15 @@ func unreadableUsers(t *route.Table, r *route.Route) string {
 
 // filtered is the code that a filter answers with by itself, and why; zero for none.
 func filtered(f route.Filter, r *route.Request) (code int, why string) {
-	switch {
-	case f.IPAllow != nil:
+	within := func(prefixes []netip.Prefix) bool {
 		client := r.Client.Unmap().WithZone("")
-		if !slices.ContainsFunc(f.IPAllow.Prefixes, func(p netip.Prefix) bool { return p.Contains(client) }) {
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(client) })
+	}
+	switch {
+	case f.Maintenance != nil && !within(f.Maintenance.Allow):
+		return http.StatusServiceUnavailable, f.Maintenance.By
+	case f.IPAllow != nil:
+		if !within(f.IPAllow.Prefixes) {
 			return http.StatusForbidden, "the client's address is not in " + f.String()
 		}
 	case f.Methods != nil:

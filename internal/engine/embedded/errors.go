@@ -1,11 +1,10 @@
 package embedded
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
 )
 
@@ -75,35 +74,14 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string)
 	if a.code != "" {
 		h.Set("X-Fairway-Error", a.code)
 		h.Set("Cache-Control", "no-store")
-		body = a.body(h, accept)
+		h.Set("X-Content-Type-Options", "nosniff")
+		form := errorpage.FormOf(accept)
+		h.Set("Content-Type", form.Type())
+		body = errorpage.Answer{Status: a.status, Code: a.code, Text: a.text, ID: requestID}.Body(form)
 	}
 	if a.status != http.StatusNoContent {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // a client that went away needs no answer
-}
-
-func (a *answer) body(h http.Header, accept []string) []byte {
-	h.Set("X-Content-Type-Options", "nosniff")
-	if prefersJSON(accept) {
-		h.Set("Content-Type", "application/json")
-		body, _ := json.Marshal(map[string]string{"code": a.code, "error": a.text}) // strings always encode
-		return append(body, '\n')
-	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	return []byte("fairway: " + a.text + "\n")
-}
-
-// prefersJSON is true when the client names JSON, and no text, as what it takes.
-func prefersJSON(accept []string) bool {
-	for _, v := range accept {
-		if strings.Contains(v, "text/") {
-			return false
-		}
-		if strings.Contains(v, "application/json") {
-			return true
-		}
-	}
-	return false
 }

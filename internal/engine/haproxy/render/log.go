@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"fairway/internal/engine/haproxy/quote"
 )
 
 // HAProxy reports each request and connection in one line, from which package
@@ -76,7 +78,7 @@ const frontendPrefix = "in-"
 // FrontendName is HAProxy's name for a listener; bytes that it does not take in a
 // name are written as "_" and two digits in hexadecimal.
 func FrontendName(listener string) string {
-	return frontendPrefix + escaped(listener, "_%02x", func(c byte) bool { return c != '_' && isPlain(c) })
+	return frontendPrefix + quote.Escape(listener, "_%02x", func(c byte) bool { return c != '_' && quote.IsPlain(c) })
 }
 
 // ListenerOf is the listener with a FrontendName; empty when the name is none.
