@@ -312,7 +312,7 @@ func (l *look) service(s *catalog.Service) {
 		}
 		k.Image, k.Ready = before.Image, before.Ready
 	} else if l.news(s.Source) {
-		l.report(ServiceAppeared, subject, s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
+		l.report(ServiceAppeared, subject, s.Name, "service "+quote(s.Name)+" was added", map[string]string{"image": s.Image, "source": s.Source})
 	}
 	l.stable = true
 	ready := l.instances(s)
@@ -441,7 +441,7 @@ func (l *look) forgetGone() {
 	slices.Sort(gone)
 	for _, key := range gone {
 		k := l.known[key]
-		kind, text := ServiceGone, "service "+quote(k.Name)+" is gone"
+		kind, text := ServiceGone, "service "+quote(k.Name)+" was removed"
 		if strings.HasPrefix(key, "node/") {
 			kind, text = NodeLeft, "node "+quote(k.Name)+" has left"
 		}

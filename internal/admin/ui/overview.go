@@ -126,7 +126,7 @@ func routeCount(r *routeOf) string {
 	case r.Refused != "":
 		return "refused"
 	case r.Backend == nil:
-		return "answers by itself"
+		return r.Answer()
 	case len(r.Marks) == 0:
 		return "no endpoint"
 	}

@@ -91,7 +91,8 @@ func readService(c *call) (any, error) {
 	found, _ := c.ask.Doctor(c, d.ID)
 	d.Doctor = diagnoses(found.Items)
 	entries, _ := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30})
-	d.Steps = steps(entries.Items, d.ID)
+	happened, _ := c.ask.Events(c, api.EventQuery{Limit: maxEvents})
+	d.Steps = timeline(steps(entries.Items, d.ID), happened.Items, services[i])
 	commands := must(c.ask.Commands(c)).Items
 	for _, command := range commands {
 		if command.Service == d.ID {
@@ -206,8 +207,30 @@ type step struct {
 	Operator, Command string
 	Seen              []api.Seen // the first
 	More              int
+	Text              string // of an event
 	Health            string
 }
+
+// timeline puts what was reported of a service, its routes and its instances among the
+// steps, the newest first.
+func timeline(all []step, events []api.Event, s *service) []step {
+	subjects := map[string]bool{"service/" + s.ID: true}
+	for _, r := range s.Routes {
+		subjects["route/"+r.ID] = true
+	}
+	for _, in := range s.Instances {
+		subjects["instance/"+in.Name+"@"+in.Source] = true
+	}
+	for _, e := range events {
+		if subjects[e.Subject] {
+			all = append(all, step{Time: e.At, Text: e.Text, Health: condition(e.Severity)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b step) int { return b.Time.Compare(a.Time) })
+	return all[:min(maxSteps, len(all))]
+}
+
+const maxSteps = 40 // of a timeline
 
 const maxSeen = 5 // things of one step
 

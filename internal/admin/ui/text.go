@@ -74,7 +74,7 @@ func harden(node parse.Node) {
 // isExact is true where the last function's result goes into an attribute as it is.
 func isExact(p *parse.PipeNode) bool {
 	last, ok := p.Cmds[len(p.Cmds)-1].Args[0].(*parse.IdentifierNode)
-	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "copy", "ids", "class"}, last.Ident)
+	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "long", "ids", "class"}, last.Ident)
 }
 
 func functions(a *assets) template.FuncMap {
@@ -84,7 +84,7 @@ func functions(a *assets) template.FuncMap {
 		"link":    link,
 		"key":     key,
 		"lines":   func(s string) string { return human.Lines(s, maxLines) },
-		"copy":    func(s string) string { return human.Excerpt(s, maxCopied) },
+		"long":    func(s string) string { return human.Excerpt(s, maxLong) },
 		"asset":   func(name string) string { return a.prefix + name },
 		"ago":     ago,
 		"when":    func(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") },
@@ -110,8 +110,7 @@ func functions(a *assets) template.FuncMap {
 const (
 	maxShown = 160
 	maxLines = 1 << 20
-	// maxCopied is what one press puts into the clipboard.
-	maxCopied = 1000
+	maxLong  = 1000 // of what is copied, and of errors
 )
 
 // show escapes what cannot be seen in a text and cuts what is too long.

@@ -144,7 +144,7 @@ func (of page) data(c *call) (data any, err error) {
 	case of.read == nil:
 		return nil, problem(http.StatusNotFound, "Not Found", "There is no such page.")
 	case of.role != "" && !c.may(of.role):
-		return nil, problem(http.StatusForbidden, "Not for you", "This page needs the role "+of.role+".")
+		return nil, problem(http.StatusForbidden, "Not allowed", "This page needs the role "+of.role+".")
 	}
 	return of.read(c)
 }

@@ -313,9 +313,10 @@ func TestForms(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                            "Paste a file",
 		"text=a&variables=x":          "NAME=VALUE",
-		"subject=a":                   "A label is needed",
+		"subject=a":                   "Which label?",
 		"label=a":                     "Of which service",
-		"subject=a&remove=on":         "It would change",
+		"subject=a&do=remove":         "It would change",
+		"subject=a&do=remove&label=b": "It would change",
 		"subject=a&label=b&value=c":   "It would change",
 		"text=services:%0D%0A+a: {}":  "It would change",
 		"text=x&variables=A%3D1%0AB=": "It would change",

@@ -205,6 +205,16 @@ func (r *routeOf) Address() string {
 	return r.ID
 }
 
+// Answer is what a route without endpoints answers with.
+func (r *routeOf) Answer() string {
+	for _, f := range r.Filters {
+		if strings.HasPrefix(f, "redirect") {
+			return "redirect"
+		}
+	}
+	return "no backend"
+}
+
 // More is what its matches demand besides host and path.
 func (r *routeOf) More() string {
 	var parts []string

@@ -89,7 +89,8 @@ document.addEventListener('click', (e) => {
   const opens = e.target.closest('[data-open]');
   if (opens) {
     const d = document.getElementById(opens.dataset.open);
-    const [name, value] = (opens.dataset.fill || '').split('=');
+    const [name, ...rest] = (opens.dataset.fill || '').split('=');
+    const value = rest.join('=');
     if (name) d.querySelector(`[name="${CSS.escape(name)}"]`).value = value;
     d?.showModal();
   }
