@@ -39,7 +39,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/admin/meter", "internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
+		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",

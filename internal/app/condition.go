@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"fairway/internal/admin/meter"
 	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/engine/certs"
@@ -17,21 +16,16 @@ import (
 
 // newConditions makes what judges how everything is doing, and shows it in metrics.
 func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
-	rates := meter.New(a.engine)
+	rates := &rates{read: a.engine.Traffic}
 	a.certificates.Measure(m, a.control.Table)
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
 		live := a.control.Table()
 		w := condition.World{
 			Now: now, Snapshot: a.feed.Newest(), Live: live, Pending: a.control.Status().Pending,
 			Sources: a.collector.Sources(), Endpoints: a.engine.Endpoints(),
-			Rates: map[string]condition.Rate{}, Certificates: a.certificates.Of(live, now).Fault,
+			Rates: rates.of(now), Certificates: a.certificates.Of(live, now).Fault,
 		}
 		_, w.Compiled = a.control.Compiled()
-		if measured := rates.Read(now); measured != nil {
-			for _, r := range measured.Routes {
-				w.Rates[r.Route] = condition.Rate{Requests: r.Rate, Errors: r.Errors}
-			}
-		}
 		for _, c := range a.control.Commands() {
 			if c.Hold != nil {
 				w.Holds = append(w.Holds, holdOf(c))

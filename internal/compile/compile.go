@@ -15,6 +15,7 @@ package compile
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -243,7 +244,7 @@ func (pl *plan) make(previous *route.Table) {
 	}
 	pl.served, pl.routes, pl.backends = served, nil, nil
 	wanted := wantedBackends(served)
-	shared := map[string]*route.Backend{}
+	shared := map[[sha256.Size]byte]*route.Backend{}
 	for i, c := range served {
 		r := c.route
 		r.Claim = c.number
@@ -252,7 +253,7 @@ func (pl *plan) make(previous *route.Table) {
 		}
 		made := &r
 		before := previous.Route(r.ID)
-		if before != nil && before.Text() == r.Text() && maps.Equal(before.Origin.Labels, r.Origin.Labels) && maps.Equal(before.Origin.Defaults, r.Origin.Defaults) {
+		if before != nil && before.Digest() == r.Digest() && maps.Equal(before.Origin.Labels, r.Origin.Labels) && maps.Equal(before.Origin.Defaults, r.Origin.Defaults) {
 			made = before
 		}
 		if c.made = made; len(c.members) > 0 {

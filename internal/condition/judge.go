@@ -104,7 +104,7 @@ type judge struct {
 	report     *Report
 	since      map[string]time.Time // by key of a finding
 	stale      map[string]Reason    // by source
-	engine     map[[2]string]traffic.EndpointStatus
+	engine     map[[2]string]*traffic.EndpointStatus
 	instances  map[[2]string]*catalog.Instance // by source and name
 	routesOf   map[string][]*route.Route       // by service, as the next two
 	problemsOf map[string][]route.Problem
@@ -113,9 +113,11 @@ type judge struct {
 
 // index makes what things are found by.
 func (j *judge) index() {
-	j.engine, j.instances = map[[2]string]traffic.EndpointStatus{}, map[[2]string]*catalog.Instance{}
-	j.routesOf, j.problemsOf, j.asks = map[string][]*route.Route{}, map[string][]route.Problem{}, map[string]bool{}
-	for _, e := range j.Endpoints {
+	n := len(j.Endpoints)
+	j.engine, j.instances = make(map[[2]string]*traffic.EndpointStatus, n), make(map[[2]string]*catalog.Instance, n)
+	j.routesOf, j.problemsOf, j.asks = make(map[string][]*route.Route, len(j.Live.Routes)), map[string][]route.Problem{}, make(map[string]bool, len(j.Live.Routes))
+	for i := range j.Endpoints {
+		e := &j.Endpoints[i]
 		j.engine[[2]string{e.Backend, e.Endpoint}] = e
 	}
 	for _, svc := range j.Snapshot.Services {

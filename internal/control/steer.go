@@ -227,12 +227,12 @@ func (c Command) on(e *route.Endpoint) bool {
 // reuse takes equal elements of the table before: an engine keeps what it made of them.
 func (t *draft) reuse(live *route.Table) {
 	for i, r := range t.routes {
-		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) && maps.Equal(old.Origin.Defaults, r.Origin.Defaults) {
+		if old := live.Route(r.ID); old != nil && old != r && old.Digest() == r.Digest() && maps.Equal(old.Origin.Labels, r.Origin.Labels) && maps.Equal(old.Origin.Defaults, r.Origin.Defaults) {
 			t.routes[i] = old
 		}
 	}
 	for i, b := range t.backends {
-		if old := live.Backend(b.ID); old != nil && old != b && old.Text() == b.Text() {
+		if old := live.Backend(b.ID); old != nil && old != b && old.Digest() == b.Digest() {
 			t.backends[i] = old
 		}
 	}

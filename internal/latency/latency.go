@@ -67,16 +67,28 @@ func (h *Histogram) Coarse() []uint64 {
 	return counts
 }
 
-// Counter is a Histogram that any goroutine may add to. It takes 8 bytes for each bucket.
-type Counter struct{ buckets [Buckets]atomic.Uint64 }
+// Counter is a Histogram that any goroutine may add to. It takes 8 bytes for each bucket,
+// from the first request on.
+type Counter struct {
+	buckets atomic.Pointer[[Buckets]atomic.Uint64]
+}
 
 // Add counts n requests that took so long.
-func (c *Counter) Add(n uint64, took time.Duration) { c.buckets[bucket(took)].Add(n) }
+func (c *Counter) Add(n uint64, took time.Duration) {
+	buckets := c.buckets.Load()
+	if buckets == nil {
+		c.buckets.CompareAndSwap(nil, new([Buckets]atomic.Uint64))
+		buckets = c.buckets.Load()
+	}
+	buckets[bucket(took)].Add(n)
+}
 
 // Read returns what was counted.
 func (c *Counter) Read() (h Histogram) {
-	for i := range c.buckets {
-		h[i] = c.buckets[i].Load()
+	if buckets := c.buckets.Load(); buckets != nil {
+		for i := range buckets {
+			h[i] = buckets[i].Load()
+		}
 	}
 	return h
 }

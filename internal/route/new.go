@@ -17,7 +17,6 @@ import (
 // made ready once. owner distinguishes it from copies, which may have been changed since.
 type seal[T any] struct {
 	owner   *T
-	text    string
 	digest  [sha256.Size]byte
 	matches []*Compiled // of routes only
 }
@@ -26,7 +25,7 @@ type seal[T any] struct {
 func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 
 // New makes a table: it sorts copies of the lists, checks what must hold in every table
-// and computes the hash. It keeps the text of routes and backends with them, so that those
+// and computes the hash. It keeps the digest of routes and backends with them, so that those
 // of an earlier table cost next to nothing; they must not be written to any more. New must
 // not run twice at the same time for elements that were in no table yet.
 //
@@ -141,7 +140,7 @@ func sortElements[T any](list []*T, compare func(a, b *T) int, id func(*T) strin
 	return list, nil
 }
 
-// sealOnce checks the route and keeps its text, digest and matches.
+// sealOnce checks the route and keeps its digest and matches.
 func (r *Route) sealOnce() (err error) {
 	if r.seal.of(r) {
 		return nil
@@ -162,7 +161,7 @@ func (r *Route) sealOnce() (err error) {
 	return err
 }
 
-// sealOnce checks the backend and keeps its text and digest.
+// sealOnce checks the backend and keeps its digest.
 func (b *Backend) sealOnce() (err error) {
 	if b.seal.of(b) {
 		return nil
@@ -184,7 +183,7 @@ func newSeal[T any](owner *T, text string, matches []*Compiled) (*seal[T], error
 	if hasForeignByte(text) {
 		return nil, errors.New("a value in it is not UTF-8")
 	}
-	return &seal[T]{owner, text, sha256.Sum256([]byte(text)), matches}, nil
+	return &seal[T]{owner, sha256.Sum256([]byte(text)), matches}, nil
 }
 
 // hasForeignByte says whether a canonical text quotes a byte that is not UTF-8.

@@ -209,7 +209,8 @@ func (d *Draft) Filters() []route.Filter {
 		route.Filter{Compress: f.Compress},
 		route.Filter{Snippet: f.Snippet},
 	)
-	return slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
+	list = slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
+	return slices.Concat(list) // it is kept, and most routes have one or none
 }
 
 // HealthCheck returns the check of the backend; nil for none.

@@ -130,6 +130,15 @@ func (w *world) sure(id string) {
 	delete(w.urgent, id)
 }
 
+// labels are those of all containers, by ID.
+func (w *world) labels() map[string]map[string]string {
+	all := make(map[string]map[string]string, len(w.containers))
+	for id, e := range w.containers {
+		all[id] = e.facts.Labels
+	}
+	return all
+}
+
 // list takes in a list that began at m.
 func (w *world) list(l listing, m mark) {
 	if l.info != nil {

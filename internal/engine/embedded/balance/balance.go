@@ -174,8 +174,12 @@ func (s *Set) Totals() (list []traffic.EndpointTotals) {
 }
 
 // Status returns how all endpoints are doing, sorted by backend and endpoint.
-func (s *Set) Status() (list []traffic.EndpointStatus) {
-	backends := *s.backends.Load()
+func (s *Set) Status() []traffic.EndpointStatus {
+	backends, n := *s.backends.Load(), 0
+	for _, b := range backends {
+		n += len(b.def.Load().Endpoints)
+	}
+	list := make([]traffic.EndpointStatus, 0, n)
 	for _, id := range slices.Sorted(maps.Keys(backends)) {
 		list = backends[id].status(list)
 	}
