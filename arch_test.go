@@ -182,9 +182,12 @@ var allowed = map[string]struct {
 	// find ranks what a search may mean.
 	"internal/admin/find": {2, []string{"internal/api"}},
 	// ui is the pages over the same operations that the API has.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
+	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
+	// assets has the files of pages; compare prepares differences.
+	"internal/admin/ui/assets":  {1, nil},
+	"internal/admin/ui/compare": {2, []string{"internal/api", "internal/human"}},
 	// draw lays out the pictures of pages.
 	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/admin/ui/compare"
 	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
@@ -106,7 +107,7 @@ type entryData struct {
 	Against uint64
 	Before  bool // it is compared with the entry before
 	Live    bool // it is compared with what is live
-	Diff    diffView
+	Diff    compare.Diff
 	May     bool
 	Back    *back // what a rollback to it would do; nil where it is not offered
 	// BackError is why there is no rollback to it; empty for none.
@@ -116,7 +117,7 @@ type entryData struct {
 // back is what a rollback would do.
 type back struct {
 	api.CommandPreview
-	Diff diffView
+	Diff compare.Diff
 }
 
 func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
@@ -127,108 +128,21 @@ func readEntry(c *call) (any, error) {
 		return nil, problem(http.StatusNotFound, "No such entry", "Entries are numbered from 1.")
 	}
 	found := must(c.ask.Entry(c, number))
-	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: newDiffView(found.Diff), May: c.may(api.RoleOperator)}
+	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: compare.New(found.Diff), May: c.may(api.RoleOperator)}
 	if text := c.q.Get("against"); text != "" {
 		other, err := strconv.ParseUint(text, 10, 64)
 		d.Against, d.Before, d.Live = other, false, text == "live"
 		if err != nil && !d.Live {
 			return nil, problem(http.StatusBadRequest, "Bad Request", "against: want the number of an entry, or live")
 		}
-		d.Diff = newDiffView(must(c.ask.Diff(c, other, number)))
+		d.Diff = compare.New(must(c.ask.Diff(c, other, number)))
 	}
 	if d.May {
 		if found, err := c.ask.Preview(c, api.NewCommand{Kind: api.CommandRollback, Entry: number}); err == nil {
-			d.Back = &back{found, newDiffView(found.Diff)}
+			d.Back = &back{found, compare.New(found.Diff)}
 		} else {
 			d.BackError = err.Error()
 		}
 	}
 	return d, nil
-}
-
-type diffView struct {
-	Same   bool
-	Parts  []diffPart
-	Counts api.Counts
-	More   int  // changes that are left out of Parts
-	Open   bool // changes are shown with their lines from the beginning
-}
-
-// maxOpen is how many changes are shown with their lines: of more, one wants the list
-// first. maxChanges is how many are shown at all.
-const (
-	maxOpen    = 24
-	maxChanges = 200
-)
-
-type diffPart struct {
-	Title   string
-	Changes []diffChange
-}
-
-type diffChange struct {
-	Kind, ID string
-	Pairs    []pair
-}
-
-// pair is a line as it was beside the line as it is; either may be missing.
-type pair struct {
-	Old, New       string
-	HasOld, HasNew bool
-}
-
-func newDiffView(d api.Diff) diffView {
-	v := diffView{Same: d.Same && len(d.Problems) == 0}
-	total := 0
-	for _, part := range []struct {
-		title   string
-		changes []api.DiffChange
-	}{{"Routes", d.Routes}, {"Backends", d.Backends}, {"Listeners", d.Listeners}, {"Problems", d.Problems}} {
-		out := diffPart{Title: part.title}
-		for _, change := range part.changes {
-			if total++; total <= maxChanges {
-				out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
-			}
-			switch change.Kind {
-			case "added":
-				v.Counts.Added++
-			case "removed":
-				v.Counts.Removed++
-			default:
-				v.Counts.Changed++
-			}
-		}
-		if len(out.Changes) > 0 {
-			v.Parts = append(v.Parts, out)
-		}
-	}
-	v.Open, v.More = total <= maxOpen, max(0, total-maxChanges)
-	return v
-}
-
-// pairs puts the lines that went beside those that came in their place.
-func pairs(lines []string) []pair {
-	var out []pair
-	open := 0 // the first pair that has no new line yet
-	for _, line := range lines {
-		text, gone := strings.CutPrefix(line, "- ")
-		if gone {
-			out = append(out, pair{Old: text, HasOld: true})
-			continue
-		}
-		text, came := strings.CutPrefix(line, "+ ")
-		if !came {
-			out = append(out, pair{line, line, true, true})
-			open = len(out)
-			continue
-		}
-		for open < len(out) && out[open].HasNew {
-			open++
-		}
-		if open == len(out) {
-			out = append(out, pair{})
-		}
-		out[open].New, out[open].HasNew = text, true
-	}
-	return out
 }

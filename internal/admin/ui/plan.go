@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"fairway/internal/admin/ui/compare"
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type planData struct {
@@ -28,7 +28,7 @@ const (
 
 type planned struct {
 	api.Plan
-	Diff diffView
+	Diff compare.Diff
 }
 
 func readPlan(c *call) (any, error) {
@@ -52,7 +52,7 @@ func readPlan(c *call) (any, error) {
 	found, err := c.ask.Plan(c, q)
 	if d.Wrong = refusal(err); err == nil {
 		changes := api.Diff{Same: !found.Changes, Listeners: found.Listeners, Routes: found.Routes, Backends: found.Backends}
-		d.Answer = &planned{found, newDiffView(changes)}
+		d.Answer = &planned{found, compare.New(changes)}
 	}
 	return d, nil
 }
@@ -89,18 +89,4 @@ func (d planData) question() (q api.PlanRequest, wrong string) {
 		return q, "Paste a file, or name a label to change."
 	}
 	return q, ""
-}
-
-// diffLine is a line of a unified diff with its class: "add", "del", "at" or nothing.
-type diffLine struct{ Class, Text string }
-
-// unified colours a unified diff.
-func unified(text string) []diffLine {
-	var lines []diffLine
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		class := map[byte]string{'@': "at", '+': "add", '-': "del"}[human.DiffSign(line)]
-		lines = append(lines, diffLine{class, line})
-	}
-	return lines
 }

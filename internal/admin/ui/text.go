@@ -13,13 +13,15 @@ import (
 	"text/template/parse"
 	"time"
 
+	"fairway/internal/admin/ui/assets"
+	"fairway/internal/admin/ui/compare"
 	"fairway/internal/human"
 )
 
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-func parseTemplates(a *assets) (map[string]*template.Template, error) {
+func parseTemplates(a *assets.Assets) (map[string]*template.Template, error) {
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		return nil, err
@@ -77,7 +79,7 @@ func isExact(p *parse.PipeNode) bool {
 	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "long", "ids", "class"}, last.Ident)
 }
 
-func functions(a *assets) template.FuncMap {
+func functions(a *assets.Assets) template.FuncMap {
 	return template.FuncMap{
 		"show":    show,
 		"attr":    func(s string) string { return s },
@@ -85,7 +87,7 @@ func functions(a *assets) template.FuncMap {
 		"key":     key,
 		"lines":   func(s string) string { return human.Lines(s, maxLines) },
 		"long":    func(s string) string { return human.Excerpt(s, maxLong) },
-		"asset":   func(name string) string { return a.prefix + name },
+		"asset":   func(name string) string { return a.Prefix + name },
 		"ago":     ago,
 		"when":    func(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") },
 		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -102,7 +104,7 @@ func functions(a *assets) template.FuncMap {
 		"rule":    ruleHealth,
 		"rest":    textAfterName,
 		"subject": subjectLink,
-		"unified": unified,
+		"unified": compare.Unified,
 	}
 }
 

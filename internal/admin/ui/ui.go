@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/ui/assets"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -38,7 +39,7 @@ const readTime = 10 * time.Second
 type Pages struct {
 	log       *slog.Logger
 	templates map[string]*template.Template // by name of the page
-	assets    *assets
+	assets    *assets.Assets
 	mux       *http.ServeMux  // finds the page of a path
 	pages     map[string]page // by their path, a pattern of mux
 	now       func() time.Time
@@ -55,7 +56,7 @@ func New(log *slog.Logger) (*Pages, error) {
 		p.mux.Handle(one.path, http.NotFoundHandler()) // it is only asked which pattern fits
 	}
 	var err error
-	if p.assets, err = newAssets(); err != nil {
+	if p.assets, err = assets.New(); err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
 	if p.templates, err = parseTemplates(p.assets); err != nil {
@@ -151,7 +152,7 @@ func (of page) data(c *call) (data any, err error) {
 
 // Serve answers a request for a page or for a file that pages need.
 func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, who api.Identity) {
-	if p.assets.serve(w, r) {
+	if p.assets.Serve(w, r) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
@@ -206,7 +207,7 @@ type navItem struct {
 // render writes a page whole or not at all.
 func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data any) {
 	f := frame{
-		Page: of.name, Title: of.title, Who: c.who, Asset: p.assets.prefix, Path: c.r.URL.RequestURI(), Data: data, Now: c.now,
+		Page: of.name, Title: of.title, Who: c.who, Asset: p.assets.Prefix, Path: c.r.URL.RequestURI(), Data: data, Now: c.now,
 		SignIn: c.who.By == api.ByNothing && c.who.Role != api.RoleAdmin,
 	}
 	if c.who.Role != "" {

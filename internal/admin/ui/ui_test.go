@@ -200,7 +200,7 @@ func TestGolden(t *testing.T) {
 
 // steady takes out of a page what changes with every change of a file of style.
 func steady(p *Pages, page string) string {
-	return strings.ReplaceAll(page, p.assets.prefix, "/assets/DIGEST/")
+	return strings.ReplaceAll(page, p.assets.Prefix, "/assets/DIGEST/")
 }
 
 func golden(t *testing.T, name, got string) {
@@ -330,7 +330,7 @@ func TestForms(t *testing.T) {
 func TestAssets(t *testing.T) {
 	p := newPages(t)
 	for _, name := range []string{"app.js", "fairway.css", "icon.svg"} {
-		rec := get(t, p, answers{}, p.assets.prefix+name)
+		rec := get(t, p, answers{}, p.assets.Prefix+name)
 		if rec.Code != 200 || !strings.Contains(rec.Header().Get("Cache-Control"), "immutable") || rec.Body.Len() == 0 {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Header())
 		}
@@ -338,14 +338,14 @@ func TestAssets(t *testing.T) {
 	if rec := get(t, p, answers{}, "/assets/old/app.js"); rec.Code != 200 || rec.Header().Get("Cache-Control") != "" {
 		t.Errorf("by an old digest: %d %s", rec.Code, rec.Header())
 	}
-	for _, path := range []string{"/assets/", "/assets/x", p.assets.prefix + "../ui.go", p.assets.prefix + "none.js"} {
+	for _, path := range []string{"/assets/", "/assets/x", p.assets.Prefix + "../ui.go", p.assets.Prefix + "none.js"} {
 		if rec := get(t, p, answers{}, path); rec.Code != 404 {
 			t.Errorf("%s: %d", path, rec.Code)
 		}
 	}
-	for name, data := range p.assets.files {
+	for name, data := range p.assets.Files {
 		for _, m := range regexp.MustCompile(`(?:from|import) '\./([a-z.]+)'`).FindAllSubmatch(data, -1) {
-			if p.assets.files[string(m[1])] == nil {
+			if p.assets.Files[string(m[1])] == nil {
 				t.Errorf("%s imports %s, which is not there", name, m[1])
 			}
 		}
@@ -478,24 +478,6 @@ func TestGroups(t *testing.T) {
 	}
 	if want := []string{"file 1 b d", "docker 1 c a"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// A difference of thousands is counted, and the first of it shown.
-func TestLongDiff(t *testing.T) {
-	d := api.Diff{}
-	for i := range 150 {
-		d.Routes = append(d.Routes, api.DiffChange{Kind: "added", ID: fmt.Sprint(i)})
-		d.Backends = append(d.Backends, api.DiffChange{Kind: "removed", ID: fmt.Sprint(i)})
-		d.Problems = append(d.Problems, api.DiffChange{Kind: "changed", ID: fmt.Sprint(i)})
-	}
-	v := newDiffView(d)
-	if v.Open || v.More != 250 || v.Counts != (api.Counts{Added: 150, Removed: 150, Changed: 150}) || len(v.Parts) != 2 || len(v.Parts[1].Changes) != 50 {
-		t.Errorf("open %v, %d more, %+v, %d parts", v.Open, v.More, v.Counts, len(v.Parts))
-	}
-	d = api.Diff{Routes: d.Routes[:maxOpen]}
-	if v := newDiffView(d); !v.Open || v.More != 0 {
-		t.Errorf("of %d changes: open %v, %d more", maxOpen, v.Open, v.More)
 	}
 }
 
