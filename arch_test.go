@@ -27,9 +27,11 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
 	// printer is what commands print of answers.
 	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/usage"}},
+	// tail prints streams of the API.
+	"internal/tail": {2, []string{"internal/api", "internal/console", "internal/human"}},
 
 	// check looks at what a configuration names, in the ways in which app would use it.
 	"internal/check": {5, []string{"internal/admin/access", "internal/app", "internal/condition", "internal/confload", "internal/dockerapi", "internal/engine/certs", "internal/files", "internal/fleet", "internal/plan", "internal/route", "internal/yamlnode"}},
@@ -168,7 +170,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/access", "internal/admin/explain", "internal/admin/find", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
+		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
@@ -179,8 +181,14 @@ var allowed = map[string]struct {
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	// stream writes server-sent events.
+	"internal/admin/stream": {2, []string{"internal/api"}},
+	// body reads what operations are sent.
+	"internal/admin/body": {2, []string{"internal/api"}},
 	// find ranks what a search may mean.
 	"internal/admin/find": {2, []string{"internal/api"}},
+	// requests shows what an engine reports of requests.
+	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
 	// listing searches, filters, sorts and cuts what pages list.
@@ -259,7 +267,7 @@ var largePackages = map[string]struct {
 	lines int
 	next  string
 }{
-	"cmd/fairway":                    {2860, "commands that work without a running Fairway hold logic that belongs to packages below"},
+	"cmd/fairway":                    {2800, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4467, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},

@@ -74,6 +74,8 @@ type grammar struct {
 	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
 	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`
 	Rules       rulesCommand       `cmd:"" group:"look" help:"List the rules and their state."`
+	Errors      errorsCommand      `cmd:"" group:"look" help:"List the last requests that failed, and why."`
+	Requests    requestsCommand    `cmd:"" group:"look" help:"Print requests as they are answered: a live access log."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`
 	Plan        planCommand        `cmd:"" group:"steer" help:"Show what a Compose file, a stack or a label would change."`

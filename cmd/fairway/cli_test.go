@@ -146,6 +146,9 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
 		w.Header().Set("Content-Type", "application/problem+json")
 	}
+	if strings.HasPrefix(a.body, "event: ") {
+		w.Header().Set("Content-Type", "text/event-stream")
+	}
 	w.WriteHeader(a.status)
 	fmt.Fprintln(w, a.body)
 }

@@ -109,6 +109,16 @@ is downloaded. Without a Docker engine they are processes.`,
 
     fairway sources
     fairway sources -o json`,
+	"errors": `Fairway keeps the newest twenty of each route, and as many requests that it refused itself, such as 401. Paths and clients are for operators; --follow needs that role.
+
+    fairway errors
+    fairway errors shop-web -o wide
+    fairway errors -f`,
+	"requests": `It works without an access log and costs nothing while nothing is printed. It needs the role operator. With HAProxy and no access log, of 500 requests a second or more about 250 are shown.
+
+    fairway requests
+    fairway requests shop-web --status 5xx
+    fairway requests --failed -o json | jq -r .error`,
 	"events": `The newest come first.
 
     fairway events

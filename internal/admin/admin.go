@@ -33,7 +33,9 @@ import (
 
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/meter"
+	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
+	"fairway/internal/admin/stream"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
@@ -122,6 +124,7 @@ type Options struct {
 	// Pages are what people look at; nil for none.
 	Pages Pages
 	// What follows is nil where there is none.
+	Requests      requests.Log
 	History       History
 	Commands      Commands
 	Notifications *notify.Notifier
@@ -162,8 +165,7 @@ type Server struct {
 	mux      http.Handler // the operations, without the guards
 	handler  http.Handler
 	meter    *meter.Meter
-	watchers map[string]chan struct{} // by role, one in it for each stream
-	stopping chan struct{}            // closed when the listener is to be given up
+	streams  *stream.Streams
 
 	views struct { // the newest view, and what it is of
 		sync.Mutex
@@ -181,10 +183,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: time.Now().UTC().Truncate(time.Second),
-		meter: meter.New(o.Engine), watchers: map[string]chan struct{}{}, stopping: make(chan struct{}),
-	}
-	for _, role := range api.Roles() {
-		s.watchers[role] = make(chan struct{}, maxWatchers)
+		meter: meter.New(o.Engine), streams: stream.New(),
 	}
 	s.requests = o.Metrics.CounterVec("fairway_admin_requests_total", "Requests to the admin API by path pattern and status code.", "code", "path")
 	var err error
@@ -249,7 +248,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig:         s.tls,
 	}
-	srv.RegisterOnShutdown(func() { close(s.stopping) }) // streams never end by themselves
+	srv.RegisterOnShutdown(s.streams.Stop)
 	if err := serve.HTTP(ctx, srv, netutil.LimitListener(s.listener, maxConnections), stopTimeout); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

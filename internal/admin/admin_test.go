@@ -54,6 +54,7 @@ type world struct {
 	status   control.Status
 	doctor   func(name string) []api.Diagnosis
 	past     []history.Recorded
+	over     traffic.Log // where requests are reported
 }
 
 func (w *world) Changed() <-chan struct{}             { return nil }
@@ -93,6 +94,27 @@ func (w *world) Endpoints() []traffic.EndpointStatus {
 		{Backend: "shop@docker", Endpoint: "c1:8080", InFlight: 3, Health: "passing"},
 		{Backend: "shop@docker", Endpoint: "c2:8080", OutOfRotation: true, Ejected: true, Health: "failing"},
 	}
+}
+
+// Errors are those of shop, the newest first; one refusal among them.
+func (w *world) Errors(route string) []traffic.Error {
+	if route != "shop@docker" {
+		return nil
+	}
+	one := func(status int, text, path, endpoint string) traffic.Error {
+		return traffic.Error{At: day(3).Add(-time.Duration(status) * time.Second), Request: traffic.Request{
+			ID: "id-1", Client: "192.0.2.1", Method: "GET", Host: "shop.example.com", Path: path, Status: status, Bytes: 10,
+			Seconds: 0.25, Route: route, Endpoint: endpoint, Attempts: 2, Error: text,
+		}}
+	}
+	return []traffic.Error{
+		one(429, "too many requests", "/demo", ""), one(500, "", "/demo/"+canary, "c1:8080"),
+		one(502, "connection refused at 172.18.0.2:8080", "/demo/"+canary, "c1:8080"),
+	}
+}
+
+func (w *world) Follow(want func(*traffic.Request) bool) *traffic.Follower {
+	return w.over.Follow(want)
 }
 
 // newWorld is a shop on Docker that works, and a tenant on a file source that
@@ -227,7 +249,7 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Certificates: certificates, Metrics: &metrics.Set{},
+		Certificates: certificates, Requests: w, Metrics: &metrics.Set{},
 	}
 }
 
@@ -285,8 +307,8 @@ func everyPath(s *Server) map[string]string {
 		"/v1/history/{number}":   "/v1/history/1",
 	}
 	for _, op := range s.operations() {
-		if paths[op.path] == "" && op.method == http.MethodGet && op.path != "/v1/watch" {
-			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1").Replace(op.path)
+		if paths[op.path] == "" && op.method == http.MethodGet && !op.events {
+			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1", "{route}", "shop@docker").Replace(op.path)
 		}
 	}
 	return paths
@@ -309,6 +331,9 @@ func TestGolden(t *testing.T) {
 		"search":                   "/v1/search?q=shop",
 		"search-entry":             "/v1/search?q=first+table&limit=1",
 		"certificates":             "/v1/certificates",
+		"errors":                   "/v1/errors?limit=2",
+		"errors-route":             "/v1/routes/shop%40docker/errors",
+		"error-unknown-route":      "/v1/routes/none/errors",
 		"doctor":                   "/v1/doctor/tenant",
 		"explain-routed":           explain + "http://Shop.Example.com:8000/demo//a/%252e/../b%3Fc&client=10.1.2.3",
 		"explain-loser":            explain + "http://shop.example.com/other&header=X-Api-Key:+wrong",

@@ -10,6 +10,7 @@ import (
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
+	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
@@ -52,14 +53,14 @@ func (s *Server) operations() []operation {
 			text("listener", "Name of the listener that it comes in by; http or https by default, like the scheme.")).refuses(http.StatusServiceUnavailable),
 		list("/v1/doctor/{name...}", s.doctor),
 		get("/v1/traffic", s.showTraffic).with(boolean("wait", "With false nothing is measured: the answer is what is measured for other clients already.")),
-		raw("/v1/watch", s.watch).with(boolean("traffic", "Adds an event every second.")),
+		raw("/v1/watch", s.watch).streaming(reflect.TypeFor[api.Change]()).with(boolean("traffic", "Adds an event every second.")),
 		post("/v1/session", s.signIn).open().refuses(http.StatusUnauthorized, http.StatusTooManyRequests),
 		act(http.MethodDelete, "/v1/session", s.signOut).by(api.RoleViewer),
 		list("/v1/tokens", func(*request) ([]api.Token, error) { return s.access.Tokens.List(), nil }).by(api.RoleAdmin),
 		post("/v1/tokens", s.createToken).refuses(http.StatusConflict),
 		act(http.MethodDelete, "/v1/tokens/{name}", s.revokeToken),
 		list("/v1/audit", s.auditLog).by(api.RoleAdmin).with(number("limit", access.MaxEntries, "How many; 100 by default.")),
-	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations())
+	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations())
 }
 
 func (s *Server) healthz(*request) (api.Health, error) { return api.Health{Status: "ok"}, nil }
@@ -274,6 +275,9 @@ func (s *Server) explain(r *request) (api.Explanation, error) {
 			out.Text += "; " + text + ": " + hint
 		}
 	}
+	if out.Winner != nil && s.options.Requests != nil {
+		out.Winner.LastError = requests.Last(r.view(), s.options.Requests, out.Winner.Route.ID, r.sees(api.RoleOperator))
+	}
 	return out, err
 }
 
@@ -293,6 +297,11 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	if s.options.Certificates != nil {
 		for i := range found {
 			s.uncovered(r.view(), &found[i])
+		}
+	}
+	if s.options.Requests != nil {
+		for i := range found {
+			requests.Diagnose(r.view(), s.options.Requests, time.Now(), &found[i])
 		}
 	}
 	return found, nil

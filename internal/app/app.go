@@ -236,6 +236,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector.Sources,
 		Engine:        a.engine,
+		Requests:      a.engine.Requests(),
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
 		Conditions:    conditions,
 		Certificates:  func() *certs.Inventory { return a.certificates.Of(a.control.Table(), time.Now()) },

@@ -30,6 +30,8 @@ type engine interface {
 	Endpoints() []traffic.EndpointStatus
 	EndpointTotals() []traffic.EndpointTotals
 	Traffic() []traffic.Totals
+	// Requests is where requests that are over are reported.
+	Requests() *traffic.Log
 	// Stop drains until ctx ends.
 	Stop(ctx context.Context) error
 }

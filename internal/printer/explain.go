@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/console"
@@ -57,6 +58,9 @@ func (p *Printer) winner(w api.Winner) {
 	}
 	f.Add("stale", console.Doubt.Cell(StaleText(r.Stale)))
 	f.Add("choice", w.Choice)
+	if e := w.LastError; e != nil {
+		f.Add("last error", console.Doubt.Cell(fmt.Sprintf("%s ago: %d %s: %s", human.Age(time.Since(e.At)), e.Status, e.Method, e.Error)))
+	}
 	p.Fields("  ", f)
 	if len(r.Endpoints) > 0 {
 		p.Raw("\n" + p.Paint(console.Bold, "Endpoints"))

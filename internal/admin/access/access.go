@@ -78,10 +78,11 @@ func Open(o Options) (*Access, error) {
 // is empty for those who showed nothing; the error is for what is wrong.
 func (a *Access) Identify(r *http.Request) (api.Identity, *api.Error) { return a.identify(r, true) }
 
-// StillHolds says whether what a request showed holds on, without using its session.
-func (a *Access) StillHolds(r *http.Request) bool {
+// StillHolds says whether what a request showed holds on and still gives at least a role,
+// without using its session.
+func (a *Access) StillHolds(r *http.Request, role string) bool {
 	who, refused := a.identify(r, false)
-	return refused == nil && who.Role != ""
+	return refused == nil && api.MayAct(who.Role, role)
 }
 
 func (a *Access) identify(r *http.Request, used bool) (api.Identity, *api.Error) {
