@@ -5,11 +5,13 @@ import (
 	"slices"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type servicesCommand struct {
 	Name   string `arg:"" optional:"" help:"Service to show in full, by ID or name."`
 	Source string `name:"source" placeholder:"NAME" help:"Only services of this source."`
+	All    bool   `name:"all" short:"a" help:"Also services without a label of Fairway."`
 }
 
 // Run prints the services.
@@ -20,7 +22,21 @@ func (s *servicesCommand) Run(ctx context.Context, c *cli, a *api.Client) error 
 	}
 	found, err := a.Services(ctx, api.Query{Source: s.Source})
 	c.Incomplete(found.Incomplete)
-	return list(c, found, err, orNote(c, "No services. The sources see nothing; see: fairway sources", c.Services))
+	shown := found.Items
+	if !s.All && c.Format != "json" {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(svc api.Service) bool { return !svc.Asks() })
+	}
+	hidden := len(found.Items) - len(shown)
+	found.Items = shown
+	none := "No services. The sources see nothing; see: fairway sources"
+	if hidden > 0 {
+		none = "No service has a label of Fairway."
+	}
+	err = list(c, found, err, orNote(c, none, c.Services))
+	if err == nil && hidden > 0 {
+		c.Note("%s without a label of Fairway left out; --all shows them", human.Plural(hidden, "service"))
+	}
+	return err
 }
 
 type nodesCommand struct {

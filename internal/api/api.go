@@ -181,6 +181,9 @@ type Service struct {
 	// Labels are the service's own labels that begin with "fairway.". Others
 	// belong to other programs and are not shown.
 	Labels map[string]string `json:"labels"`
+	// Labelled is true when it or one of its instances has a label of Fairway or Docker
+	// Flow. Lists for people leave out what is not and has no route.
+	Labelled bool `json:"labelled"`
 	// Instances is sorted by ID.
 	Instances []Instance `json:"instances"`
 	// Routes are the IDs of its routes in the live table, sorted.
@@ -194,6 +197,9 @@ type Service struct {
 	// Condition says how it is doing: as the worst of its routes and instances.
 	Condition Condition `json:"condition"`
 }
+
+// Asks is true for a service that asks for something: it is labelled or has a route.
+func (s Service) Asks() bool { return s.Labelled || len(s.Routes) > 0 }
 
 // Instance is one copy of a service.
 type Instance struct {

@@ -139,6 +139,15 @@ func IsLabel(key string) bool {
 	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix)
 }
 
+// Labelled reports whether the service or one of its instances has a label that means
+// something to Fairway.
+func (s *Service) Labelled() bool {
+	has := func(labels map[string]string) bool {
+		return HaveLabels(labels, LabelPrefix) || HaveLabels(labels, FlowLabelPrefix)
+	}
+	return has(s.Labels) || slices.ContainsFunc(s.Instances, func(in *Instance) bool { return has(in.Labels) })
+}
+
 // HasPrefix reports whether a label begins with a prefix in lower case. Case and space
 // around it do not count.
 func HasPrefix(key, prefix string) bool {

@@ -304,6 +304,10 @@ func (l *look) service(s *catalog.Service) {
 	}
 	key := "service/" + s.ID
 	subject := subjectOf(key)
+	if l.known[key] == nil && s.Image == "" && !s.Labelled() {
+		l.instances(s) // containers of others come and go, such as those that build images
+		return
+	}
 	k := known{Name: s.Name, Source: s.Source}
 	if before := l.known[key]; before != nil {
 		if before.stable == s && len(l.down) == 0 {

@@ -56,8 +56,10 @@ func groups(services []*service) []group {
 
 func readOverview(c *call) (any, error) {
 	w := readWorld(c)
-	d := overviewData{Sources: w.sources, Total: len(w.services)}
-	for _, s := range w.services {
+	d := overviewData{Sources: w.sources}
+	asking := slices.DeleteFunc(slices.Clone(w.services), func(s *service) bool { return !s.asks() })
+	d.Total = len(asking)
+	for _, s := range asking {
 		if len(s.Routes) > 0 && s.Health != broken {
 			d.Served++
 		}
@@ -74,7 +76,7 @@ func readOverview(c *call) (any, error) {
 	}
 	d.MoreWrong = len(wrong) - len(d.Wrong)
 	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
-	services := byTrouble(w.services)
+	services := byTrouble(asking)
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
 	d.Picture = flowOf(drawn, w.sources)
 	if d.Picture.Left > 0 {

@@ -16,7 +16,8 @@ import (
 
 type servicesData struct {
 	listing.List[*service]
-	Troubled, Served, Unserved int // what the filters keep
+	// What the filters keep. Asking are those with a label or a route, Others the rest.
+	Troubled, Served, Unserved, Asking, Others int
 }
 
 func readServices(c *call) (any, error) {
@@ -24,11 +25,13 @@ func readServices(c *call) (any, error) {
 	services := w.services
 	d := servicesData{Troubled: count(services, (*service).troubled)}
 	d.Served = count(services, func(s *service) bool { return len(s.Routes) > 0 })
-	d.Unserved = len(services) - d.Served
+	d.Asking = count(services, (*service).asks)
+	d.Unserved, d.Others = d.Asking-d.Served, len(services)-d.Asking
 	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	d.List = listing.New(c.r.URL.Path, c.q, services, func(s *service, words []string, filter string) bool {
 		switch {
-		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && len(s.Routes) > 0:
+		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && (len(s.Routes) > 0 || !s.asks()),
+			filter == "others" && s.asks(), filter == "" && len(words) == 0 && !s.asks():
 			return false
 		}
 		texts := []string{s.ID, s.Name, s.Source}

@@ -523,3 +523,28 @@ func TestDocs(t *testing.T) {
 		t.Errorf("docs/ui.md (-pages +docs):\n%s", diff)
 	}
 }
+
+// Services without a label of Fairway are no part of "served of", and are folded.
+func TestUnlabelledServicesAreFolded(t *testing.T) {
+	p, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.now = now
+	a := everything(func(string) string { return "x" })
+	services := a["/v1/services"].(*api.List[api.Service])
+	shop := services.Items[0]
+	db := shop
+	shop.ID, shop.Name = "shop@docker", "shop"
+	db.ID, db.Name, db.Labelled, db.Routes, db.Instances = "db@docker", "db", false, nil, nil
+	services.Items = []api.Service{shop, db}
+	if body := get(t, p, a, "/").Body.String(); !strings.Contains(body, `of 1</span>`) {
+		t.Error("the overview counts what asks for nothing")
+	}
+	for path, want := range map[string]bool{"/services": false, "/services?only=others": true, "/services?q=db": true, "/services?only=unserved": false} {
+		body := get(t, p, a, path).Body.String()
+		if strings.Contains(body, link("services", "db@docker")) != want || !strings.Contains(body, "Without labels <b>1</b>") {
+			t.Errorf("%s shows db: %v", path, !want)
+		}
+	}
+}

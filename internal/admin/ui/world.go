@@ -27,6 +27,9 @@ type service struct {
 	Health   string // the sign of its condition
 }
 
+// asks is true for a service that asks for something, or did: a route may outlive it.
+func (s *service) asks() bool { return s.Labelled || len(s.Routes)+len(s.Problems) > 0 }
+
 // routeOf is a route with the marks of its endpoints.
 type routeOf struct {
 	api.Route
