@@ -47,7 +47,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -199,6 +199,8 @@ var allowed = map[string]struct {
 	// draw lays out the pictures of pages.
 	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 
+	// heap keeps the garbage of a large catalogue small.
+	"internal/heap": {1, nil},
 	// condition judges what the engine, the sources and its own connections show.
 	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},
 

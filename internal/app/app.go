@@ -35,6 +35,7 @@ import (
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
+	"fairway/internal/heap"
 	"fairway/internal/history"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
@@ -270,7 +271,7 @@ const stopTimeout = 5 * time.Second
 // API goes last, so that the drain can be watched.
 func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { return boundGarbage(running) })
+	g.Go(func() error { return heap.Bound(running) })
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
 	for _, part := range a.parts {

@@ -16,14 +16,14 @@ import (
 
 // newConditions makes what judges how everything is doing, and shows it in metrics.
 func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
-	rates := &rates{read: a.engine.Traffic}
+	rates := condition.NewRates(a.engine.Traffic)
 	a.certificates.Measure(m, a.control.Table)
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
 		live := a.control.Table()
 		w := condition.World{
 			Now: now, Snapshot: a.feed.Newest(), Live: live, Pending: a.control.Status().Pending,
 			Sources: a.collector.Sources(), Endpoints: a.engine.Endpoints(),
-			Rates: rates.of(now), Certificates: a.certificates.Of(live, now).Fault,
+			Rates: rates.At(now), Certificates: a.certificates.Of(live, now).Fault,
 		}
 		_, w.Compiled = a.control.Compiled()
 		for _, c := range a.control.Commands() {

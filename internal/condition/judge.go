@@ -63,8 +63,17 @@ type Hold struct {
 // undoHold says what ends a rollback or pin.
 const undoHold = "end it with: fairway unpin"
 
-// mayFail is the share of requests that may fail before a route is degraded.
-const mayFail = 0.05
+// mayFail is the share of requests that may fail before a route is degraded, and seldom how
+// many a second: of fewer most have to fail.
+const (
+	mayFail = 0.05
+	seldom  = 0.1
+)
+
+// fails says whether more requests fail than may.
+func (r Rate) fails() bool {
+	return r.Errors > mayFail*r.Requests && (r.Errors >= seldom || 2*r.Errors > r.Requests)
+}
 
 // Judge judges everything. before is the report before this one, or nil: what was wrong
 // then keeps its Since.
@@ -238,7 +247,7 @@ func (j *judge) route(r *route.Route) Condition {
 	if b := j.Live.Backend(r.Backend); b != nil {
 		j.backend(b, find)
 	}
-	if rate := j.Rates[r.ID]; rate.Errors > mayFail*rate.Requests {
+	if rate := j.Rates[r.ID]; rate.fails() && c.State != Down {
 		find(Degraded, Reason{Code: CodeErrors, Text: fmt.Sprintf("%.0f %% of requests fail (%.1f of %.1f a second)", 100*rate.Errors/max(rate.Requests, rate.Errors), rate.Errors, rate.Requests)})
 	}
 	if r.Origin.Stale {
@@ -383,6 +392,9 @@ func Explained(in *catalog.Instance) string {
 func PortHint(in *catalog.Instance, address string) string {
 	if in == nil {
 		return ""
+	}
+	if len(in.Addresses) == 1 && in.Addresses[0].Reach == catalog.ReachFixed {
+		return "see why nothing listens there, or correct the address in " + in.Source
 	}
 	logs := "docker logs " + in.Name
 	if len(in.Addresses) == 1 && in.Addresses[0].Network == "host" && !strings.HasPrefix(address, "127.") {

@@ -92,7 +92,7 @@ func refuse(w *condition.World, n int, state catalog.State, reason string) {
 
 // All are the situations, the healthy one first.
 func All() []Situation {
-	all := slices.Concat(ofEndpoints(), ofInstances(), ofLabelsAndSources(), ofTheTable())
+	all := slices.Concat(ofEndpoints(), ofRequests(), ofInstances(), ofLabelsAndSources(), ofTheTable())
 	for i, s := range all {
 		all[i].Whole = cmp.Or(s.Whole, s.Service)
 	}
@@ -161,12 +161,24 @@ func ofEndpoints() []Situation {
 			},
 			Route: condition.Degraded, Service: condition.Degraded, Code: condition.CodeEjected, Text: "shop-2 at 10.0.0.2:8080 is left out after failed requests", Ready: 1,
 		},
+	}
+}
+
+func ofRequests() []Situation {
+	return []Situation{
 		{
 			Name: "requests fail",
 			edit: func(w *condition.World, _ *route.Route, _ *route.Backend) {
 				w.Rates["shop@docker"] = condition.Rate{Requests: 10, Errors: 3.2}
 			},
 			Route: condition.Degraded, Service: condition.Degraded, Code: condition.CodeErrors, Text: "32 % of requests fail (3.2 of 10.0 a second)", Ready: 2,
+		},
+		{
+			Name: "one request of a few fails",
+			edit: func(w *condition.World, _ *route.Route, _ *route.Backend) {
+				w.Rates["shop@docker"] = condition.Rate{Requests: 0.2, Errors: 0.03}
+			},
+			Route: condition.Healthy, Service: condition.Healthy, Ready: 2,
 		},
 		{
 			Name: "few requests fail",

@@ -1,4 +1,5 @@
-package app
+// Package heap keeps the memory small that garbage takes.
+package heap
 
 import (
 	"context"
@@ -8,10 +9,10 @@ import (
 	"runtime/metrics"
 )
 
-// boundGarbage keeps the garbage of a large heap small, until ctx ends: Go lets it grow to
+// Bound keeps the garbage of a large heap small, until ctx ends: Go lets it grow to
 // the size of what is held, which for a catalogue of many containers is memory for nothing.
 // Small heaps are collected as ever. It does nothing where GOGC or GOMEMLIMIT is set.
-func boundGarbage(ctx context.Context) error {
+func Bound(ctx context.Context) error {
 	if os.Getenv("GOGC")+os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}

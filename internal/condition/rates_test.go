@@ -1,4 +1,4 @@
-package app
+package condition_test
 
 import (
 	"testing"
@@ -8,12 +8,12 @@ import (
 	"fairway/internal/engine/traffic"
 )
 
-// TestRates: what came between two readings counts, a counter begun anew from its start, and
-// readings within the gap are given out again.
+// TestRates: what came within the window counts, a counter begun anew from its start, and
+// what was read a moment ago is given out again.
 func TestRates(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var totals traffic.Totals
-	r := &rates{read: func() []traffic.Totals { return []traffic.Totals{totals, {Route: "idle"}} }}
+	r := condition.NewRates(func() []traffic.Totals { return []traffic.Totals{totals, {Route: "idle"}} })
 	for i, tt := range []struct {
 		after      time.Duration
 		ok, failed uint64
@@ -23,13 +23,15 @@ func TestRates(t *testing.T) {
 		{time.Second, 200, 50, condition.Rate{}},
 		{4 * time.Second, 300, 90, condition.Rate{Requests: 48, Errors: 8}},
 		{time.Second, 500, 500, condition.Rate{Requests: 48, Errors: 8}},
-		{3 * time.Second, 8, 4, condition.Rate{Requests: 3, Errors: 1}},
+		{14 * time.Second, 500, 150, condition.Rate{Requests: 25, Errors: 5}},
+		{20 * time.Second, 600, 200, condition.Rate{Requests: 410. / 35, Errors: 110. / 35}}, // since the third
+		{30 * time.Second, 20, 10, condition.Rate{Requests: 1, Errors: 10. / 30}},
+		{30 * time.Second, 20, 10, condition.Rate{}},
 	} {
 		now = now.Add(tt.after)
 		totals = traffic.Totals{Route: "shop"}
 		totals.Classes[2], totals.Classes[5] = tt.ok, tt.failed
-		got := r.of(now)
-		if got["shop"] != tt.want || len(got) > 1 {
+		if got := r.At(now); got["shop"] != tt.want || len(got) > 1 {
 			t.Errorf("step %d: %+v, want %+v", i, got, tt.want)
 		}
 	}
