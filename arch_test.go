@@ -190,7 +190,8 @@ var allowed = map[string]struct {
 	// requests shows what an engine reports of requests.
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/human"}},
+	// A list of a page can be had as commands print it, as CSV.
+	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
 	// assets has the files of pages; compare prepares differences.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -31,15 +30,5 @@ func (c *cli) certificates(all api.Certificates) {
 			return
 		}
 	}
-	t := c.Columns("NAMES", "EXPIRES", "-ISSUER", "+KEY", "FILE", "+LISTENERS", "+ROUTES")
-	for _, one := range all.Certificates {
-		colour := console.Good
-		if one.State == api.CertificateExpiring {
-			colour = console.Doubt
-		} else if one.Wrong() {
-			colour = console.Bad
-		}
-		t.Add(strings.Join(one.Names, ", "), colour.Cell(cmp.Or(one.Error, one.Ends(all.At))), one.Issuer, one.Key, one.File, strings.Join(one.Listeners, ", "), strings.Join(one.Routes, ", "))
-	}
-	t.Print()
+	c.Certificates(all.Certificates, all.At)
 }

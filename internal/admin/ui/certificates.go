@@ -12,6 +12,7 @@ import (
 // certificatesData is the certificates, and the hosts that have none.
 type certificatesData struct {
 	listing.List[certificate]
+	At        time.Time // of the answer
 	Uncovered []api.UncoveredHost
 	Wrong     int // certificates that cannot be used, or not for long
 }
@@ -24,7 +25,7 @@ type certificate struct {
 
 func readCertificates(c *call) (any, error) {
 	found := must(c.ask.Certificates(c))
-	d := certificatesData{Uncovered: found.Uncovered}
+	d := certificatesData{At: found.At, Uncovered: found.Uncovered}
 	var all []certificate
 	for _, one := range found.Certificates {
 		out := certificate{Certificate: one, Health: fine, Ends: one.Ends(found.At)}

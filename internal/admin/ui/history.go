@@ -21,6 +21,7 @@ type historyData struct {
 	Service       string // only what has to do with it; empty for all
 	By            string // only what this operator did; empty for all
 	May           bool
+	found         []api.Entry
 }
 
 type day struct {
@@ -58,7 +59,11 @@ func (d historyData) ByLink(operator string) string {
 
 func isHold(command api.Command) bool { return command.ID == api.HoldID }
 
-const perHistory = 50 // entries of a page
+// How many entries a page has, and a file.
+const (
+	perHistory         = 50
+	maxExportedEntries = 1000
+)
 
 func readHistory(c *call) (any, error) {
 	q := api.HistoryQuery{
@@ -73,12 +78,15 @@ func readHistory(c *call) (any, error) {
 			return nil, problem(http.StatusBadRequest, "Bad Request", "before: want the number of an entry")
 		}
 	}
+	if c.q.Get("format") != "" {
+		q.Limit = maxExportedEntries
+	}
 	found := must(c.ask.History(c, q)).Items
 	commands := must(c.ask.Commands(c)).Items
 	_, order := listing.Sort[line](c.r.URL.Path, c.q, nil)
 	d := historyData{
-		Order: order,
-		Hold:  inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
+		Order: order, found: found,
+		Hold: inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
 		Info: must(c.ask.Info(c)).History, Service: q.Service, By: c.q.Get("by"), May: c.may(api.RoleOperator),
 	}
 	live := q.Before != 0 // the newest that is live is on this page or on one before

@@ -33,10 +33,13 @@ func readNodes(c *call) (any, error) {
 		listing.Text("name", func(n *node) string { return n.Name }),
 		listing.Most("state", func(n *node) int { return badness(n.Health) }),
 		listing.Most("instances", func(n *node) int { return len(n.Marks) }))
+	if c.q.Get("format") != "" {
+		return nodesData{l}, nil // no plots
+	}
 	for _, n := range l.Items {
 		n.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: n.ID}, draw.Ranges()[0], draw.SmallUsage()...)
 	}
-	return l, nil
+	return nodesData{l}, nil
 }
 
 // allNodes asks for the machines and puts the instances on them.

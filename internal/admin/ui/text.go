@@ -97,6 +97,8 @@ func functions(a *assets.Assets) template.FuncMap {
 		"ids":     ids,
 		"class":   class,
 		"join":    strings.Join,
+		"upper":   strings.ToUpper,
+		"formats": func() []string { return []string{"csv", "json"} },
 		"health":  condition,
 		"state":   stateOf,
 		"source":  sourceHealth,

@@ -170,6 +170,12 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	}
 	data, err := of.data(c)
 	if err == nil {
+		var done bool
+		if done, err = p.export(w, c, of, data); done {
+			return
+		}
+	}
+	if err == nil {
 		p.render(w, c, of, http.StatusOK, data)
 		return
 	}

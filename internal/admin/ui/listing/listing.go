@@ -139,6 +139,7 @@ func (o Order) Only(filter string) string { return o.With("only", filter, "page"
 type List[T any] struct {
 	Order
 	Items           []T
+	All             []T // what matches, on all pages
 	From, To        int // of Matching, counted from 1
 	Matching, Total int
 	Previous, Next  string // links; empty for none
@@ -151,7 +152,7 @@ func New[T any](path string, query url.Values, items []T, matches func(item T, w
 	words, filter := strings.Fields(strings.ToLower(query.Get("q"))), query.Get("only")
 	kept := slices.DeleteFunc(slices.Clone(items), func(item T) bool { return !matches(item, words, filter) })
 	kept, l.Order = Sort(path, query, kept, columns...)
-	l.Matching = len(kept)
+	l.All, l.Matching = kept, len(kept)
 	page, _ := strconv.Atoi(query.Get("page"))
 	page = min(max(page, 1), max(1, (len(kept)+PerPage-1)/PerPage))
 	first := (page - 1) * PerPage
