@@ -26,6 +26,9 @@ type placedInstance struct {
 	Plots   []draw.Plot
 }
 
+// Page is the page of the instance.
+func (in placedInstance) Page() string { return instanceLink(in.Instance) }
+
 func readNodes(c *call) (any, error) {
 	l := listing.New(c.r.URL.Path, c.q, allNodes(c), func(n *node, words []string, filter string) bool {
 		return (filter != "trouble" || n.Health != fine) && listing.Has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)

@@ -48,7 +48,7 @@ func foundLink(f api.Found) string {
 	case api.FoundRoute:
 		return link("services", f.Service) + "#r-" + key(f.ID)
 	case api.FoundInstance:
-		return link("services", f.Service) + "#i-" + key(f.ID)
+		return link("instances", f.ID)
 	case api.FoundNode:
 		return link("nodes", f.ID)
 	case api.FoundDocument:

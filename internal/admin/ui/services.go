@@ -107,9 +107,7 @@ func readService(c *call) (any, error) {
 		listing.Most("state", func(in instance) int { return badness(in.Health) }),
 		listing.Text("node", func(in instance) string { return cmp.Or(in.NodeName, in.Node) }))
 	for i, in := range d.Instances {
-		d.Instances[i].Command = inForce(commands, func(command api.Command) bool {
-			return command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node
-		})
+		d.Instances[i].Command = commandOn(commands, in.Instance)
 	}
 	d.Shared = sharedLabels(d.service.Instances)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
@@ -157,6 +155,13 @@ func plotInstances(c *call, instances []instance, r draw.Range) (all []plotted) 
 		}
 	}
 	return all
+}
+
+// commandOn is what an operator has asked of an instance or its machine; nil for nothing.
+func commandOn(commands []api.Command, in api.Instance) *api.Command {
+	return inForce(commands, func(command api.Command) bool {
+		return command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node
+	})
 }
 
 // inForce is the last of the commands that fits; nil for none.

@@ -112,6 +112,7 @@ func pages() []page {
 		{path: "/{$}", name: "overview", title: "Overview", key: "o", read: readOverview},
 		{path: "/services", name: "services", title: "Services", key: "s", read: readServices},
 		{path: "/services/{name...}", name: "service", read: readService},
+		{path: "/instances/{name...}", name: "instance", read: readInstance},
 		{path: "/routes", name: "routes", title: "Routes", key: "r", read: readRoutes},
 		{path: "/problems", name: "problems", title: "Problems", key: "p", read: readProblems},
 		{path: "/certificates", name: "certificates", title: "Certificates", key: "c", read: readCertificates},

@@ -144,7 +144,7 @@ func paths(a answers) map[string]string {
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
 		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
-		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "nothing": "/nothing",
+		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
 	}
 }
 
