@@ -89,6 +89,7 @@ type grammar struct {
 	Weight      weightCommand      `cmd:"" group:"steer" help:"Set the weight of a service, instance or node."`
 	Pause       pauseCommand       `cmd:"" group:"steer" help:"Hold the requests for a service."`
 	Resume      resumeCommand      `cmd:"" group:"steer" help:"End a pause."`
+	Maintenance maintenanceCommand `cmd:"" group:"steer" help:"Answer the requests for a service with a message, or list such services."`
 	Commands    commandsCommand    `cmd:"" group:"steer" help:"List the commands in force."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show the CPU, memory, network and disk usage of containers."`
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove Swarm services."`

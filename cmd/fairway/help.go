@@ -185,7 +185,12 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
     fairway pause shop --for 1m -m "database moves"
     fairway resume shop`,
-	"commands": `Rollbacks, pins, drains, weights and pauses in force, with operator and reason.
+	"maintenance": `Answers the requests for a service with 503, Retry-After and a page with the message, until it is ended or its time is over; also across restarts of Fairway and of the service. Clients with --allow get through. Connections that are passed through are closed.
+
+    fairway maintenance shop on -m "Back at noon." --for 2h --allow 10.0.0.0/8
+    fairway maintenance shop off
+    fairway maintenance`,
+	"commands": `Rollbacks, pins, drains, weights, pauses and services in maintenance, with operator and reason.
 
     fairway commands`,
 

@@ -139,6 +139,29 @@ func (r *resumeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
+type maintenanceCommand struct {
+	Service string   `arg:"" optional:"" help:"Service, by ID or name; without one, those in maintenance are listed."`
+	State   string   `arg:"" optional:"" enum:"on,off," default:"" help:"on or off."`
+	For     string   `name:"for" placeholder:"DURATION" help:"Time after which it ends by itself, from 1m to 720h; browsers and programs learn when."`
+	Allow   []string `name:"allow" placeholder:"CIDR" help:"Address or prefix of clients that get through. Repeatable."`
+	Message string   `name:"message" short:"m" placeholder:"TEXT" help:"What visitors read, also recorded in the history."`
+}
+
+// Run begins or ends maintenance, or lists what is in it.
+func (m *maintenanceCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	switch {
+	case m.Service == "":
+		found, err := a.Commands(ctx)
+		found.Items = slices.DeleteFunc(found.Items, func(k api.Command) bool { return k.Kind != api.CommandMaintenance })
+		return list(c, found, err, orNote(c, "No service in maintenance.", c.Commands))
+	case m.State == "":
+		return usageError{fmt.Errorf("on or off? fairway maintenance %s on", m.Service)}
+	case m.State == "off":
+		return c.takeBack(ctx, a, api.CommandMaintenance+":service:"+strings.TrimPrefix(m.Service, "service:"), m.Message)
+	}
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandMaintenance, Subject: m.Service, For: m.For, Allow: m.Allow, Message: m.Message})
+}
+
 // give gives a command. Remarks that were shown before are left out.
 func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand, shown ...string) error {
 	given, err := a.Give(ctx, n)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,10 +203,23 @@ func (s *Server) newCommand(r *request, n api.NewCommand) (o control.Command, er
 			return o, api.Errorf(http.StatusBadRequest, "for: write a duration such as 30s")
 		}
 	}
+	if len(n.Allow) > 0 && n.Kind != api.CommandMaintenance {
+		return o, api.Errorf(http.StatusBadRequest, "allow is for maintenance alone")
+	}
+	for _, text := range n.Allow {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return o, api.Errorf(http.StatusBadRequest, "allow %q: write an address or a prefix such as 10.0.0.0/8", text)
+		}
+		o.Allow = append(o.Allow, route.UnmappedPrefix(prefix).Masked())
+	}
 	switch o.Kind {
 	case control.CommandRollback, control.CommandPin:
 		o.Hold = &control.Hold{Entry: n.Entry, Release: control.Release(n.Until), RecordedEndpoints: n.Endpoints == api.EndpointsRecorded}
-	case control.CommandDrain, control.CommandWeight, control.CommandPause:
+	case control.CommandDrain, control.CommandWeight, control.CommandPause, control.CommandMaintenance:
 		o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject)
 	}
 	return o, err

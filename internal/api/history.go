@@ -112,6 +112,8 @@ const (
 	CommandDrain    = "drain"    // endpoints get nothing new
 	CommandWeight   = "weight"   // endpoints have another weight
 	CommandPause    = "pause"    // requests for a service wait
+	// CommandMaintenance answers requests for a service with 503
+	CommandMaintenance = "maintenance"
 )
 
 // The ways in which a rollback or pin ends.
@@ -148,9 +150,11 @@ type Command struct {
 	Node     string `json:"node,omitempty"`
 	// Weight is that of CommandWeight.
 	Weight *int `json:"weight,omitempty"`
-	// Ends is when a pause ends by itself, and Wait how long its requests wait.
-	Ends time.Time `json:"ends,omitzero"`
-	Wait string    `json:"wait,omitempty"`
+	// Ends is when a pause or maintenance ends by itself, and Wait how long the requests of a
+	// pause wait. Allow are the addresses and prefixes that get through maintenance.
+	Ends  time.Time `json:"ends,omitzero"`
+	Wait  string    `json:"wait,omitempty"`
+	Allow []string  `json:"allow,omitempty"`
 	// Entry, Until and Endpoints say what a rollback or pin holds.
 	Entry     uint64 `json:"entry,omitempty"`
 	Until     string `json:"until,omitempty"`
@@ -167,21 +171,24 @@ type Command struct {
 type NewCommand struct {
 	// Kind is one of the Command constants.
 	Kind string `json:"kind"`
-	// Subject is what a drain, weight or pause is about: the ID or name of a
-	// service, or, except for a pause, of an instance or node. "service:",
+	// Subject is what a drain, weight, pause or maintenance is about: the ID or name of a
+	// service, or, for a drain or weight, of an instance or node. "service:",
 	// "instance:" or "node:" in front says which is meant.
 	Subject string `json:"subject,omitempty"`
 	// Weight is for CommandWeight, 0 to 256.
 	Weight *int `json:"weight,omitempty"`
-	// For is how long a pause lasts, "1s" to "10m"; empty means "30s".
+	// For is how long a pause lasts, "1s" to "10m", "30s" for none, or maintenance, "1m" to
+	// "720h", until it is taken back for none.
 	For string `json:"for,omitempty"`
+	// Allow are addresses and prefixes of clients that get through maintenance, at most 100.
+	Allow []string `json:"allow,omitempty"`
 	// Entry is the entry to roll back to.
 	Entry uint64 `json:"entry,omitempty"`
 	// Until is UntilUnpinned, which empty means, or UntilChanged.
 	Until string `json:"until,omitempty"`
 	// Endpoints is EndpointsLive, which empty means, or EndpointsRecorded.
 	Endpoints string `json:"endpoints,omitempty"`
-	// Message says why; at most 1000 bytes.
+	// Message says why; at most 1000 bytes. That of maintenance is what visitors read.
 	Message string `json:"message,omitempty"`
 }
 

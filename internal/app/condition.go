@@ -27,7 +27,7 @@ func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
 		}
 		_, w.Compiled = a.control.Compiled()
 		for _, c := range a.control.Commands() {
-			if c.Hold != nil {
+			if c.Hold != nil || c.Kind == control.CommandMaintenance {
 				w.Holds = append(w.Holds, holdOf(c))
 			}
 		}
@@ -49,18 +49,25 @@ func newCoverage(cfg *Config, log *slog.Logger) *certs.Coverage {
 	return certs.NewCoverage(log, own...)
 }
 
-// holdOf is a rollback or pin as conditions show it.
+// holdOf is a rollback, pin or maintenance as conditions show it.
 func holdOf(c control.Command) condition.Hold {
-	text := fmt.Sprintf("rollback to entry %d", c.Hold.Entry)
-	if c.Kind == control.CommandPin {
+	h := condition.Hold{Since: c.Since, Undo: c.Undo(), Maintenance: c.Kind == control.CommandMaintenance}
+	text := ""
+	switch c.Kind {
+	case control.CommandMaintenance:
+		text = "maintenance of " + c.Subject.Service
+		h.Services = map[string]bool{c.Subject.Service: true}
+	case control.CommandRollback:
+		text = fmt.Sprintf("rollback to entry %d", c.Hold.Entry)
+	case control.CommandPin:
 		text = fmt.Sprintf("pin of entry %d", c.Hold.Entry)
 	}
 	text += " by " + cmp.Or(c.Operator, "an unnamed operator")
 	if c.Message != "" {
 		text += " (" + c.Message + ")"
 	}
-	h := condition.Hold{Command: text, Since: c.Since}
-	if c.Hold.Release == control.ReleaseByLabels {
+	h.Command = text
+	if c.Hold != nil && c.Hold.Release == control.ReleaseByLabels {
 		h.Services = map[string]bool{}
 		for id := range c.Hold.Services {
 			h.Services[id] = true

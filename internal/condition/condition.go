@@ -57,6 +57,7 @@ const (
 	CodeRefused     = "refused"      // labels or a route are refused
 	CodeLastGood    = "last-good"    // labels are refused, and their last good form is served
 	CodeHold        = "hold"         // a rollback or pin is in force
+	CodeMaintenance = "maintenance"  // a service is in maintenance
 	CodeNotServed   = "not-served"   // a rollback or pin keeps it out
 	CodeStale       = "stale"        // a source does not answer any more
 	CodeNoAnswer    = "no-answer"    // a source has never answered

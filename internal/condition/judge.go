@@ -32,7 +32,7 @@ type World struct {
 	Connected map[string]Attempt
 	// Rates are requests per second at the moment, by route.
 	Rates map[string]Rate
-	// Holds are the rollback and pin in force.
+	// Holds are the rollback, pin and maintenance in force.
 	Holds []Hold
 	// Certificates says what is wrong with the certificates that a route needs, and what to
 	// do; empty for nothing. It may be nil.
@@ -51,17 +51,27 @@ type Rate struct {
 	Requests, Errors float64
 }
 
-// Hold is a rollback or pin in force.
+// Hold is a rollback, pin or maintenance in force.
 type Hold struct {
 	// Command is the command with who gave it and why.
 	Command string
 	Since   time.Time
 	// Services are the IDs of the services that are held; nil for all.
 	Services map[string]bool
+	// Maintenance: the services are held by maintenance. Undo is the command line that ends
+	// the hold.
+	Maintenance bool
+	Undo        string
 }
 
-// undoHold says what ends a rollback or pin.
-const undoHold = "end it with: fairway unpin"
+// reason is what a route or the whole is held by.
+func (h *Hold) reason(text string) Reason {
+	code := CodeHold
+	if h.Maintenance {
+		code = CodeMaintenance
+	}
+	return Reason{Code: code, Text: text, Hint: "end it with: " + h.Undo, Since: h.Since}
+}
 
 // mayFail is the share of requests that may fail before a route is degraded, and seldom how
 // many a second: of fewer most have to fail.
@@ -175,18 +185,24 @@ func (j *judge) table() {
 func (j *judge) holds() {
 	for _, h := range j.Holds {
 		text := h.Command + " is in force: "
-		if h.Services == nil {
+		if h.Maintenance {
+			text += "requests get 503, but those of clients that are allowed through"
+		} else if h.Services == nil {
 			text += "no change of containers or labels goes live"
 		} else {
 			text += human.Plural(len(h.Services), "service") + " held until their labels change"
 		}
-		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: h.Command, State: Held, Reason: Reason{Code: CodeHold, Text: text, Hint: undoHold, Since: h.Since}})
+		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: h.Command, State: Held, Reason: h.reason(text)})
 	}
 }
 
-// heldBy is the hold that decides about a service; nil for none.
-func (j *judge) heldBy(service string) *Hold {
+// heldBy is the rollback or pin, or the maintenance, that decides about a service; nil for
+// none.
+func (j *judge) heldBy(service string, maintenance bool) *Hold {
 	for i, h := range j.Holds {
+		if h.Maintenance != maintenance {
+			continue
+		}
 		if h.Services == nil || h.Services[service] {
 			return &j.Holds[i]
 		}
@@ -247,7 +263,9 @@ func (j *judge) route(r *route.Route) Condition {
 	if b := j.Live.Backend(r.Backend); b != nil {
 		j.backend(b, find)
 	}
-	if rate := j.Rates[r.ID]; rate.fails() && c.State != Down {
+	if m := j.heldBy(r.Service, true); m != nil {
+		find(Held, m.reason("held by "+m.Command))
+	} else if rate := j.Rates[r.ID]; rate.fails() && c.State != Down {
 		find(Degraded, Reason{Code: CodeErrors, Text: fmt.Sprintf("%.0f %% of requests fail (%.1f of %.1f a second)", 100*rate.Errors/max(rate.Requests, rate.Errors), rate.Errors, rate.Requests)})
 	}
 	if r.Origin.Stale {
@@ -261,8 +279,8 @@ func (j *judge) route(r *route.Route) Condition {
 			find(Degraded, Reason{Code: CodeCertificate, Text: text, Hint: hint})
 		}
 	}
-	if h := j.heldBy(r.Service); h != nil {
-		find(Held, Reason{Code: CodeHold, Text: "held by " + h.Command, Hint: undoHold, Since: h.Since})
+	if h := j.heldBy(r.Service, false); h != nil {
+		find(Held, h.reason("held by "+h.Command))
 	}
 	return c
 }
@@ -443,8 +461,8 @@ func (j *judge) service(svc *catalog.Service) Condition {
 			}
 		}
 	}
-	if h := j.heldBy(svc.ID); h != nil && j.asks[svc.ID] && len(routes) == 0 {
-		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: undoHold, Since: h.Since})
+	if h := j.heldBy(svc.ID, false); h != nil && j.asks[svc.ID] && len(routes) == 0 {
+		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: "end it with: " + h.Undo, Since: h.Since})
 	}
 	for _, p := range problems {
 		state := Degraded

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ const (
 	CommandDrain    CommandKind = "drain"    // gives endpoints nothing new
 	CommandWeight   CommandKind = "weight"   // gives endpoints another weight
 	CommandPause    CommandKind = "pause"    // makes the requests for a service wait
+	// CommandMaintenance answers the requests for a service with 503.
+	CommandMaintenance CommandKind = "maintenance"
 )
 
 // Command is what an operator asked for, in force on every table until it is taken back.
@@ -33,16 +36,20 @@ type Command struct {
 	// ID names the command among those in force; see idOf.
 	ID   string      `json:"id"`
 	Kind CommandKind `json:"kind"`
-	// Subject is what a drain, weight or pause is about.
+	// Subject is what the others are about: a service for a pause and for maintenance.
 	Subject catalog.Subject `json:"subject,omitzero"`
 	// Weight is that of CommandWeight, 0 to 256.
 	Weight int `json:"weight,omitempty"`
-	// Until is when a pause ends by itself, and Wait how long each request waits at most.
+	// Until is when a pause or maintenance ends by itself, and Wait how long that was to be
+	// from Since; a request waits no longer for a pause. Zero of maintenance: no end.
 	Until time.Time     `json:"until,omitzero"`
 	Wait  time.Duration `json:"wait,omitempty"`
+	// Allow are the clients that get through maintenance.
+	Allow []netip.Prefix `json:"allow,omitempty"`
 	// Hold says what a rollback or pin holds; nil for the others.
 	Hold *Hold `json:"hold,omitempty"`
-	// Operator is who gave it, Message why, and Since when.
+	// Operator is who gave it, Message why, and Since when. Visitors read the message of
+	// maintenance.
 	Operator string    `json:"operator"`
 	Message  string    `json:"message,omitempty"`
 	Since    time.Time `json:"since"`
@@ -132,7 +139,7 @@ func (c Command) Ended() string { return c.words("no longer ") }
 
 func (c Command) words(no string) string {
 	subject, until := c.Subject.String(), ""
-	if no == "" && c.Kind == CommandPause {
+	if no == "" && !c.Until.IsZero() {
 		until = " until " + c.Until.UTC().Format(time.RFC3339)
 	}
 	if no == "" && c.Hold != nil && c.Hold.Release == ReleaseByLabels {
@@ -146,8 +153,11 @@ func (c Command) words(no string) string {
 	case CommandWeight:
 		return fmt.Sprintf("weight of %s %sset to %d", subject, no, c.Weight)
 	}
-	return subject + " " + no + map[CommandKind]string{CommandDrain: "drained", CommandPause: "paused"}[c.Kind] + until
+	return subject + " " + no + stateWords[c.Kind] + until
 }
+
+// stateWords say what a subject is by a command.
+var stateWords = map[CommandKind]string{CommandDrain: "drained", CommandPause: "paused", CommandMaintenance: "in maintenance"}
 
 // Undo is the command line that takes the command back.
 func (c Command) Undo() string {
@@ -157,6 +167,8 @@ func (c Command) Undo() string {
 		return "fairway undrain " + subject
 	case CommandPause:
 		return "fairway resume " + subject
+	case CommandMaintenance:
+		return "fairway maintenance " + subject + " off"
 	case CommandWeight:
 		return "fairway weight " + subject + " default"
 	}
@@ -166,7 +178,7 @@ func (c Command) Undo() string {
 // by says on an endpoint who changed it and why.
 func (c Command) by() string {
 	text := string(c.Kind) + " by " + nameOf(c.Operator)
-	if c.Kind == CommandPause {
+	if !c.Until.IsZero() {
 		text += " until " + c.Until.UTC().Format(time.RFC3339)
 	}
 	if c.Message != "" {
@@ -177,7 +189,7 @@ func (c Command) by() string {
 
 // compareCommands orders commands as they are put into effect: what stops requests last.
 func compareCommands(a, b Command) int {
-	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause}
+	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause, CommandMaintenance}
 	return cmp.Or(
 		cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 }

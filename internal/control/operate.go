@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
@@ -34,6 +35,13 @@ const (
 	MaxPause     = 10 * time.Minute
 )
 
+// MaxMaintenance is how long maintenance may be said to last, maxAllow how many prefixes
+// may get through.
+const (
+	MaxMaintenance = 30 * 24 * time.Hour
+	maxAllow       = 100
+)
+
 // Result is what became of a command.
 type Result struct {
 	// Command is the one that is in force, or that was taken back.
@@ -53,7 +61,7 @@ func (c *Control) Resolve(kind CommandKind, text string) (catalog.Subject, error
 	if err != nil {
 		return catalog.Subject{}, err
 	}
-	if kind == CommandPause && !strings.HasPrefix(text, "service:") {
+	if (kind == CommandPause || kind == CommandMaintenance) && !strings.HasPrefix(text, "service:") {
 		text = "service:" + text
 	}
 	found, err := catalog.ResolveSubject(snapshot, text)
@@ -127,7 +135,7 @@ func (c *Control) prepare(command Command) (_ Command, held *route.Table, remark
 	switch command.Kind {
 	case CommandRollback, CommandPin:
 		held, remarks, err = c.hold(&command, snapshot, compiled)
-	case CommandDrain, CommandWeight, CommandPause:
+	case CommandDrain, CommandWeight, CommandPause, CommandMaintenance:
 		err = command.check(snapshot)
 	default:
 		err = fmt.Errorf("%w: there is no command %q", ErrRefused, command.Kind)
@@ -211,7 +219,30 @@ func (c *Command) check(s *catalog.Snapshot) (err error) {
 		}
 		c.Until = c.Since.Add(c.Wait)
 		c.setEnd(time.Now())
+	case CommandMaintenance:
+		return c.checkMaintenance()
 	}
+	return nil
+}
+
+// sorry is what visitors of a service in maintenance read unless the operator says more.
+const sorry = "This service is down for maintenance. Please try again later."
+
+func (c *Command) checkMaintenance() error {
+	switch {
+	case c.Subject.Service == "":
+		return fmt.Errorf("%w: maintenance is of a service", ErrRefused)
+	case c.Wait != 0 && (c.Wait < time.Minute || c.Wait > MaxMaintenance):
+		return fmt.Errorf("%w: maintenance lasts from 1m to %s, or until it is ended", ErrRefused, MaxMaintenance)
+	case len(c.Allow) > maxAllow:
+		return fmt.Errorf("%w: at most %d addresses and prefixes are allowed through", ErrRefused, maxAllow)
+	}
+	if c.Wait != 0 {
+		c.Until = c.Since.Add(c.Wait)
+		c.setEnd(time.Now())
+	}
+	// It goes into headers and pages: one line.
+	c.Message = strings.Join(strings.FieldsFunc(c.Message, func(r rune) bool { return unicode.IsControl(r) || r == ' ' }), " ")
 	return nil
 }
 
@@ -296,7 +327,7 @@ func nothingOf(id string) string {
 	if id == holdID {
 		return "nothing is pinned or rolled back"
 	}
-	if word := map[string]string{"drain": "drained", "pause": "paused"}[kind]; word != "" && subject != "" {
+	if word := stateWords[CommandKind(kind)]; word != "" && subject != "" {
 		return strings.TrimPrefix(subject, "service:") + " is not " + word
 	}
 	if kind == string(CommandWeight) && subject != "" {

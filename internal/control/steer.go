@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -85,7 +86,7 @@ func hold(w steering, h Hold) (t draft, f released, gone int) {
 		_, free := slices.BinarySearch(f.endpoints, service)
 		return !h.RecordedEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
 	}
-	t.routes = mixed(w.held.Routes, w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
+	t.routes = mixed(withoutMaintenance(w.held.Routes), w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
 	t.backends = mixed(w.held.Backends, w.compiled.Backends, func(b *route.Backend) (string, bool) { return b.ID, isHeld(b.Service) })
 	exists := worldOf(w.snapshot)
 	for i, b := range t.backends {
@@ -175,7 +176,37 @@ func heldListeners(w steering, routes []*route.Route) []route.Listener {
 	return list
 }
 
+// withoutMaintenance are routes as they were recorded, but for what a command of then did.
+func withoutMaintenance(routes []*route.Route) []*route.Route {
+	routes = slices.Clone(routes)
+	for i, r := range routes {
+		if r.Maintenance() != nil {
+			open := *r
+			open.Filters = r.Filters[1:]
+			routes[i] = &open
+		}
+	}
+	return routes
+}
+
+// maintain puts a service into maintenance, but for routes that are refused.
+func (t *draft) maintain(c Command) {
+	filter := route.Filter{Maintenance: &route.Maintenance{Allow: c.Allow, Message: cmp.Or(c.Message, sorry), Until: c.Until, By: c.by()}}
+	for i, r := range t.routes {
+		if r.Service != c.Subject.Service || r.Refused != "" {
+			continue
+		}
+		shut := *r
+		shut.Filters = append([]route.Filter{filter}, r.Filters...)
+		t.routes[i] = &shut
+	}
+}
+
 func (t *draft) command(c Command) {
+	if c.Kind == CommandMaintenance {
+		t.maintain(c)
+		return
+	}
 	paused := map[string]bool{} // IDs of backends
 	for i, b := range t.backends {
 		var endpoints []route.Endpoint

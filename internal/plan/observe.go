@@ -81,7 +81,7 @@ func (o *observer) service() {
 	}
 	for _, reason := range o.report.Services[o.diagnosis.Service].Reasons {
 		switch reason.Code {
-		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
+		case condition.CodeHold, condition.CodeMaintenance, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
 			o.add(reason.Code, api.CheckDoubt, reason.Text, reason.Hint)
 		case condition.CodeNotServed:
 			o.add(reason.Code, api.CheckFailed, reason.Text, reason.Hint)

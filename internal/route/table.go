@@ -212,6 +212,14 @@ type Maintenance struct {
 	By string `json:"by"`
 }
 
+// Maintenance is that of the route's service; nil for none.
+func (r *Route) Maintenance() *Maintenance {
+	if len(r.Filters) == 0 {
+		return nil
+	}
+	return r.Filters[0].Maintenance
+}
+
 // RetryAfter is the value of the header of that name.
 func (m *Maintenance) RetryAfter() string {
 	if m.Until.IsZero() {

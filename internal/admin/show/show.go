@@ -312,6 +312,10 @@ func Command(c control.Command) api.Command {
 		out.Weight = &c.Weight
 	case control.CommandPause:
 		out.Wait = c.Wait.String()
+	case control.CommandMaintenance:
+		for _, p := range c.Allow {
+			out.Allow = append(out.Allow, p.String())
+		}
 	}
 	if h := c.Hold; h != nil {
 		out.Entry, out.Until, out.Endpoints = h.Entry, string(h.Release), api.EndpointsLive

@@ -297,21 +297,33 @@ func ofTheTable() []Situation {
 		{
 			Name: "rollback in force",
 			edit: func(w *condition.World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []condition.Hold{{Command: "rollback to entry 20 by ann", Since: now.Add(-time.Hour)}}
+				w.Holds = []condition.Hold{{Command: "rollback to entry 20 by ann", Undo: "fairway unpin", Since: now.Add(-time.Hour)}}
 			},
 			Route: condition.Held, Service: condition.Held, Code: condition.CodeHold, Text: "rollback to entry 20 by ann", Hint: "end it with: fairway unpin", Ready: 2,
 		},
 		{
 			Name: "pinned until labels change",
 			edit: func(w *condition.World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []condition.Hold{{Command: "pin of entry 20 by ann", Services: map[string]bool{"other@docker": true}}}
+				w.Holds = []condition.Hold{{Command: "pin of entry 20 by ann", Undo: "fairway unpin", Services: map[string]bool{"other@docker": true}}}
 			},
 			Route: condition.Healthy, Service: condition.Healthy, Whole: condition.Held, Code: condition.CodeHold, Text: "pin of entry 20 by ann", Ready: 2,
 		},
 		{
+			Name: "in maintenance",
+			edit: func(w *condition.World, r *route.Route, _ *route.Backend) {
+				w.Rates = map[string]condition.Rate{r.ID: {Requests: 9, Errors: 9}} // each of them is meant
+				w.Holds = []condition.Hold{{
+					Command: "maintenance of shop@docker by ann", Services: map[string]bool{"shop@docker": true}, Since: now.Add(-time.Hour),
+					Maintenance: true, Undo: "fairway maintenance shop@docker off",
+				}}
+			},
+			Route: condition.Held, Service: condition.Held, Code: condition.CodeMaintenance, Text: "held by maintenance of shop@docker by ann",
+			Hint: "end it with: fairway maintenance shop@docker off", Ready: 2,
+		},
+		{
 			Name: "started under a rollback", unserved: true,
 			edit: func(w *condition.World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []condition.Hold{{Command: "rollback to entry 20 by ann"}}
+				w.Holds = []condition.Hold{{Command: "rollback to entry 20 by ann", Undo: "fairway unpin"}}
 			},
 			Service: condition.Down, Code: condition.CodeNotServed, Text: "rollback to entry 20 by ann", Hint: "end it with: fairway unpin",
 		},

@@ -79,6 +79,7 @@ function fields(form) {
   for (const e of form.elements) {
     if (!e.name || e.disabled || (e.type === 'radio' && !e.checked) || e.value === '') continue;
     if (e.type === 'checkbox') body[e.name] = e.checked;
+    else if ('list' in e.dataset) body[e.name] = e.value.split(/[\s,]+/).filter(Boolean);
     else body[e.name] = e.type === 'number' || 'number' in e.dataset ? Number(e.value) : e.value;
   }
   return body;
