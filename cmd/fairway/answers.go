@@ -39,6 +39,7 @@ func (c *cli) configure(g *grammar) {
 	}
 	width, terminal := console.TerminalWidth(c.Out)
 	c.Colours = terminal && !g.NoColor && c.env["NO_COLOR"] == "" && c.env["TERM"] != "dumb"
+	c.Screen = terminal && c.Format != "json" && !c.CSV() && c.env["TERM"] != "dumb"
 	if !terminal { // what runs beside one says how wide it is, as watch does
 		width, _ = strconv.Atoi(c.env["COLUMNS"])
 	}

@@ -84,7 +84,9 @@ is downloaded. Without a Docker engine they are processes.`,
 
     fairway routes
     fairway routes --host shop.example.com
-    fairway routes --traffic
+    fairway routes --state degraded,refused,down
+    fairway routes --watch
+    fairway routes --traffic -w
     fairway routes -o json | jq -r '.items[].id'`,
 	"services": `Examples:
 

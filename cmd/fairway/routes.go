@@ -12,19 +12,29 @@ type routesCommand struct {
 	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service, by ID or name."`
 	Source  string `name:"source" placeholder:"NAME" help:"Only routes of this source."`
 	Host    string `name:"host" placeholder:"HOST" help:"Only routes that match this host."`
+	State   string `name:"state" placeholder:"STATE,..." help:"Only routes in one of these states: healthy, unknown, held, degraded, refused, down."`
 	Traffic bool   `name:"traffic" help:"Show the traffic of each route, the busiest first."`
+	watching
 }
 
 // Run prints the routes.
 func (r *routesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+	return r.show(ctx, c, a, r.Traffic, func() error { return r.once(ctx, c, a) })
+}
+
+func (r *routesCommand) once(ctx context.Context, c *cli, a *api.Client) error {
+	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host, State: r.State})
 	if err != nil || !r.Traffic {
-		err = list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.Routes))
+		none := "No routes. A container gets one with the label fairway.host=NAME."
+		if r.Service+r.Source+r.Host+r.State != "" {
+			none = "No route is like that."
+		}
+		err = list(c, routes, err, orNote(c, none, c.Routes))
 		c.Incomplete(routes.Incomplete)
 		return err
 	}
 	now, err := a.Traffic(ctx)
-	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host == ""), err, c.Traffic)
+	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host+r.State == ""), err, c.Traffic)
 }
 
 // trafficOf keeps what goes through routes, the busiest first; with all also the

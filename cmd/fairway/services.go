@@ -12,10 +12,15 @@ type servicesCommand struct {
 	Name   string `arg:"" optional:"" help:"Service to show in full, by ID or name."`
 	Source string `name:"source" placeholder:"NAME" help:"Only services of this source."`
 	All    bool   `name:"all" short:"a" help:"Also services without a label of Fairway."`
+	watching
 }
 
 // Run prints the services.
 func (s *servicesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	return s.show(ctx, c, a, false, func() error { return s.once(ctx, c, a) })
+}
+
+func (s *servicesCommand) once(ctx context.Context, c *cli, a *api.Client) error {
 	if s.Name != "" {
 		found, err := a.Service(ctx, s.Name)
 		return list(c, found, err, c.ServicesInFull)

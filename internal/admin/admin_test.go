@@ -324,6 +324,7 @@ func TestGolden(t *testing.T) {
 		"info":                     "/v1/info",
 		"routes":                   "/v1/routes",
 		"routes-live":              "/v1/routes?live=true&service=shop&host=SHOP.example.com.",
+		"routes-state":             "/v1/routes?state=refused,down",
 		"services":                 "/v1/services",
 		"service":                  "/v1/services/shop%40docker",
 		"problems":                 "/v1/problems",
@@ -585,10 +586,11 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestBadHostIsRefusedEverywhere: also where no service could have it.
+// TestBadHostIsRefusedEverywhere: also where no service could have it; and a state that
+// there is not.
 func TestBadHostIsRefusedEverywhere(t *testing.T) {
 	s := newServer(t, options(t, newWorld(t)))
-	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b"} {
+	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b", "/v1/routes?state=broken"} {
 		if rec := ask(t, s, "GET", path, nil); rec.Code != 400 {
 			t.Errorf("%s = %d", path, rec.Code)
 		}

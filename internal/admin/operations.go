@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"fairway/internal/admin/access"
@@ -37,7 +38,7 @@ func (s *Server) operations() []operation {
 		get("/v1/info", s.info),
 		get("/v1/status", s.status),
 		get("/v1/identity", func(r *request) (api.Identity, error) { return r.who, nil }),
-		list("/v1/routes", s.routes).with(byService, bySource, byHost, boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
+		list("/v1/routes", s.routes).with(byService, bySource, byHost, text("state", "State of the condition; several are separated by commas."), boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
 		list("/v1/services", s.services).with(byService, bySource, byHost),
 		list("/v1/services/{name...}", s.service),
 		list("/v1/problems", s.problems).with(byService, bySource),
@@ -123,6 +124,21 @@ func (s *Server) info(r *request) (api.Info, error) {
 	return info, nil
 }
 
+// states are the states of a condition that the request asks for; nil for any.
+func (r *request) states() ([]string, error) {
+	if r.text("state") == "" {
+		return nil, nil
+	}
+	states := strings.Split(r.text("state"), ",")
+	for i, state := range states {
+		states[i] = strings.TrimSpace(state)
+		if !slices.Contains(api.States(), states[i]) {
+			return nil, api.Errorf(http.StatusBadRequest, "there is no state %q: want some of %s", states[i], strings.Join(api.States(), ", "))
+		}
+	}
+	return states, nil
+}
+
 // chosen keeps the routes that the request asks for by host, of those given.
 func (r *request) chosen(routes []*route.Route) ([]*route.Route, error) {
 	if r.text("host") == "" {
@@ -152,12 +168,17 @@ func (s *Server) routes(r *request) (items []api.Route, err error) {
 		live = s.live()
 	}
 	found := s.options.Conditions.Report()
+	states, err := r.states()
+	if err != nil {
+		return nil, err
+	}
 	chosen, err := r.chosen(v.Table.Routes)
 	for _, one := range chosen {
 		if v.IsService(r.text("service"), one.Service) && r.wants("source", one.Origin.Source) {
 			item := v.Route(one, live)
-			show.Judge(&item, found)
-			items = append(items, item)
+			if show.Judge(&item, found); states == nil || slices.Contains(states, item.Condition.State) {
+				items = append(items, item)
+			}
 		}
 	}
 	return items, err

@@ -45,6 +45,7 @@ type Query struct {
 	Service string // the ID or the name of a service
 	Source  string // the name of a source
 	Host    string // keeps the routes that could take a request for this host
+	State   string // keeps the routes in one of these states of a condition: "degraded,down"
 	Live    bool   // asks routes for Endpoint.Live as well
 }
 

@@ -187,7 +187,7 @@ func flag(on bool) []string {
 }
 
 func (q Query) values() url.Values {
-	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "live": flag(q.Live)}
+	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": flag(q.Live)}
 }
 
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) (List[T], error) {

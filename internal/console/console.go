@@ -33,8 +33,11 @@ type Console struct {
 	Width int
 	// Colours is true when the output understands them.
 	Colours bool
+	// Screen is true when Out is a terminal that can be cleared.
+	Screen bool
 
-	tables int // that were printed as CSV
+	drawn  string // by Redraw
+	tables int    // that were printed as CSV
 }
 
 // Wide reports whether more columns are wanted, and nothing cut.
@@ -47,6 +50,30 @@ func (c *Console) Paint(col Colour, s string) string {
 		return s
 	}
 	return "\x1b[" + string(col) + "m" + s + "\x1b[0m"
+}
+
+// Redraw runs print, and shows what it prints where that is another text than the last
+// time: on a screen in the place of that, elsewhere below it.
+func (c *Console) Redraw(print func() error) error {
+	if width, ok := TerminalWidth(c.Out); ok && c.Width > 0 {
+		c.Width = width // it may have another size now
+	}
+	var answer, remarks bytes.Buffer
+	out, err := c.Out, c.Err
+	c.Out, c.Err = &answer, &remarks
+	failed := print()
+	c.Out, c.Err = out, err
+	if now := answer.String() + remarks.String(); failed == nil && now != c.drawn {
+		if c.Screen {
+			fmt.Fprint(c.Out, "\x1b[H\x1b[2J")
+		} else if c.drawn != "" && c.Format != "json" {
+			fmt.Fprintln(c.Out)
+		}
+		c.drawn = now
+		fmt.Fprint(c.Out, answer.String())
+		fmt.Fprint(c.Err, remarks.String())
+	}
+	return failed
 }
 
 // Fail reports an error of one or several lines.

@@ -165,3 +165,20 @@ func TestConfirm(t *testing.T) {
 		t.Errorf("interrupted: %v, %v", got, err)
 	}
 }
+
+// A screen is cleared for what is new, and left alone by what is not.
+func TestRedraw(t *testing.T) {
+	var out bytes.Buffer
+	c := &Console{Out: &out, Err: &out, Screen: true}
+	for _, text := range []string{"one", "one", "two"} {
+		if err := c.Redraw(func() error {
+			c.Printf("%s\n", text)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := "\x1b[H\x1b[2Jone\n\x1b[H\x1b[2Jtwo\n"; out.String() != want {
+		t.Errorf("drawn %q, want %q", out.String(), want)
+	}
+}

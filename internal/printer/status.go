@@ -14,7 +14,7 @@ import (
 func (c *Printer) Status(s api.Status) {
 	total := 0
 	var counts []string
-	for _, state := range []string{api.StateHealthy, api.StateUnknown, api.StateHeld, api.StateDegraded, api.StateRefused, api.StateDown} {
+	for _, state := range api.States() {
 		if n := s.Routes[state]; n > 0 {
 			total += n
 			counts = append(counts, fmt.Sprintf("%d %s", n, state))
