@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/api/local"
 	"fairway/internal/app"
 	"fairway/internal/console"
 	"fairway/internal/printer"
@@ -57,7 +58,7 @@ func (c *cli) configure(g *grammar) {
 // from the configuration that a Fairway started here would have.
 func (c *cli) client() (*api.Client, error) {
 	// A token is for the Fairway it was made for: not for one that is named.
-	access := api.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
+	access := local.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
 	if c.admin == "" {
 		access = app.AdminAccess(app.LoadOptions{Environ: c.environ})
 	}

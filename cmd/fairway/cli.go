@@ -15,6 +15,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
+	"fairway/internal/fleet/agent/command"
 	"fairway/internal/swarmservice"
 )
 
@@ -38,14 +39,8 @@ const exitCodes = `Exit codes:
     4    any other failure
     130  interrupted`
 
-// exit ends a command that has said everything with an exit code of its own.
-type exit int
-
-// Error implements error.
-func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // errNo ends a command with exitNo after it has printed its answer.
-const errNo exit = exitNo
+const errNo console.Exit = exitNo
 
 // usageError is an error of the command line or the configuration.
 type usageError struct{ error }
@@ -96,7 +91,7 @@ type grammar struct {
 	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
 	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage HAProxy configurations on many Docker hosts."`
-	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
+	HAProxy     command.Commands   `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Check readiness, for HEALTHCHECK in images."`
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" group:"other" help:"Print the OpenAPI document of the admin API."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a shell completion script."`
@@ -137,7 +132,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	}
 	if err != nil {
 		c.misused(err)
-		if beside(err) {
+		if command.Named(err, "haproxy") {
 			return exitNo
 		}
 		return exitUsage
@@ -174,7 +169,7 @@ func (c *cli) misused(err error) {
 
 // finish reports an error and returns the exit code for it.
 func (c *cli) finish(ctx context.Context, err error) int {
-	var code exit
+	var code console.Exit
 	switch {
 	case err == nil:
 		return exitOK
@@ -220,7 +215,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c),
+		kong.Bind(c, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),

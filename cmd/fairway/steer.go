@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/plan"
 )
 
@@ -268,7 +269,7 @@ func (p *planCommand) Run(ctx context.Context, c *cli) error {
 
 // errChanges is the exit code that says that something would change, with
 // --detailed-exitcode.
-const errChanges exit = 2
+const errChanges console.Exit = 2
 
 func (p *planCommand) ask(ctx context.Context, c *cli) (api.Plan, error) {
 	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairway/internal/api"
+	"fairway/internal/api/local"
 	"fairway/internal/confload"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
@@ -496,16 +496,16 @@ func TestAdminAccess(t *testing.T) {
 	home := "HOME=" + t.TempDir()
 	for _, tt := range []struct {
 		environ []string
-		want    api.Access
+		want    local.Access
 	}{
-		{nil, api.Access{URL: "http://127.0.0.1:9000", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, api.Access{URL: "http://[::1]:9001", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, api.Access{URL: "http://127.0.0.1:9001", TokenFile: "t"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, api.Access{URL: "unix:///run/f.sock", TokenFile: "token"}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: ""}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "state/admin-token"}},
-		{[]string{"FAIRWAY_CONFIG=tls.yml"}, api.Access{URL: "https://127.0.0.1:9000", TokenFile: "state/admin-token", CertFile: "cert.pem", OwnCert: true}},
+		{nil, local.Access{URL: "http://127.0.0.1:9000", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, local.Access{URL: "http://[::1]:9001", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, local.Access{URL: "http://127.0.0.1:9001", TokenFile: "t"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, local.Access{URL: "unix:///run/f.sock", TokenFile: "token"}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: ""}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: "state/admin-token"}},
+		{[]string{"FAIRWAY_CONFIG=tls.yml"}, local.Access{URL: "https://127.0.0.1:9000", TokenFile: "state/admin-token", CertFile: "cert.pem", OwnCert: true}},
 	} {
 		if got := AdminAccess(LoadOptions{Environ: append(tt.environ, home)}); got != tt.want {
 			t.Errorf("%q: %+v, want %+v", tt.environ, got, tt.want)

@@ -16,6 +16,7 @@ import (
 
 	"fairway/internal/admin/access"
 	"fairway/internal/api"
+	"fairway/internal/api/local"
 	"fairway/internal/compile"
 	"fairway/internal/confload"
 	"fairway/internal/files"
@@ -130,14 +131,14 @@ func masked(v any) any {
 
 // AdminAccess returns the access to a Fairway with the configuration of o. What cannot be
 // read counts as not given.
-func AdminAccess(o LoadOptions) api.Access {
+func AdminAccess(o LoadOptions) local.Access {
 	path, data, _ := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	c := fill(path, data, o)
 	listen := c.Admin.Listen
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
 		listen = Defaults().Admin.Listen // off, or no address
 	}
-	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, FirstToken(o))
+	return local.Fairway(listen, c.Admin.TLSCert, c.Admin.TokenFile, FirstToken(o))
 }
 
 // FirstToken is the path of the file with the first token of a Fairway with the

@@ -40,6 +40,12 @@ type Console struct {
 	tables int    // that were printed as CSV
 }
 
+// Exit ends a command that has said everything with an exit code of its own.
+type Exit int
+
+// Error implements error.
+func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // Wide reports whether more columns are wanted, and nothing cut.
 func (c *Console) Wide() bool { return c.Format == "wide" }
 

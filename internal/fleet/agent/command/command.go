@@ -1,4 +1,6 @@
-package main
+// Package command is the commands of the agent beside HAProxy: what a container runs and what
+// is run in it.
+package command
 
 import (
 	"cmp"
@@ -16,28 +18,41 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"fairway/internal/console"
 	"fairway/internal/fleet/agent"
 	"fairway/internal/human"
 )
 
-// The commands of the agent end with exitSame when there is nothing to do, and with
-// exitNo also on an invalid command line.
-const exitSame = 2
+// The commands end with same when there is nothing to do, and with no also on an invalid
+// command line.
+const (
+	no   console.Exit = 1
+	same console.Exit = 2
+)
 
-// beside reports whether an invalid command line is for one of these commands.
-func beside(err error) bool {
+// Host is where the commands print, and the environment of the process.
+type Host struct {
+	*console.Console
+	Environ []string
+	Env     map[string]string
+}
+
+// Named reports whether an invalid command line is for one of these commands, whose command
+// has the name.
+func Named(err error, name string) bool {
 	var parse *kong.ParseError
 	return errors.As(err, &parse) && parse.Context != nil && slices.ContainsFunc(parse.Context.Path, func(p *kong.Path) bool {
-		return p.Command != nil && p.Command.Name == "haproxy"
+		return p.Command != nil && p.Command.Name == name
 	})
 }
 
-type haproxyCommand struct {
-	Run    haproxyRunCommand    `cmd:"" help:"Fetch the configuration and run HAProxy; the entry point of a container."`
-	Update haproxyUpdateCommand `cmd:"" help:"Fetch, validate and install the configuration."`
-	Apply  haproxyApplyCommand  `cmd:"" help:"Install a configuration from standard input and reload."`
-	Status haproxyStatusCommand `cmd:"" help:"Show what is installed and what runs."`
-	Stats  haproxyStatsCommand  `cmd:"" help:"Print HAProxy's own statistics."`
+// Commands are the commands, as Kong reads them.
+type Commands struct {
+	Run    runCommand    `cmd:"" help:"Fetch the configuration and run HAProxy; the entry point of a container."`
+	Update updateCommand `cmd:"" help:"Fetch, validate and install the configuration."`
+	Apply  applyCommand  `cmd:"" help:"Install a configuration from standard input and reload."`
+	Status statusCommand `cmd:"" help:"Show what is installed and what runs."`
+	Stats  statsCommand  `cmd:"" help:"Print HAProxy's own statistics."`
 }
 
 // agentFlags are those of every command of the agent. Defaults come from variables.
@@ -60,16 +75,16 @@ type fetchFlags struct {
 }
 
 // value is the first that is not empty: the flag, the variable, the default.
-func (c *cli) value(flag, variable, otherwise string) string {
-	return cmp.Or(flag, c.env[variable], otherwise)
+func (c *Host) value(flag, variable, otherwise string) string {
+	return cmp.Or(flag, c.Env[variable], otherwise)
 }
 
 // agent makes the agent with what the commands set further.
-func (f agentFlags) agent(ctx context.Context, c *cli, log io.Writer, set ...func(*cli, *agent.Options) error) (*agent.Agent, error) {
+func (f agentFlags) agent(ctx context.Context, c *Host, log io.Writer, set ...func(*Host, *agent.Options) error) (*agent.Agent, error) {
 	o := agent.Options{
 		Name: c.value(f.Name, "VIP", ""), Dir: c.value(f.StorageDir, "STORAGE_DIR", "/usr/local/haproxy/etc"),
 		RunDir: c.value(f.RunDir, "RUN_DIR", "/run/fairway-haproxy"), HAProxy: f.HAProxy, Keep: 20,
-		Environ: c.environ, Log: log, Output: c.Err,
+		Environ: c.Environ, Log: log, Output: c.Err,
 	}
 	for _, set := range set {
 		if err := set(c, &o); err != nil {
@@ -83,12 +98,12 @@ func (f agentFlags) agent(ctx context.Context, c *cli, log io.Writer, set ...fun
 	return a, nil
 }
 
-func (f fetchFlags) add(c *cli, o *agent.Options) error {
+func (f fetchFlags) add(c *Host, o *agent.Options) error {
 	o.URL, o.Timeout, o.Retries = c.value(f.URL, "CFG_GET_URL", ""), f.Timeout, f.Retries
 	if o.URL == "" {
 		return errors.New("no URL to fetch from: set CFG_GET_URL or --url, such as http://fairway:8081/haproxy/")
 	}
-	keep, err := strconv.Atoi(cmp.Or(c.env["BACKUP_KEEP"], "20"))
+	keep, err := strconv.Atoi(cmp.Or(c.Env["BACKUP_KEEP"], "20"))
 	if f.Backups != 0 {
 		keep, err = f.Backups, nil
 	}
@@ -107,34 +122,34 @@ func (f fetchFlags) add(c *cli, o *agent.Options) error {
 	return err
 }
 
-// refused reports an error and ends the command with exitNo.
-func (c *cli) refused(err error) error {
+// refused reports an error and ends the command with no.
+func (c *Host) refused(err error) error {
 	c.Fail(err)
-	return errNo
+	return no
 }
 
-type haproxyUpdateCommand struct {
+type updateCommand struct {
 	agentFlags
 	fetchFlags
 }
 
 // Run updates the file.
-func (f *haproxyUpdateCommand) Run(ctx context.Context, c *cli) error {
+func (f *updateCommand) Run(ctx context.Context, c *Host) error {
 	a, err := f.agent(ctx, c, c.Out, f.add)
 	if err != nil {
 		return err
 	}
 	switch changed, err := a.Update(ctx); {
 	case err != nil:
-		return errNo // the log has it
+		return no // the log has it
 	case !changed:
-		return exit(exitSame)
+		return same
 	default:
 		return nil
 	}
 }
 
-type haproxyRunCommand struct {
+type runCommand struct {
 	agentFlags
 	fetchFlags
 	Follow   bool          `name:"follow" help:"Poll for configurations and reload on changes."`
@@ -143,12 +158,12 @@ type haproxyRunCommand struct {
 }
 
 // Run runs HAProxy.
-func (f *haproxyRunCommand) Run(ctx context.Context, c *cli) error {
+func (f *runCommand) Run(ctx context.Context, c *Host) error {
 	// Early, so that no signal ends the container.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	a, err := f.agent(ctx, c, c.Out, f.add, func(_ *cli, o *agent.Options) error {
+	a, err := f.agent(ctx, c, c.Out, f.add, func(_ *Host, o *agent.Options) error {
 		o.Follow, o.Interval, o.Grace = f.Follow, f.Interval, f.Grace
 		return nil
 	})
@@ -161,14 +176,14 @@ func (f *haproxyRunCommand) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-type haproxyApplyCommand struct {
+type applyCommand struct {
 	agentFlags
 	Check     bool `name:"check" help:"Validate only; change nothing."`
 	SkipCheck bool `name:"skip-check" help:"Do not validate: the configuration ran before."`
 }
 
 // Run applies what is on standard input.
-func (f *haproxyApplyCommand) Run(ctx context.Context, c *cli) error {
+func (f *applyCommand) Run(ctx context.Context, c *Host) error {
 	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err
@@ -185,19 +200,19 @@ func (f *haproxyApplyCommand) Run(ctx context.Context, c *cli) error {
 	case "updated":
 		return nil
 	case "same":
-		return exit(exitSame)
+		return same
 	default:
-		return errNo
+		return no
 	}
 }
 
-type haproxyStatusCommand struct {
+type statusCommand struct {
 	agentFlags
 	Content bool `name:"content" help:"Include the configuration; with -o json."`
 }
 
 // Run prints the status.
-func (f *haproxyStatusCommand) Run(ctx context.Context, c *cli) error {
+func (f *statusCommand) Run(ctx context.Context, c *Host) error {
 	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err
@@ -215,15 +230,18 @@ func (f *haproxyStatusCommand) Run(ctx context.Context, c *cli) error {
 			c.Printf("trouble   %s\n", s.Trouble)
 		}
 	})
-	return noIf(err, s.Worker == 0)
+	if err == nil && s.Worker == 0 {
+		return no
+	}
+	return err
 }
 
-type haproxyStatsCommand struct {
+type statsCommand struct {
 	agentFlags
 }
 
 // Run prints the statistics as HAProxy gives them.
-func (f *haproxyStatsCommand) Run(ctx context.Context, c *cli) error {
+func (f *statsCommand) Run(ctx context.Context, c *Host) error {
 	a, err := f.agent(ctx, c, c.Err)
 	if err != nil {
 		return err

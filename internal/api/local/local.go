@@ -1,4 +1,6 @@
-package api
+// Package local finds the admin API of a Fairway on this machine, and reads the files that
+// reaching one takes.
+package local
 
 import (
 	"crypto/tls"
@@ -9,11 +11,13 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+
+	"fairway/internal/api"
 )
 
 // Access is how a client reaches an admin API.
 type Access struct {
-	URL       string // where it listens; see ClientOptions
+	URL       string // where it listens; see [api.ClientOptions]
 	TokenFile string // the file with a token; empty for none
 	// CertFile has certificates in PEM to trust as well; empty for none. OwnCert: it is
 	// the server's own, and its first may be for another name than is dialled.
@@ -21,10 +25,10 @@ type Access struct {
 	OwnCert  bool
 }
 
-// LocalAccess is the access to a Fairway on this machine, by its address or socket and its
+// Fairway is the access to a Fairway on this machine, by its address or socket and its
 // certificate. An unspecified host becomes loopback. Without a token file it is the first
 // token, where this user may read it.
-func LocalAccess(listen, certFile, tokenFile, firstTokenFile string) Access {
+func Fairway(listen, certFile, tokenFile, firstTokenFile string) Access {
 	a := Access{URL: listen, TokenFile: tokenFile, CertFile: certFile, OwnCert: certFile != ""}
 	if tokenFile == "" {
 		if f, err := os.Open(firstTokenFile); err == nil {
@@ -48,8 +52,8 @@ func LocalAccess(listen, certFile, tokenFile, firstTokenFile string) Access {
 }
 
 // Client returns a client with this access. It reads the files alone.
-func (a Access) Client() (*Client, error) {
-	o := ClientOptions{URL: a.URL}
+func (a Access) Client() (*api.Client, error) {
+	o := api.ClientOptions{URL: a.URL}
 	if a.TokenFile != "" {
 		data, err := os.ReadFile(a.TokenFile)
 		if err != nil {
@@ -63,7 +67,7 @@ func (a Access) Client() (*Client, error) {
 			return nil, fmt.Errorf("certificate of the admin API: %w", err)
 		}
 	}
-	return NewClient(o)
+	return api.NewClient(o)
 }
 
 // pinned trusts the certificates in a PEM file and the machine's authorities. With own, it
