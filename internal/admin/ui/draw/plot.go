@@ -236,6 +236,9 @@ func niceTop(most float64, unit string) float64 {
 		base = 1024
 		most = max(most, 1024) // single bytes are noise
 	}
+	if unit == "" {
+		most = max(most, 2) // there is no half of a request
+	}
 	if most <= 0 {
 		return 1
 	}
@@ -273,8 +276,11 @@ func trim(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	}
 	digits := 1
-	if math.Abs(v) < 1 {
+	switch {
+	case math.Abs(v) < 0.1:
 		digits = 3
+	case math.Abs(v) < 1:
+		digits = 2
 	}
 	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.*f", digits, v), "0"), ".")
 }
