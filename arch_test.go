@@ -172,6 +172,7 @@ var allowed = map[string]struct {
 	"internal/admin": {4, []string{
 		"internal/condition",
 		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
@@ -192,9 +193,12 @@ var allowed = map[string]struct {
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/listing", "internal/api", "internal/console", "internal/human", "internal/printer"}},
+	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/api", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
+	// routeurl says what a browser opens for a route; labelref reads the reference of labels.
+	"internal/admin/ui/routeurl": {2, []string{"internal/api"}},
+	"internal/admin/ui/labelref": {1, nil},
 	// assets has the files of pages; compare prepares differences.
 	"internal/admin/ui/assets":  {1, nil},
 	"internal/admin/ui/compare": {2, []string{"internal/api", "internal/human"}},

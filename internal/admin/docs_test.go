@@ -61,7 +61,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	into := map[string]any{
-		"list": &api.List[any]{}, "search": &api.List[api.Found]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
+		"list": &api.List[any]{}, "search": &api.List[api.Found]{}, "labels": &api.List[api.Label]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{}, "certificates": &api.Certificates{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},

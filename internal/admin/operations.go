@@ -45,6 +45,7 @@ func (s *Server) operations() []operation {
 		list("/v1/sources", s.sources),
 		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
 		list("/v1/nodes", s.nodes).with(bySource),
+		list("/v1/labels", s.labels),
 		list("/v1/search", s.search).with(param{name: "q", help: "Words, all of which must be there.", required: true}, number("limit", maxFound, "How many; 20 by default.")),
 		get("/v1/explain", s.explain).with(
 			param{name: "url", help: "Absolute URL of the request.", required: true},

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 )
 
@@ -141,4 +142,11 @@ func join(parts ...string) string {
 		}
 	}
 	return all
+}
+
+// labels are those that routes are made of.
+func (s *Server) labels(*request) ([]api.Label, error) {
+	return show.All(native.Keys(), func(k native.Key) api.Label {
+		return api.Label{Name: catalog.LabelPrefix + k.Name, Value: k.Value, Meaning: k.Meaning, Example: k.Example}
+	}), nil
 }

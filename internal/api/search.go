@@ -34,3 +34,20 @@ type Found struct {
 func (c *Client) Search(ctx context.Context, words string, limit int) (List[Found], error) {
 	return list[Found](ctx, c, "/v1/search", url.Values{"q": text(words), "limit": number(limit)})
 }
+
+// Label is a label that Fairway reads.
+type Label struct {
+	// Name is the whole label of a service's unnamed route; behind a dot at its end
+	// stands the name of a header.
+	Name string `json:"name"`
+	// Value says what its value looks like, and Meaning what it does, with code between
+	// backquotes.
+	Value   string `json:"value"`
+	Meaning string `json:"meaning"`
+	Example string `json:"example"`
+}
+
+// Labels lists the labels that Fairway reads, in the order of docs/labels.md.
+func (c *Client) Labels(ctx context.Context) (List[Label], error) {
+	return list[Label](ctx, c, "/v1/labels", nil)
+}

@@ -30,7 +30,7 @@ func readSearch(c *call) (any, error) {
 		return d, nil
 	}
 	for _, p := range pages() {
-		if p.key != "" && (p.role == "" || c.may(p.role)) && strings.Contains(strings.ToLower(p.title), strings.ToLower(d.Words)) {
+		if (p.key != "" || p.name == "labels") && (p.role == "" || c.may(p.role)) && strings.Contains(strings.ToLower(p.title), strings.ToLower(d.Words)) {
 			d.Items = append(d.Items, found{api.Found{Kind: "page", Name: p.title}, strings.TrimSuffix(p.path, "{$}")})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"fairway/internal/admin/ui/assets"
 	"fairway/internal/admin/ui/compare"
+	"fairway/internal/admin/ui/labelref"
 	"fairway/internal/human"
 )
 
@@ -87,6 +88,8 @@ func functions(a *assets.Assets) template.FuncMap {
 		"key":     key,
 		"lines":   func(s string) string { return human.Lines(s, maxLines) },
 		"long":    func(s string) string { return human.Excerpt(s, maxLong) },
+		"marked":  labelref.Parts,
+		"label":   labelLink,
 		"asset":   func(name string) string { return a.Prefix + name },
 		"ago":     ago,
 		"when":    func(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") },

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/routeurl"
 	"fairway/internal/api"
 )
 
@@ -121,7 +122,7 @@ func readWorld(c *call) *world {
 		if svc == nil { // its source has forgotten it, and its route drains
 			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source, Condition: r.Condition})
 		}
-		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition), URL: addressOf(r, listeners)})
+		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition), URL: routeurl.Of(r, listeners)})
 	}
 	for _, p := range w.problems {
 		if svc := w.byID[p.Service]; svc != nil {
@@ -206,6 +207,14 @@ func (r *routeOf) Address() string {
 		return hosts[0]
 	}
 	return r.ID
+}
+
+// Curl is a line for a shell that asks for the route; empty where none is known.
+func (r *routeOf) Curl() string {
+	if r.URL == "" {
+		return ""
+	}
+	return "curl -i '" + r.URL + "'" // which has no quote: paths have them escaped
 }
 
 // Answer is what a route without endpoints answers with.

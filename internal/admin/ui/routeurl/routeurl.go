@@ -1,4 +1,5 @@
-package ui
+// Package routeurl says what a browser opens for a route.
+package routeurl
 
 import (
 	"net"
@@ -12,10 +13,10 @@ import (
 
 var plainHost = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
 
-// addressOf is what a browser opens for a route: its first host and path without
+// Of is what a browser opens for a route: its first host and path without
 // wildcards, with the scheme and port of a listener that takes it. That is one with TLS
 // where the route wants TLS or no other takes it. It is empty where there is none.
-func addressOf(r api.Route, listeners []api.Listener) string {
+func Of(r api.Route, listeners []api.Listener) string {
 	if r.Backend != nil && r.Backend.Scheme == "tcp" {
 		return ""
 	}
@@ -53,12 +54,4 @@ func urlOf(host, path string, l api.Listener) string {
 		to.Host = net.JoinHostPort(host, port)
 	}
 	return to.String()
-}
-
-// Curl is a line for a shell that asks for the route; empty where none is known.
-func (r *routeOf) Curl() string {
-	if r.URL == "" {
-		return ""
-	}
-	return "curl -i '" + r.URL + "'" // which has no quote: paths have them escaped
 }
