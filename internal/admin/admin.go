@@ -130,8 +130,11 @@ type Options struct {
 	Notifications *notify.Notifier
 	Rules         *rules.Rules
 	Series        *series.Store
-	Planner       *plan.Planner
-	Fleet         *fleet.Fleet
+	// LastRequests is when each route had its last request before this run, by ID; nil
+	// knows of none.
+	LastRequests func() map[string]time.Time
+	Planner      *plan.Planner
+	Fleet        *fleet.Fleet
 
 	Metrics *metrics.Set
 	// Logger gets what goes wrong; nil logs nothing.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -174,15 +175,31 @@ func (s *Server) routes(r *request) (items []api.Route, err error) {
 		return nil, err
 	}
 	chosen, err := r.chosen(v.Table.Routes)
+	used := s.lastRequests()
 	for _, one := range chosen {
 		if v.IsService(r.text("service"), one.Service) && r.wants("source", one.Origin.Source) {
 			item := v.Route(one, live)
+			item.LastRequest = used[one.ID]
 			if show.Judge(&item, found); states == nil || slices.Contains(states, item.Condition.State) {
 				items = append(items, item)
 			}
 		}
 	}
 	return items, err
+}
+
+// lastRequests is when each route had its last request, by ID.
+func (s *Server) lastRequests() map[string]time.Time {
+	all := map[string]time.Time{}
+	if s.options.LastRequests != nil {
+		maps.Copy(all, s.options.LastRequests())
+	}
+	for _, t := range s.options.Engine.Traffic() {
+		if t.Last.After(all[t.Route]) {
+			all[t.Route] = t.Last
+		}
+	}
+	return all
 }
 
 func (s *Server) services(r *request) (items []api.Service, err error) {

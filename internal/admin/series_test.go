@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/latency"
 	"fairway/internal/series"
 )
@@ -92,6 +93,39 @@ func TestLatency(t *testing.T) {
 	for path, want := range map[string]int{"since=-1h": 400, "since=800h": 400, "since=x": 400, "service=none": 200} {
 		if rec := ask(t, s, "GET", "/v1/latency?"+path, nil); rec.Code != want {
 			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
+		}
+	}
+}
+
+// usedWorld has an engine that counted a request.
+type usedWorld struct{ *world }
+
+func (usedWorld) Traffic() []traffic.Totals {
+	return []traffic.Totals{{Route: "shop@docker", Last: day(3)}, {Route: "", Last: day(3)}}
+}
+
+// The last request of a route is that of this run, or else one from before.
+func TestLastRequest(t *testing.T) {
+	w := newWorld(t)
+	o := options(t, w)
+	before := map[string]time.Time{"shop@docker": day(1)}
+	for _, route := range w.table.Routes[1:] {
+		before[route.ID] = day(2)
+	}
+	o.Engine = usedWorld{w}
+	o.LastRequests = func() map[string]time.Time { return before }
+	var found api.List[api.Route]
+	rec := ask(t, newServer(t, o), "GET", "/v1/routes", nil)
+	if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil || len(found.Items) < 2 {
+		t.Fatalf("%v: %s", err, rec.Body)
+	}
+	for _, route := range found.Items {
+		want := day(2)
+		if route.ID == "shop@docker" {
+			want = day(3)
+		}
+		if !route.LastRequest.Equal(want) {
+			t.Errorf("%s: %s, want %s", route.ID, route.LastRequest, want)
 		}
 	}
 }

@@ -92,6 +92,10 @@ type Route struct {
 	// and were seen to accept a connection.
 	Condition Condition `json:"condition"`
 	Ready     int       `json:"ready"`
+	// LastRequest is when its last request or connection was over; left out when none is
+	// known. From before this run of Fairway it is known to two minutes within a day, and to
+	// half an hour within 30 days.
+	LastRequest time.Time `json:"lastRequest,omitzero"`
 }
 
 // Match is one way for a request to be taken by a route: all of it must hold.

@@ -73,7 +73,8 @@ type App struct {
 	history      *history.Store
 	feed         *catalog.Feed
 	notifier     *notify.Notifier
-	series       *series.Store // nil when none are kept
+	series       *series.Store               // nil when none are kept
+	lastRequests func() map[string]time.Time // of routes, before this run; likewise
 	rules        *rules.Rules
 	admin        *admin.Server        // nil when switched off
 	fleet        *fleet.Fleet         // nil without a fleet file
@@ -248,6 +249,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Notifications: a.notifier,
 		Rules:         a.rules,
 		Series:        a.series,
+		LastRequests:  a.lastRequests,
 		Planner:       plan.New(a.planOptions(settings)),
 		Fleet:         a.fleet,
 		Metrics:       m,

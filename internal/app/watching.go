@@ -114,7 +114,9 @@ func (a *App) newSeries(m *metrics.Set) (err error) {
 		}
 		a.lifecycle.onStop("meter", func(context.Context) error { o.Meter.Close(); return nil })
 	}
-	a.parts = append(a.parts, usage.NewRecorder(o).Run)
+	recorder := usage.NewRecorder(o)
+	a.lastRequests = recorder.LastRequests
+	a.parts = append(a.parts, recorder.Run)
 	return nil
 }
 

@@ -35,13 +35,13 @@ func (c *Printer) Traffic(now api.Traffic) {
 
 // Routes prints routes.
 func (c *Printer) Routes(routes []api.Route) {
-	t := c.Columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
+	t := c.Columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE", "+LAST REQUEST")
 	for _, r := range routes {
 		balance := ""
 		if r.Backend != nil {
 			balance = r.Backend.Balance
 		}
-		t.Add(r.ID, takes(r), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
+		t.Add(r.ID, takes(r), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source, r.LastRequest)
 	}
 	t.Print()
 }

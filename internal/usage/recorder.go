@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/catalog"
@@ -45,6 +46,8 @@ type Recorder struct {
 	containers map[string]Container
 	at         time.Time
 
+	earlier atomic.Pointer[map[string]time.Time] // see LastRequests
+
 	// The newest counts by group and subject, at one moment; nil before the first.
 	counted   map[string]answered
 	countedAt time.Time
@@ -67,8 +70,45 @@ func (r *Recorder) Run(ctx context.Context) error {
 			})
 		})
 	}
+	containers.Go(func() { r.recall(ctx, time.Now()) })
 	r.repeat(ctx, func() { r.keepTraffic(time.Now()) })
 	return nil
+}
+
+// LastRequests is when each route had its last request before this run, as far as that was
+// kept: to two minutes within a day, to half an hour within 30 days. It may be called from
+// any goroutine; nil is nothing known yet.
+func (r *Recorder) LastRequests() map[string]time.Time {
+	if found := r.earlier.Load(); found != nil {
+		return *found
+	}
+	return nil
+}
+
+// recall reads what LastRequests returns.
+func (r *Recorder) recall(ctx context.Context, now time.Time) {
+	found := map[string]time.Time{}
+	for _, subject := range r.o.Store.Subjects(series.Routes) {
+		if ctx.Err() != nil {
+			return
+		}
+		for _, span := range []time.Duration{24 * time.Hour, 31 * 24 * time.Hour} {
+			kept, err := r.o.Store.Query(series.Query{Group: series.Routes, Subject: subject.Name, From: now.Add(-span), To: now})
+			if err != nil {
+				r.o.Logger.Warn("the last request of a route is not known", "route", subject.Name, "error", err)
+				break
+			}
+			for _, p := range kept.Points {
+				if p.Means[series.Requests] > 0 {
+					found[subject.Name] = p.At
+				}
+			}
+			if !found[subject.Name].IsZero() {
+				break
+			}
+		}
+	}
+	r.earlier.Store(&found)
 }
 
 // repeat does something at each interval until ctx ends.

@@ -20,6 +20,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/dockerapi/dockertest"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 	"fairway/internal/route"
 	"fairway/internal/series"
 	"fairway/internal/testkit"
@@ -217,6 +218,51 @@ func TestLatencyOfInstancesIsKept(t *testing.T) {
 	}
 	if n := s.o.Store.Newest(series.Routes, at.Add(10*time.Second), time.Minute)["shop"][series.InFlight]; n != 4 {
 		t.Errorf("%v in flight at the route", n)
+	}
+}
+
+// When a route had its last request before a restart is known from what was kept.
+func TestLastRequests(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now().Truncate(time.Hour)
+	open := func() *series.Store {
+		store, err := series.Open(series.Options{Dir: dir, Groups: series.StandardGroups(10), Every: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	store := open()
+	add := func(route string, ago time.Duration, requests float64) {
+		t.Helper()
+		values := make([]float64, series.Latency+latency.Buckets)
+		values[series.Requests] = requests
+		if err := store.Add(series.Routes, now.Add(-ago), []series.Reading{{Subject: route, Values: values}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	day := 24 * time.Hour
+	add("old", 5*day, 1)
+	add("never", 5*day, 0)
+	add("recent", 3*day, 1)
+	for _, route := range []string{"old", "never", "recent"} {
+		add(route, 4*time.Hour, 0)
+	}
+	add("recent", 3*time.Hour, .1)
+	add("recent", 2*time.Hour, 0)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = open()
+	defer store.Close()
+	r := NewRecorder(RecorderOptions{Store: store, Every: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	if got := r.LastRequests(); got != nil {
+		t.Errorf("before anything was read: %v", got)
+	}
+	r.recall(t.Context(), now)
+	got := r.LastRequests()
+	if len(got) != 2 || !got["recent"].Equal(now.Add(-3*time.Hour)) || !got["old"].Equal(now.Add(-5*day)) {
+		t.Errorf("last requests %v, now %s", got, now)
 	}
 }
 

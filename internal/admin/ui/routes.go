@@ -56,6 +56,7 @@ func readRoutes(c *call) (any, error) {
 		listing.Most("endpoints", func(r *routeOf) int { return len(r.Marks) }),
 		listing.Most("rate", func(r *routeOf) float64 { return w.traffic[r.ID].Rate }),
 		listing.Most("p95", func(r *routeOf) float64 { return w.traffic[r.ID].P95 }),
+		listing.Most("used", func(r *routeOf) int64 { return r.LastRequest.Unix() }),
 		listing.Text("service", func(r *routeOf) string { return r.Name }))
 	return d, nil
 }

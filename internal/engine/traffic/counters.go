@@ -24,6 +24,8 @@ type Totals struct {
 	Classes [Classes]uint64
 	// Took are requests by their latency.
 	Took latency.Histogram
+	// Last is when the newest request or connection was over, to the second; zero for none.
+	Last time.Time
 	// Seconds is the sum of all latencies.
 	Seconds float64
 	// Retries are attempts after the first.
@@ -47,7 +49,8 @@ func (t *Totals) Errors() uint64 { return t.Classes[5] + t.Classes[0] }
 // Route counts what comes through one route, for any goroutine, also when it is removed.
 type Route struct {
 	id                                   string
-	used                                 atomic.Bool // something was counted
+	used                                 atomic.Bool  // something was counted
+	last                                 atomic.Int64 // when the newest was over, in seconds since 1970
 	classes                              [Classes]atomic.Uint64
 	took                                 latency.Counter
 	microseconds                         atomic.Uint64
@@ -64,12 +67,20 @@ func (r *Route) use() {
 	}
 }
 
+// touch notes that something is over now, once a second.
+func (r *Route) touch() {
+	if now := time.Now().Unix(); r.last.Load() != now {
+		r.last.Store(now)
+	}
+	r.use()
+}
+
 // Requests counts n requests that were answered alike; status is 0 where there was none.
 func (r *Route) Requests(n uint64, status int, took time.Duration) {
 	r.classes[ClassOf(status)].Add(n)
 	r.took.Add(n, took)
 	r.microseconds.Add(n * uint64(max(0, took.Microseconds())))
-	r.use()
+	r.touch()
 }
 
 // Retried counts n attempts after the first.
@@ -81,7 +92,7 @@ func (r *Route) Retried(n uint64) {
 // Connected counts a connection to a TCP listener that is over.
 func (r *Route) Connected() {
 	r.connections.Add(1)
-	r.use()
+	r.touch()
 }
 
 // Passed counts bytes of connections to TCP listeners: received from clients, and
@@ -96,6 +107,9 @@ func (r *Route) totals() Totals {
 	t := Totals{
 		Route: r.id, Seconds: float64(r.microseconds.Load()) / 1e6, Retries: r.retries.Load(),
 		Connections: r.connections.Load(), Received: r.received.Load(), Sent: r.sent.Load(), Took: r.took.Read(),
+	}
+	if last := r.last.Load(); last > 0 {
+		t.Last = time.Unix(last, 0).UTC()
 	}
 	for i := range r.classes {
 		t.Classes[i] = r.classes[i].Load()
