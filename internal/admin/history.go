@@ -285,5 +285,6 @@ func shownPlan(p *plan.Plan) api.Plan {
 		}
 	}
 	out.Changes = len(out.Listeners)+len(out.Routes)+len(out.Backends)+len(out.Problems)+len(out.Solved) > 0
+	out.Summary = show.PlanSummary(out)
 	return out
 }

@@ -95,6 +95,18 @@ type DiffChange struct {
 	ID string `json:"id"`
 	// Lines are those that came, behind "+ ", and that went, behind "- ".
 	Lines []string `json:"lines"`
+	// Fields say the same as data, in the order of the lines; left out for none.
+	Fields []DiffField `json:"fields,omitempty"`
+}
+
+// DiffField is a property of an element that differs.
+type DiffField struct {
+	// Name is the property: "match", "filter", "backend", "endpoint". A property with several
+	// values stands there once for each that differs.
+	Name string `json:"name"`
+	// From is what it was and To what it is; left out where it was, or is, not there.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }
 
 // EntryDetail is an entry with what it changed.

@@ -142,6 +142,7 @@ func (c *Printer) changed(what string, list []api.DiffChange) {
 
 // Plan prints what a change would do.
 func (c *Printer) Plan(p api.Plan) {
+	c.Raw(c.Paint(console.Bold, p.Summary))
 	c.changed("name", p.Names)
 	c.changed("listener", p.Listeners)
 	c.changed("route", p.Routes)
@@ -167,10 +168,4 @@ func (c *Printer) Plan(p api.Plan) {
 	for _, remark := range p.Remarks {
 		c.Note("Note: %s", remark)
 	}
-	if !p.Changes {
-		c.Note("Nothing would change.")
-		return
-	}
-	c.Note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
-		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

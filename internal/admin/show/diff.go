@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ func Diff(from, to uint64, a, b *route.Table) api.Diff {
 
 func diffChanges(changes []route.Change) []api.DiffChange {
 	return All(changes, func(c route.Change) api.DiffChange {
-		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: plainLines(c.Lines)}
+		lines := plainLines(c.Lines)
+		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: lines, Fields: fields(lines)}
 	})
 }
 
@@ -50,6 +52,23 @@ func plainLines(lines []string) []string {
 	return plain
 }
 
+// fields are the properties that lines name, what a property was beside what it is.
+func fields(lines []string) (all []api.DiffField) {
+	for _, line := range lines {
+		name, value, _ := strings.Cut(strings.TrimPrefix(line[1:], " "), " ")
+		if line[0] == '-' {
+			all = append(all, api.DiffField{Name: name, From: cmp.Or(value, name)})
+		} else if line[0] == '+' {
+			i := slices.IndexFunc(all, func(f api.DiffField) bool { return f.Name == name && f.To == "" })
+			if i < 0 {
+				i, all = len(all), append(all, api.DiffField{Name: name})
+			}
+			all[i].To = cmp.Or(value, name)
+		}
+	}
+	return all
+}
+
 // withoutID takes the ID out of the text of an endpoint, which may be quoted.
 func withoutID(endpoint string) string {
 	before, rest, found := strings.Cut(endpoint, " id ")
@@ -69,24 +88,44 @@ func Preview(p control.Preview) api.CommandPreview {
 		Command: Command(p.Command), Diff: Diff(0, 0, p.Before, p.After),
 		Unserved: append([]string{}, p.Unserved...), Remarks: append([]string{}, p.Remarks...),
 	}
-	var parts []string
-	for _, part := range []struct {
-		name   string
-		counts api.Counts
-	}{{"listeners", count(out.Diff.Listeners)}, {"routes", count(out.Diff.Routes)}, {"endpoints", countEndpoints(p.Before, p.After)}} {
-		if text := countText(part.counts); text != "" {
-			parts = append(parts, part.name+": "+text)
-		}
-	}
+	parts := counted(
+		part{"listeners", count(out.Diff.Listeners)}, part{"routes", count(out.Diff.Routes)}, part{"endpoints", countEndpoints(p.Before, p.After)})
 	switch {
-	case len(parts) > 0:
-		out.Summary = "Would change now: " + strings.Join(parts, "; ") + "."
+	case parts != "":
+		out.Summary = "Would change now: " + parts + "."
 	case out.Diff.Same:
 		out.Summary = "Nothing would change now."
 	default:
 		out.Summary = "Would change now: only settings of backends."
 	}
 	return out
+}
+
+// part is how much of one kind differs.
+type part struct {
+	name   string
+	counts api.Counts
+}
+
+// counted says how much differs; empty for nothing.
+func counted(parts ...part) string {
+	var texts []string
+	for _, p := range parts {
+		if text := countText(p.counts); text != "" {
+			texts = append(texts, p.name+": "+text)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// PlanSummary says how much a plan would change.
+func PlanSummary(p api.Plan) string {
+	text := counted(part{"host names", count(p.Names)}, part{"listeners", count(p.Listeners)}, part{"routes", count(p.Routes)}, part{"backends", count(p.Backends)},
+		part{"problems", api.Counts{Added: len(p.Problems), Removed: len(p.Solved)}})
+	if text == "" {
+		return "Nothing would change."
+	}
+	return "Would change: " + text + "."
 }
 
 func count(changes []api.DiffChange) (n api.Counts) {

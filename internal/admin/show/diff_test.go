@@ -3,6 +3,8 @@ package show
 import (
 	"slices"
 	"testing"
+
+	"fairway/internal/api"
 )
 
 func TestLinesOfADiffArePlain(t *testing.T) {
@@ -26,5 +28,34 @@ func TestLinesOfADiffArePlain(t *testing.T) {
 		if got := plainLines(tt.lines); !slices.Equal(got, tt.want) {
 			t.Errorf("%q = %q, want %q", tt.lines, got, tt.want)
 		}
+	}
+}
+
+// The lines of a diff are data, too: what a property was stands beside what it is.
+func TestFieldsOfADiff(t *testing.T) {
+	got := fields([]string{
+		"- match host a.example, path /", "- match host b.example, path /", "+ match host c.example, path /", "+ timeout 5s", "- refused", "~ its turn among routes",
+	})
+	want := []api.DiffField{
+		{Name: "match", From: "host a.example, path /", To: "host c.example, path /"},
+		{Name: "match", From: "host b.example, path /"},
+		{Name: "timeout", To: "5s"},
+		{Name: "refused", From: "refused"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	if fields([]string{}) != nil {
+		t.Error("there are fields without lines")
+	}
+}
+
+func TestPlanSummary(t *testing.T) {
+	p := api.Plan{Names: []api.DiffChange{{Kind: "added"}, {Kind: "removed"}}, Routes: []api.DiffChange{{Kind: "changed"}}, Solved: make([]api.Problem, 2)}
+	if got, want := PlanSummary(p), "Would change: host names: 1 added, 1 removed; routes: 1 changed; problems: 2 removed."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := PlanSummary(api.Plan{}); got != "Nothing would change." {
+		t.Errorf("for nothing %q", got)
 	}
 }
