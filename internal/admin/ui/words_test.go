@@ -54,6 +54,18 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// Colours lie behind the field, in an element that is always there, so that an update of
+// the page never takes the field away.
+func TestEditorsHaveRoomForColours(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	for _, name := range []string{"plan", "document"} {
+		if body := get(t, p, a, paths(a)[name]).Body.String(); !strings.Contains(body, `<pre class="paint" aria-hidden="true"></pre><textarea`) {
+			t.Errorf("%s: no room behind the text", name)
+		}
+	}
+}
+
 // The two things that can be planned have a form each, and each sends what is its own.
 func TestPlanForms(t *testing.T) {
 	p := newPages(t)
