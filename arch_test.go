@@ -29,7 +29,7 @@ var allowed = map[string]struct {
 	// The agent runs beside HAProxy, without anything else of Fairway.
 	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
 	// printer is what commands print of answers.
-	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/usage"}},
+	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
 	// tail prints streams of the API.
 	"internal/tail": {2, []string{"internal/api", "internal/console", "internal/human"}},
 
@@ -182,7 +182,7 @@ var allowed = map[string]struct {
 		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	// stream writes server-sent events.
 	"internal/admin/stream": {2, []string{"internal/api"}},
 	// body reads what operations are sent.
@@ -210,7 +210,7 @@ var allowed = map[string]struct {
 	// condition judges what the engine, the sources and its own connections show.
 	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},
 
-	"internal/catalog": {1, []string{"internal/feed"}},
+	"internal/catalog": {1, []string{"internal/feed", "internal/nearest"}},
 	// feed publishes snapshots and tables to those who follow them.
 	"internal/feed": {1, nil},
 	// atomicfile replaces files as a whole, durably, for all that keep state.

@@ -25,16 +25,35 @@ func (r *routesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 func (r *routesCommand) once(ctx context.Context, c *cli, a *api.Client) error {
 	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host, State: r.State})
 	if err != nil || !r.Traffic {
-		none := "No routes. A container gets one with the label fairway.host=NAME."
-		if r.Service+r.Source+r.Host+r.State != "" {
-			none = "No route is like that."
-		}
-		err = list(c, routes, err, orNote(c, none, c.Routes))
+		err = list(c, routes, err, func(items []api.Route) { r.print(ctx, c, a, items) })
 		c.Incomplete(routes.Incomplete)
 		return err
 	}
 	now, err := a.Traffic(ctx)
 	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host+r.State == ""), err, c.Traffic)
+}
+
+// print prints routes; where there is none, it says which there are.
+func (r *routesCommand) print(ctx context.Context, c *cli, a *api.Client, routes []api.Route) {
+	if len(routes) > 0 {
+		c.Routes(routes)
+		return
+	}
+	var all api.List[api.Route]
+	if r.Host+r.Service+r.Source+r.State != "" {
+		all, _ = a.Routes(ctx, api.Query{}) // without it there is no hint
+	}
+	if r.Service != "" {
+		if _, err := a.Service(ctx, r.Service); err != nil {
+			c.Note("%v", err) // with the name that may be meant
+			return
+		}
+	}
+	host := r.Host
+	if r.Service+r.Source+r.State != "" {
+		host = "" // it may have a route that is left out for another reason
+	}
+	c.NoRoutes(host, all.Items)
 }
 
 // trafficOf keeps what goes through routes, the busiest first; with all also the

@@ -36,6 +36,10 @@ func (s *Server) events(r *request) (items []api.Event, err error) {
 		found = s.options.Notifications.Standing()
 		slices.Reverse(found)
 	}
+	prefix := r.text("kind")
+	if kinds := show.All(notify.Kinds(), func(k notify.Kind) string { return string(k) }); !slices.ContainsFunc(kinds, func(k string) bool { return strings.HasPrefix(k, prefix) }) {
+		return nil, api.Errorf(http.StatusBadRequest, "kind: no event is of the kind %q; there are %s", prefix, strings.Join(kinds, ", "))
+	}
 	severity, since := r.text("severity"), r.time("since")
 	if all := []string{"", api.SeverityGood, api.SeverityBad, api.SeverityWarning, api.SeverityNeutral}; !slices.Contains(all, severity) {
 		return nil, api.Errorf(http.StatusBadRequest, "query parameter \"severity\": want good, bad, warning or neutral")
@@ -45,7 +49,7 @@ func (s *Server) events(r *request) (items []api.Event, err error) {
 			continue
 		}
 		about := r.wants("subject", e.Subject) || r.wants("subject", e.Name)
-		if len(items) < r.limit(defaultEvents) && strings.HasPrefix(string(e.Kind), r.text("kind")) && about {
+		if len(items) < r.limit(defaultEvents) && strings.HasPrefix(string(e.Kind), prefix) && about {
 			items = append(items, show.Event(e))
 		}
 	}

@@ -228,12 +228,12 @@ func (s *Server) services(r *request) (items []api.Service, err error) {
 func (s *Server) service(r *request) (items []api.Service, err error) {
 	name := r.PathValue("name")
 	for _, svc := range r.view().Snapshot.Services {
-		if svc.ID == name || svc.Name == name {
+		if r.view().IsService(name, svc.ID) {
 			items = append(items, s.judged(r.view(), svc))
 		}
 	}
 	if len(items) == 0 {
-		return nil, s.missing("no service %q", name)
+		return nil, s.missing("service", name)
 	}
 	return items, nil
 }
@@ -244,9 +244,9 @@ func (s *Server) incomplete() []api.Reason {
 }
 
 // missing is the error about a name that nothing has, which something that sources do not
-// say may have.
-func (s *Server) missing(format string, args ...any) *api.Error {
-	err := api.Errorf(http.StatusNotFound, format, args...)
+// say may have. It names a similar one.
+func (s *Server) missing(what, name string) *api.Error {
+	err := api.Errorf(http.StatusNotFound, "no %s %q%s", what, name, s.newest().Snapshot.DidYouMean(name))
 	for _, reason := range s.incomplete() {
 		err.Detail += "; " + reason.Text
 	}
@@ -330,7 +330,7 @@ func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
 func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	found := s.options.Diagnose(r.PathValue("name"))
 	if len(found) == 0 {
-		return nil, s.missing("no service, container or other instance %q", r.PathValue("name"))
+		return nil, s.missing("service, container or other instance", r.PathValue("name"))
 	}
 	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
 	if s.options.Certificates != nil {

@@ -40,7 +40,7 @@ func (s *Server) lastErrors(r *request) ([]api.Request, error) {
 // missing is the error for a service or a route that is not there; empty is none.
 func (r *request) missing(service, route string) error {
 	if route != "" && r.view().Table.Route(route) == nil {
-		return r.server.missing("no route %q", route)
+		return r.server.missing("route", route)
 	}
 	if service == "" {
 		return nil
@@ -50,7 +50,7 @@ func (r *request) missing(service, route string) error {
 			return nil
 		}
 	}
-	return r.server.missing("no service %q", service)
+	return r.server.missing("service", service)
 }
 
 // followRequests streams "request" for each request that is over from now on, and "lost"

@@ -100,6 +100,9 @@ func TestWhatHappensIsTold(t *testing.T) {
 	if err != nil || len(list.Items) != 2 || list.Items[0].Severity != api.SeverityGood || list.Items[1].Details["label"] != "fairway.host" {
 		t.Errorf("%v: %+v", err, list.Items)
 	}
+	if _, err = c.Events(t.Context(), api.EventQuery{Kind: "foo"}); err == nil || !strings.Contains(err.Error(), `no event is of the kind "foo"; there are `) || !strings.Contains(err.Error(), "node.down, ") {
+		t.Errorf("a kind that does not exist: %v", err)
+	}
 	if list, err = c.Events(t.Context(), api.EventQuery{Standing: true}); err != nil || len(list.Items) != 0 {
 		t.Errorf("%v: %+v stands", err, list.Items)
 	}

@@ -48,8 +48,8 @@ type Check struct {
 }
 
 // Diagnose explains why instances are served, or are not: those whose name is the name,
-// whose ID begins with it (four characters or more) or whose service has it as name or
-// ID. s and t may be nil. Any goroutine may call it.
+// whose ID begins with it (four characters or more) or whose service has it as name, short
+// name or ID. s and t may be nil. Any goroutine may call it.
 func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	if s == nil || name == "" {
 		return nil
@@ -58,8 +58,9 @@ func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []
 		t = &route.Table{}
 	}
 	var list []Diagnosis
+	named := s.ServicesNamed(name)
 	for _, service := range s.Services {
-		all := name == service.ID || name == service.Name
+		all := slices.Contains(named, service)
 		instances := service.Instances
 		if all && len(instances) == 0 {
 			instances = []*catalog.Instance{nil}

@@ -2,12 +2,14 @@ package printer
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fairway/internal/api"
 	"fairway/internal/console"
 	"fairway/internal/human"
+	"fairway/internal/nearest"
 )
 
 // Traffic prints the traffic of routes.
@@ -44,6 +46,39 @@ func (c *Printer) Routes(routes []api.Route) {
 		t.Add(r.ID, takes(r), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source, r.LastRequest)
 	}
 	t.Print()
+}
+
+// maxHosts is how many hosts a hint lists.
+const maxHosts = 10
+
+// NoRoutes says that no route was found, and with a host which hosts all routes have.
+func (c *Printer) NoRoutes(host string, all []api.Route) {
+	var hosts []string
+	for _, r := range all {
+		for _, m := range r.Matches {
+			if m.Host != "" && m.Host != "*" && m.HostKind != "regexp" {
+				hosts = append(hosts, m.Host)
+			}
+		}
+	}
+	slices.Sort(hosts)
+	hosts = slices.Compact(hosts)
+	switch {
+	case len(all) == 0:
+		c.Note("No routes. A container gets one with the label fairway.host=NAME.")
+	case host == "" || len(hosts) == 0:
+		c.Note("No routes match; %s in all.", human.Plural(len(all), "route"))
+	default:
+		text, more := "No route has the host "+host, ""
+		if near := nearest.Host(host, hosts); near != "" {
+			text += "; did you mean " + near + "?"
+		}
+		if len(hosts) > maxHosts {
+			more = fmt.Sprintf(" and %d more", len(hosts)-maxHosts)
+		}
+		c.Note("%s", text)
+		c.Note("Hosts: %s%s", strings.Join(hosts[:min(maxHosts, len(hosts))], ", "), more)
+	}
 }
 
 // Problems prints problems.

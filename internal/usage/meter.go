@@ -101,8 +101,8 @@ type MeterOptions struct {
 	Engines []dockerapi.Options
 	// Source names the source that watches the engine with a URL; nil for no names.
 	Source func(url string) string
-	// Service restricts the meter to the containers of the service of this name or
-	// ID; empty for all.
+	// Service restricts the meter to the containers of the service of this name or ID or
+	// of this name in its Compose file, and to the container of this name; empty for all.
 	Service string
 }
 
@@ -231,12 +231,12 @@ func (m *Meter) identify(ctx context.Context, e *engine) error {
 }
 
 // running is a container that is read.
-type running struct{ id, name, service, task string }
+type running struct{ id, name, service, short, task string }
 
 // round reads the containers of one engine.
 func (e *engine) round(ctx context.Context, service string) part {
 	list, err := dockerapi.Containers(ctx, e.client, false, func(c dockerapi.Container) running {
-		return running{id: c.ID, name: c.Name, service: serviceOf(c), task: c.Labels["com.docker.swarm.task.id"]}
+		return running{id: c.ID, name: c.Name, service: serviceOf(c), short: c.Labels["com.docker.compose.service"], task: c.Labels["com.docker.swarm.task.id"]}
 	})
 	if err != nil {
 		return part{err: err}
@@ -251,7 +251,7 @@ func (e *engine) round(ctx context.Context, service string) part {
 	}
 	var took time.Duration
 	for _, c := range list {
-		if service != "" && c.service != service {
+		if service != "" && c.service != service && c.short != service && c.name != service {
 			continue
 		}
 		g.Go(func() error {

@@ -4,6 +4,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/condition"
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
@@ -54,7 +56,7 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out.Losers, out.Omitted = losers(v.Table, found.Losers)
 	winner := v.Table.Route(found.Winner)
 	if winner == nil {
-		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s", because(judged)), nil
+		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s%s", meant(v, request.Host), because(judged)), nil
 	}
 	if !matcher.TakesBoth(request, winner) {
 		return end(out, api.OutcomeBadRequest, http.StatusBadRequest,
@@ -75,6 +77,23 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 		}
 	}
 	return out, nil
+}
+
+// meant says what a host that no route has may stand for.
+func meant(v *show.View, host string) string {
+	hosts := slices.Sorted(maps.Keys(show.Hosts(v.Table)))
+	if slices.ContainsFunc(v.Table.Routes, func(r *route.Route) bool {
+		return slices.ContainsFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(host) })
+	}) {
+		return ""
+	}
+	if named := v.Snapshot.Called(host); len(named) > 0 {
+		return "; " + host + " is a service: fairway doctor " + named[0].ID
+	}
+	if near := nearest.Host(host, hosts); near != "" {
+		return "; no route has the host " + host + ", did you mean " + near + "?"
+	}
+	return ""
 }
 
 // because says why an expected route may be missing.

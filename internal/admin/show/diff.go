@@ -187,7 +187,7 @@ func countText(n api.Counts) string {
 
 // DiffNames says which host names come and go.
 func DiffNames(a, b *route.Table) []api.DiffChange {
-	was, is := hostNames(a), hostNames(b)
+	was, is := Hosts(a), Hosts(b)
 	out := []api.DiffChange{}
 	only := func(kind route.ChangeKind, names, others map[string]bool) {
 		for name := range names {
@@ -202,8 +202,8 @@ func DiffNames(a, b *route.Table) []api.DiffChange {
 	return out
 }
 
-// hostNames returns the host names of a table.
-func hostNames(t *route.Table) map[string]bool {
+// Hosts returns the host names of a table, also those with a wildcard.
+func Hosts(t *route.Table) map[string]bool {
 	set := map[string]bool{}
 	for _, r := range t.Routes {
 		for _, m := range r.Matches {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/api"
@@ -37,6 +38,7 @@ type View struct {
 	serviceOf  map[string]*catalog.Service
 	nodeName   map[string]string    // by ID
 	steered    map[[2]string]string // by source and name of an instance
+	called     atomic.Pointer[called]
 }
 
 // Live is what an engine knows of endpoints now, by backend and endpoint.
@@ -94,14 +96,27 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 // RoutesOf returns the routes of the service with this ID.
 func (v *View) RoutesOf(service string) []*route.Route { return v.routesOf[service] }
 
-// IsService is true when want, the name or ID of a service, means the service
-// with this ID; an empty want means every one.
+// IsService is true when want means the service with this ID, as catalog's Called says; an
+// empty want means every one.
 func (v *View) IsService(want, id string) bool {
 	if want == "" || want == id {
 		return true
 	}
-	svc := v.serviceOf[id]
-	return svc != nil && svc.Name == want
+	found := v.called.Load()
+	if found == nil || found.name != want {
+		found = &called{want, map[string]bool{}}
+		for _, svc := range v.Snapshot.Called(want) {
+			found.ids[svc.ID] = true
+		}
+		v.called.Store(found)
+	}
+	return found.ids[id]
+}
+
+// called are the services that a name means.
+type called struct {
+	name string
+	ids  map[string]bool // never changed
 }
 
 // Route is a route with what live knows of its endpoints.
