@@ -46,3 +46,32 @@ func TestChartsOfAService(t *testing.T) {
 		}
 	}
 }
+
+// The page of a route has the same of the route, and of the instances that it leads to.
+func TestChartsOfARoute(t *testing.T) {
+	a := everything(plainText)
+	r, s := &a["/v1/routes"].(*api.List[api.Route]).Items[0], &a["/v1/services"].(*api.List[api.Service]).Items[0]
+	r.Service, r.Endpoints[0].Instance, r.Endpoints[0].Source = s.ID, s.Instances[0].Name, s.Instances[0].Source
+	other := s.Instances[0]
+	other.Name = "another"
+	s.Instances = append(s.Instances, other)
+	a["/v1/series/"] = seriesOf(api.SeriesField{Name: "requests", Unit: "1/s"}, api.SeriesField{Name: "p95", Unit: "s"})
+	p := newPages(t)
+	body := get(t, p, a, link("routes", r.ID)+"?range=24h").Body.String()
+	for _, want := range []string{`aria-label="requests, last 24 h: requests least 1/s`, `aria-label="latency, last 24 h: p95 least`, `aria-label="Instances over time"`, "last request <time"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if strings.Contains(body, "another") {
+		t.Error("it has an instance that the route does not lead to")
+	}
+	for _, from := range []string{"/routes", link("services", s.ID)} {
+		if !strings.Contains(get(t, p, a, from).Body.String(), `href="`+link("routes", r.ID)+`"`) {
+			t.Errorf("%s does not lead there", from)
+		}
+	}
+	if rec := get(t, p, a, "/routes/none"); rec.Code != 404 {
+		t.Errorf("what does not exist: %d", rec.Code)
+	}
+}

@@ -1,10 +1,8 @@
 package ui
 
 import (
-	"encoding/json"
+	"io"
 	"net/http"
-	"strings"
-	"time"
 
 	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
@@ -84,19 +82,10 @@ func (p *Pages) export(w http.ResponseWriter, c *call, of page, data any) (done 
 	case !ok || format != "csv" && format != "json":
 		return false, problem(http.StatusBadRequest, "Bad Request", "format: want csv or json, of a page with a list")
 	}
-	h := w.Header()
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Content-Disposition", `attachment; filename="fairway-`+of.name+"-"+strings.ReplaceAll(c.now.UTC().Format(time.DateOnly), "-", "")+"."+format+`"`)
 	out := list.export()
-	// An error of what follows is one of the client, which may have gone.
-	if format == "json" {
-		h.Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(struct {
-			Items any `json:"items"`
-		}{out.items})
-		return true, nil
-	}
-	h.Set("Content-Type", "text/csv; charset=utf-8")
-	out.print(&printer.Printer{Console: console.Console{Out: w, Err: w, Format: "csv"}})
+	w.Header().Set("Content-Security-Policy", contentPolicy)
+	listing.Send(w, "fairway-"+of.name+c.now.UTC().Format("-20060102"), format, out.items, func(w io.Writer) {
+		out.print(&printer.Printer{Console: console.Console{Out: w, Err: w, Format: "csv"}})
+	})
 	return true, nil
 }

@@ -119,6 +119,7 @@ func TestHostileNames(t *testing.T) {
 		}
 		a["/v1/services"].(*api.List[api.Service]).Items[0].ID = wired(name)
 		a["/v1/nodes"].(*api.List[api.Node]).Items[0].ID = wired(name)
+		a["/v1/routes"].(*api.List[api.Route]).Items[0].ID = wired(name)
 		in := &a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]
 		in.Name, in.Source = wired(name), wired(name)
 		calmPaths := paths(calm)

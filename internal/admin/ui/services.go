@@ -134,24 +134,13 @@ type plotted struct {
 }
 
 // Plot is the plot with a title; one that is empty for none.
-func (p plotted) Plot(title string) draw.Plot {
-	for _, plot := range p.Plots {
-		if plot.Title == title {
-			return plot
-		}
-	}
-	return draw.Plot{Empty: true}
-}
+func (p plotted) Plot(title string) draw.Plot { return draw.Titled(p.Plots, title) }
 
 // plotInstances draws the first instances that there are readings of.
 func plotInstances(c *call, instances []instance, r draw.Range) (all []plotted) {
 	for _, in := range instances[:min(maxInstancePlots, len(instances))] {
-		p := plotted{Name: in.Name, Health: in.Health}
-		for group, figures := range map[string][]draw.Figure{api.SeriesEndpoints: draw.SmallAnswers(), api.SeriesInstances: draw.SmallUsage()} {
-			p.Plots = append(p.Plots, draw.Plots(c, c.ask, c.now, draw.Subject{Group: group, Name: in.Name + "@" + in.Source}, r, figures...)...)
-		}
-		if len(p.Plots) > 0 {
-			all = append(all, p)
+		if plots := draw.SmallInstance(c, c.ask, c.now, in.Name+"@"+in.Source, r); len(plots) > 0 {
+			all = append(all, plotted{in.Name, in.Health, plots})
 		}
 	}
 	return all

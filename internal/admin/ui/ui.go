@@ -114,6 +114,7 @@ func pages() []page {
 		{path: "/services/{name...}", name: "service", read: readService},
 		{path: "/instances/{name...}", name: "instance", read: readInstance},
 		{path: "/routes", name: "routes", title: "Routes", key: "r", read: readRoutes},
+		{path: "/routes/{name...}", name: "route", read: readRoute},
 		{path: "/problems", name: "problems", title: "Problems", key: "p", read: readProblems},
 		{path: "/certificates", name: "certificates", title: "Certificates", key: "c", read: readCertificates},
 		{path: "/sources", name: "sources", title: "Sources", key: "u", read: readSources},

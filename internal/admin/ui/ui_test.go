@@ -139,7 +139,7 @@ func paths(a answers) map[string]string {
 	node := a["/v1/nodes"].(*api.List[api.Node]).Items[0].ID
 	document := a["/v1/fleet/documents"].(*api.List[api.FleetDocument]).Items[0].Name
 	return map[string]string{
-		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes",
+		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes", "route": link("routes", a["/v1/routes"].(*api.List[api.Route]).Items[0].ID),
 		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "certificates": "/certificates", "nodes": "/nodes", "node": link("nodes", node),
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),

@@ -379,3 +379,19 @@ func Answers(what string) []Figure {
 func SmallAnswers() []Figure {
 	return []Figure{{Title: "p95", Fields: []string{"p95"}, Small: true}, {Title: "Requests", Fields: []string{"requests"}, Small: true}}
 }
+
+// SmallInstance draws small what an instance answered and used, by NAME@SOURCE.
+func SmallInstance(ctx context.Context, ask Reader, now time.Time, name string, r Range) []Plot {
+	answers := Plots(ctx, ask, now, Subject{api.SeriesEndpoints, name}, r, SmallAnswers()...)
+	return append(answers, Plots(ctx, ask, now, Subject{api.SeriesInstances, name}, r, SmallUsage()...)...)
+}
+
+// Titled is the first plot with a title; an empty one for none.
+func Titled(plots []Plot, title string) Plot {
+	for _, p := range plots {
+		if p.Title == title {
+			return p
+		}
+	}
+	return Plot{Empty: true}
+}

@@ -5,7 +5,10 @@ package listing
 
 import (
 	"cmp"
+	"encoding/json"
+	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -193,4 +196,20 @@ func Link(path string, query map[string]string) string {
 func Has(words []string, texts ...string) bool {
 	all := strings.ToLower(strings.Join(texts, " "))
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
+}
+
+// Send answers with a list as a file of a name: as JSON, or with another format as csv
+// writes it.
+func Send(w http.ResponseWriter, name, format string, items any, csv func(io.Writer)) {
+	h := w.Header()
+	h.Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
+	if format != "json" {
+		h.Set("Content-Type", "text/csv; charset=utf-8")
+		csv(w)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(struct { // the client may have gone
+		Items any `json:"items"`
+	}{items})
 }
