@@ -74,3 +74,19 @@ func TestEventFilters(t *testing.T) {
 		}
 	}
 }
+
+// The audit is searched, and says what was done where the entry itself does not.
+func TestAudit(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	a["/v1/audit"] = &api.List[api.AuditEntry]{Items: []api.AuditEntry{
+		{At: now(), Who: "ann", Operation: "POST /v1/fleet/documents/web/rollout", Status: 200},
+		{At: now().Add(-time.Hour), Who: "bob", Operation: "POST /v1/tokens", Status: 403, Text: "needs admin"},
+	}}
+	for query, want := range map[string][2]bool{"": {true, true}, "q=rollout": {true, false}, "q=BOB": {false, true}, "only=refused": {false, true}, "q=none": {false, false}} {
+		body := get(t, p, a, "/access?"+query).Body.String()
+		if got := [2]bool{strings.Contains(body, `<span class="mono">POST /v1/fleet/documents/web/rollout`), strings.Contains(body, "needs admin")}; got != want {
+			t.Errorf("?%s shows %v, want %v", query, got, want)
+		}
+	}
+}

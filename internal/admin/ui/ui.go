@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"fairway/internal/admin/ui/assets"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -302,12 +303,21 @@ func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
 
 type accessData struct {
 	Tokens []api.Token
-	Audit  []api.AuditEntry
-	Roles  []string
+	listing.List[api.AuditEntry]
+	Roles []string
 }
 
+const maxAudit = 1000 // entries that are looked at
+
 func readAccess(c *call) (any, error) {
-	return accessData{Tokens: must(c.ask.Tokens(c)).Items, Audit: must(c.ask.Audit(c, 200)).Items, Roles: api.Roles()}, nil
+	d := accessData{Tokens: must(c.ask.Tokens(c)).Items, Roles: api.Roles()}
+	d.List = listing.New(c.r.URL.Path, c.q, must(c.ask.Audit(c, maxAudit)).Items, func(e api.AuditEntry, words []string, filter string) bool {
+		return (filter != "refused" || e.Status >= http.StatusBadRequest) && listing.Has(words, e.Who, e.Role, e.From, e.Operation, e.Text)
+	},
+		listing.Most("when", func(e api.AuditEntry) int64 { return e.At.Unix() }),
+		listing.Text("who", func(e api.AuditEntry) string { return e.Who }),
+		listing.Most("answer", func(e api.AuditEntry) int { return e.Status }))
+	return d, nil
 }
 
 // readSignIn returns where to go afterwards.

@@ -27,7 +27,7 @@ export function colours(box) {
   back.dataset.painted = '';
   const draw = () => {
     const all = text.value.length <= most;
-    box.classList.toggle('coloured', all);
+    box.dataset.ready = all ? 'coloured' : 'plain'; // which an update of the page leaves as it is
     if (!all) { back.replaceChildren(); return; }
     const nodes = [];
     for (const line of text.value.split('\n')) {

@@ -157,7 +157,7 @@ export async function rollout(form, done) {
   const body = {
     revision: Number(e.revision.value), expect: Number(form.dataset.expect), message: e.message.value,
     settings: {
-      canary: Number(e.canary.value) || -1, wave: e.wave.value, pause: e.pause.value,
+      canary: e.canary.value === '0' ? -1 : Number(e.canary.value), wave: e.wave.value, pause: e.pause.value,
       allowDrift: e.allowDrift.checked, allowDown: e.allowDown.checked,
     },
   };

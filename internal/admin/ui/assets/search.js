@@ -8,7 +8,7 @@ let timer = 0;
 export function search() {
   const box = document.getElementById('search');
   if (!box || document.querySelector('dialog[open]')) return;
-  if (!box.dataset.ready) prepare(box);
+  if (!('ready' in box.dataset)) prepare(box);
   box.showModal();
   box.querySelector('input').select();
 }
