@@ -9,7 +9,6 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/console"
-	"fairway/internal/human"
 )
 
 type tokenCommand struct {
@@ -31,7 +30,7 @@ func (t *tokenCreateCommand) Run(ctx context.Context, c *cli, a *api.Client) err
 	return show(c, made, err, func(made api.MadeToken) {
 		until := ""
 		if !made.Expires.IsZero() {
-			until = " until " + human.Time(made.Expires)
+			until = " until " + c.Time(made.Expires)
 		}
 		c.Printf("%s\n", made.Secret)
 		c.Note("%s is %s%s", made.Name, made.Role, until)
@@ -46,7 +45,7 @@ func (*tokenListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return list(c, found, err, func(tokens []api.Token) {
 		t := c.Columns("TOKEN", "ROLE", "-CREATED", "-BY", "EXPIRES")
 		for _, k := range tokens {
-			t.Add(k.Name, k.Role, k.Created, k.By, cmp.Or(human.Time(k.Expires), "never"))
+			t.Add(k.Name, k.Role, k.Created, k.By, cmp.Or(c.Time(k.Expires), "never"))
 		}
 		t.Print()
 	})

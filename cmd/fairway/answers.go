@@ -38,6 +38,15 @@ func (c *cli) configure(g *grammar) {
 	if c.admin == "" {
 		c.admin = c.env["FAIRWAY_ADMIN"]
 	}
+	c.Zone = time.Local
+	if name, set := c.env["TZ"]; set {
+		if zone, err := time.LoadLocation(name); err == nil {
+			c.Zone = zone
+		}
+	}
+	if g.UTC {
+		c.Zone = time.UTC
+	}
 	width, terminal := console.TerminalWidth(c.Out)
 	c.Colours = terminal && !g.NoColor && c.env["NO_COLOR"] == "" && c.env["TERM"] != "dumb"
 	c.Screen = terminal && c.Format != "json" && !c.CSV() && c.env["TERM"] != "dumb"

@@ -53,6 +53,7 @@ type grammar struct {
 	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"CA certificate in PEM for https://, besides those of the machine. Default: admin.tls-cert of the configuration."`
 	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration, else the first token in its state-dir."`
 	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json,csv" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off), json, or csv (of lists)."`
+	UTC       bool   `name:"utc" group:"global" help:"Show times in UTC instead of the time zone of this machine, or of TZ. JSON and CSV have UTC always."`
 	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours, as with the variable NO_COLOR."`
 
 	Run         runCommand         `cmd:"" group:"serve" help:"Watch the sources and route requests."`

@@ -79,7 +79,7 @@ func commandCase(t *testing.T, path string) {
 	if len(api.answers) > 0 && environ == nil {
 		environ = []string{"FAIRWAY_ADMIN=" + server.URL}
 	}
-	code, stdout, stderr := runAt(t, environ, args...)
+	code, stdout, stderr := runAt(t, append(environ, "TZ=UTC"), args...)
 	if len(api.unknown) > 0 {
 		t.Errorf("asked for %q", api.unknown)
 	}
@@ -232,7 +232,7 @@ func TestHelp(t *testing.T) {
 		}
 		// Flags of every command are listed once, in the help of the program; a flag stands in
 		// one line.
-		if !strings.HasSuffix(stdout, "\nGlobal flags: --admin, --admin-ca, --token-file, -o, --no-color (fairway --help)\n") || strings.Contains(stdout, "--token-file=") || strings.Contains(stdout, "\n...") {
+		if !strings.HasSuffix(stdout, "\nGlobal flags: --admin, --admin-ca, --token-file, -o, --utc, --no-color\n(see fairway --help)\n") || strings.Contains(stdout, "--token-file=") || strings.Contains(stdout, "\n...") {
 			t.Errorf("%s: flags in the help\n%s", n.Name, stdout)
 		}
 	}

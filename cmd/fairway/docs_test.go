@@ -66,6 +66,7 @@ func cliPage(p *parser) string {
 		"lesser importance leave before names are cut, and those without any text are left out; `-o wide` has all columns and\n" +
 		"cuts nothing; `-o json` is for programs and keeps its meaning. `-o csv` writes a list with all its columns and a header\n" +
 		"(RFC 4180; lines end with a line feed); a cell that a spreadsheet would take for a formula begins with an apostrophe.\n" +
+		"Times are those of this machine's zone, or of `TZ`; `--utc` shows UTC, written with a Z, as `-o json` and `-o csv` always do.\n" +
 		"Control characters are escaped everywhere.\n\n")
 	codes, _ := strings.CutPrefix(exitCodes, "Exit codes:\n\n")
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")

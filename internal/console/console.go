@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,8 @@ type Console struct {
 	Width int
 	// Colours is true when the output understands them.
 	Colours bool
+	// Zone is where times are shown; nil means UTC.
+	Zone *time.Location
 	// Screen is true when Out is a terminal that can be cleared.
 	Screen bool
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"fairway/internal/human"
@@ -180,5 +181,31 @@ func TestRedraw(t *testing.T) {
 	}
 	if want := "\x1b[H\x1b[2Jone\n\x1b[H\x1b[2Jtwo\n"; out.String() != want {
 		t.Errorf("drawn %q, want %q", out.String(), want)
+	}
+}
+
+// Times are those of the zone that is asked for, and say so where they are UTC.
+func TestTimeZone(t *testing.T) {
+	at := time.Date(2026, 5, 1, 23, 30, 0, 5, time.UTC)
+	summer := time.FixedZone("", 2*60*60)
+	for _, tt := range []struct {
+		zone   *time.Location
+		format string
+		at     time.Time
+		want   string
+	}{
+		{nil, "", at, "2026-05-01 23:30:00Z"},
+		{time.UTC, "", at, "2026-05-01 23:30:00Z"},
+		{summer, "", at, "2026-05-02 01:30:00"},
+		{summer, "csv", at, "2026-05-01 23:30:00Z"},
+		{summer, "", time.Time{}, ""},
+	} {
+		c := &Console{Zone: tt.zone, Format: tt.format}
+		if got := c.Time(tt.at); got != tt.want {
+			t.Errorf("in %v: %q, want %q", tt.zone, got, tt.want)
+		}
+		if got := c.cell(tt.at).Text; got != tt.want {
+			t.Errorf("in a table, in %v: %q, want %q", tt.zone, got, tt.want)
+		}
 	}
 }

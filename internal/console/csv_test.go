@@ -16,7 +16,7 @@ func TestCSV(t *testing.T) {
 	table.Add("=HYPERLINK(\"http://evil.example\")", "+1 more", "@SUM(A1)")
 	table.Add("-2+3", "two\nlines\x1b[31m", "")
 	table.Print()
-	c.Fields("", Fields{{Plain.Cell("name"), Plain.Cell("value")}})
+	c.Fields("", Fields{{"name", "value"}})
 	want := "NAME,SPARE,EXTRA\n" +
 		`"a, ""b""",-1.5,-` + "\n" +
 		`"'=HYPERLINK(""http://evil.example"")",'+1 more,'@SUM(A1)` + "\n" +

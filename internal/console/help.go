@@ -35,7 +35,7 @@ func Help(global string) kong.HelpPrinter {
 		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(ctx.Stdout, "\nGlobal flags: %s (%s --help)\n", strings.Join(names, ", "), ctx.Model.Name)
+		_, err := fmt.Fprintf(ctx.Stdout, "\nGlobal flags: %s\n(see %s --help)\n", strings.Join(names, ", "), ctx.Model.Name)
 		return err
 	}
 }

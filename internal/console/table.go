@@ -32,15 +32,28 @@ type Cell struct {
 	Colour Colour
 }
 
-// cellOf is the cell of a value: a cell as it is, a time for people, else what fmt prints.
-func cellOf(value any) Cell {
+// cell is the cell of a value: a cell as it is, a time for people, else what fmt prints.
+func (c *Console) cell(value any) Cell {
 	switch v := value.(type) {
 	case Cell:
 		return v
 	case time.Time:
-		return Plain.Cell(human.Time(v))
+		return Plain.Cell(c.Time(v))
 	}
 	return Plain.Cell(fmt.Sprint(value))
+}
+
+// Time writes a moment to the second, in Zone; in UTC, which it says, as CSV and without a
+// zone. It is empty for the zero time.
+func (c *Console) Time(t time.Time) string {
+	if t.IsZero() || c.Zone == nil || c.CSV() {
+		return human.Time(t)
+	}
+	local := t.In(c.Zone)
+	if _, offset := local.Zone(); offset == 0 {
+		return human.Time(t)
+	}
+	return local.Format(time.DateTime)
 }
 
 // column is one of a table. An extra one is shown with -o wide alone; a spare one leaves a
@@ -80,7 +93,7 @@ func (c *Console) Columns(names ...string) *Table {
 func (t *Table) Add(values ...any) {
 	row := make([]Cell, len(values))
 	for i, value := range values {
-		row[i] = cellOf(value)
+		row[i] = t.console.cell(value)
 	}
 	t.rows = append(t.rows, row)
 }
@@ -193,14 +206,15 @@ func narrow(widths, least []int, width int) {
 }
 
 // Fields are names with their values, printed as a table without a header.
-type Fields [][]Cell
+type Fields []field
+
+type field struct {
+	name  string
+	value any
+}
 
 // Add adds a value, unless it is empty; see [Table.Add].
-func (f *Fields) Add(name string, value any) {
-	if c := cellOf(value); c.Text != "" {
-		*f = append(*f, []Cell{Faint.Cell(name), c})
-	}
-}
+func (f *Fields) Add(name string, value any) { *f = append(*f, field{name, value}) }
 
 // Lines adds values, a line each, with the name before the first.
 func (f *Fields) Lines(name string, lines []string) {
@@ -214,13 +228,17 @@ func (f *Fields) Lines(name string, lines []string) {
 // is continued below itself.
 func (c *Console) Fields(indent string, f Fields) {
 	names := 0
+	var rows [][]Cell
 	for _, field := range f {
-		names = max(names, utf8.RuneCountInString(human.Escape(field[0].Text)))
+		if value := c.cell(field.value); value.Text != "" {
+			rows = append(rows, []Cell{Faint.Cell(field.name), value})
+			names = max(names, utf8.RuneCountInString(human.Escape(field.name)))
+		}
 	}
-	for _, field := range f {
-		for _, line := range wrap(human.Escape(field[1].Text), c.Width-len(indent)-names-2) {
-			c.row(indent, []Cell{field[0], field[1].Colour.Cell(line)}, []int{names, len(line)})
-			field[0].Text = ""
+	for _, row := range rows {
+		for _, line := range wrap(human.Escape(row[1].Text), c.Width-len(indent)-names-2) {
+			c.row(indent, []Cell{row[0], row[1].Colour.Cell(line)}, []int{names, len(line)})
+			row[0].Text = ""
 		}
 	}
 }

@@ -3,7 +3,6 @@ package printer
 import (
 	"fairway/internal/api"
 	"fairway/internal/console"
-	"fairway/internal/human"
 )
 
 // Events prints events.
@@ -24,7 +23,7 @@ func (c *Printer) Channels(channels []api.Channel) {
 		case ch.Error != "":
 			state = console.Bad.Cell(ch.Error)
 		case !ch.LastSuccess.IsZero():
-			state = console.Good.Cell("delivered " + human.Time(ch.LastSuccess))
+			state = console.Good.Cell("delivered " + c.Time(ch.LastSuccess))
 		}
 		t.Add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
 	}
@@ -38,12 +37,12 @@ func (c *Printer) Rules(rules []api.RuleState) {
 		state := console.Plain.Cell("-")
 		switch {
 		case !r.Fired.IsZero():
-			state = console.Bad.Cell("fired " + human.Time(r.Fired))
+			state = console.Bad.Cell("fired " + c.Time(r.Fired))
 			if r.Drained {
 				state.Text += ", drained"
 			}
 		case !r.Since.IsZero():
-			state = console.Doubt.Cell("since " + human.Time(r.Since))
+			state = console.Doubt.Cell("since " + c.Time(r.Since))
 		}
 		t.Add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
 	}

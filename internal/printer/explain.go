@@ -56,7 +56,7 @@ func (p *Printer) winner(w api.Winner) {
 	if r.LastGood {
 		f.Add("last good", console.Doubt.Cell("its labels are refused; the last valid version is served (fairway problems)"))
 	}
-	f.Add("stale", console.Doubt.Cell(StaleText(r.Stale)))
+	f.Add("stale", console.Doubt.Cell(p.staleText(r.Stale)))
 	f.Add("choice", w.Choice)
 	if e := w.LastError; e != nil {
 		f.Add("last error", console.Doubt.Cell(fmt.Sprintf("%s ago: %d %s: %s", human.Age(time.Since(e.At)), e.Status, e.Method, e.Error)))

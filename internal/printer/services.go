@@ -59,7 +59,7 @@ func (c *Printer) service(s api.Service) {
 		f.Add("hint", r.Hint)
 	}
 	f.Add("source", staleCell(s.Source, s.Stale))
-	f.Add("stale", console.Doubt.Cell(StaleText(s.Stale)))
+	f.Add("stale", console.Doubt.Cell(c.staleText(s.Stale)))
 	f.Add("created", s.Created)
 	f.Lines("labels", LabelLines(s.Labels))
 	f.Lines("routes", s.Routes)
@@ -154,15 +154,15 @@ func staleCell(source string, stale *api.Stale) console.Cell {
 	return console.Doubt.Cell(source + " (stale)")
 }
 
-// StaleText says since when a source does not answer and why; it is empty for one that
+// staleText says since when a source does not answer and why; it is empty for one that
 // does.
-func StaleText(s *api.Stale) string {
+func (c *Printer) staleText(s *api.Stale) string {
 	if s == nil {
 		return ""
 	}
 	t := "its source does not answer"
 	if !s.Since.IsZero() {
-		t += " since " + human.Time(s.Since)
+		t += " since " + c.Time(s.Since)
 	}
 	if s.Error != "" {
 		t += ": " + s.Error
