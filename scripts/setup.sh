@@ -2,7 +2,7 @@
 # Installs the Debian packages that the named parts need, when they are missing:
 #   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector,
 #                     npm and with it axe-core, which checks pages
-#   setup.sh bench    nginx, Caddy, HAProxy, wrk
+#   setup.sh bench    nginx, Caddy, HAProxy, wrk, h2load
 # Services of packages for benchmarks are not started. Without root or apt it only says
 # what is missing; what cannot run for it is skipped, and said again, later.
 set -eu
@@ -45,6 +45,7 @@ for part in "$@"; do
 		want caddy caddy
 		want haproxy haproxy
 		want wrk wrk
+		want h2load nghttp2-client
 		;;
 	*)
 		echo "setup.sh: unknown part $part" >&2
