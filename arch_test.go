@@ -193,9 +193,12 @@ var allowed = map[string]struct {
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/api", "internal/console", "internal/human", "internal/printer"}},
+	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
+	// signs are those of conditions; happened puts together what happened.
+	"internal/admin/ui/signs":    {1, []string{"internal/api"}},
+	"internal/admin/ui/happened": {2, []string{"internal/admin/ui/signs", "internal/api"}},
 	// routeurl says what a browser opens for a route; labelref reads the reference of labels.
 	"internal/admin/ui/routeurl": {2, []string{"internal/api"}},
 	"internal/admin/ui/labelref": {1, nil},

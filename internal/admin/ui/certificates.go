@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -28,18 +29,18 @@ func readCertificates(c *call) (any, error) {
 	d := certificatesData{At: found.At, Uncovered: found.Uncovered}
 	var all []certificate
 	for _, one := range found.Certificates {
-		out := certificate{Certificate: one, Health: fine, Ends: one.Ends(found.At)}
+		out := certificate{Certificate: one, Health: signs.Fine, Ends: one.Ends(found.At)}
 		if one.Wrong() {
-			out.Health = broken
+			out.Health = signs.Broken
 		} else if one.State == api.CertificateExpiring {
-			out.Health = faulty
+			out.Health = signs.Faulty
 		}
 		all = append(all, out)
 	}
-	d.Wrong = count(all, func(one certificate) bool { return one.Health != fine })
+	d.Wrong = count(all, func(one certificate) bool { return one.Health != signs.Fine })
 	d.List = listing.New(c.r.URL.Path, c.q, all, func(one certificate, words []string, filter string) bool {
 		texts := slices.Concat(one.Names, one.Listeners, one.Routes, []string{one.File, one.Issuer, one.Key, one.State})
-		return (filter != "trouble" || one.Health != fine) && listing.Has(words, texts...)
+		return (filter != "trouble" || one.Health != signs.Fine) && listing.Has(words, texts...)
 	},
 		listing.Text("name", func(one certificate) string { return strings.Join(one.Names, " ") }),
 		listing.Text("expires", func(one certificate) string { return one.NotAfter.UTC().Format(time.RFC3339) }),

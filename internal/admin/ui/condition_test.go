@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -71,8 +72,8 @@ func textOf(page string) string {
 func TestPagesShowConditions(t *testing.T) {
 	p := newPages(t)
 	for state, sign := range map[string]string{
-		api.StateHealthy: fine, api.StateUnknown: waiting, api.StateHeld: waiting,
-		api.StateDegraded: faulty, api.StateRefused: broken, api.StateDown: broken,
+		api.StateHealthy: signs.Fine, api.StateUnknown: signs.Waiting, api.StateHeld: signs.Waiting,
+		api.StateDegraded: signs.Faulty, api.StateRefused: signs.Broken, api.StateDown: signs.Broken,
 	} {
 		a := inCondition(inState(state))
 		for _, path := range []string{"/", "/services", "/services/shop@docker", "/routes"} {
@@ -86,7 +87,7 @@ func TestPagesShowConditions(t *testing.T) {
 			if strings.Contains(text, "the reason of it") != wrong || strings.Contains(text, "what to do") != wrong {
 				t.Errorf("%s, %s: reason and hint are shown: %v, want %v", path, state, !wrong, wrong)
 			}
-			if path != "/" && sign == fine && (strings.Contains(main, "#m-faulty") || strings.Contains(main, "#m-broken")) {
+			if path != "/" && sign == signs.Fine && (strings.Contains(main, "#m-faulty") || strings.Contains(main, "#m-broken")) {
 				t.Errorf("%s judges by itself", path)
 			}
 		}
@@ -126,7 +127,7 @@ func TestChip(t *testing.T) {
 		}
 		_, chip, _ := strings.Cut(get(t, p, a, "/plan").Body.String(), `id="status">`)
 		chip, _, _ = strings.Cut(chip, "\n")
-		if !strings.Contains(chip, "</svg>"+c.want+"</span>") || (isTrouble(signOf(inState(c.state))) || c.state == api.StateHeld) != strings.Contains(chip, "the reason of it") {
+		if !strings.Contains(chip, "</svg>"+c.want+"</span>") || (isTrouble(signs.Of(inState(c.state))) || c.state == api.StateHeld) != strings.Contains(chip, "the reason of it") {
 			t.Errorf("%s: %s, want %s", name, chip, c.want)
 		}
 	}
@@ -194,11 +195,11 @@ func TestMarksOfEndpoints(t *testing.T) {
 		endpoint api.Endpoint
 		want     string
 	}{
-		"up":           {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1}, fine},
-		"refused":      {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1, Fault: "connection refused"}, broken},
-		"not tried":    {api.StateHealthy, api.Endpoint{State: "ready", Weight: 1, Fault: "no connection was tried yet"}, waiting},
-		"drained":      {api.StateDown, api.Endpoint{State: "draining", Weight: 1, Fault: "drain by ops"}, waiting},
-		"takes no new": {api.StateDown, api.Endpoint{State: "ready", Fault: "weight 0"}, waiting},
+		"up":           {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1}, signs.Fine},
+		"refused":      {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1, Fault: "connection refused"}, signs.Broken},
+		"not tried":    {api.StateHealthy, api.Endpoint{State: "ready", Weight: 1, Fault: "no connection was tried yet"}, signs.Waiting},
+		"drained":      {api.StateDown, api.Endpoint{State: "draining", Weight: 1, Fault: "drain by ops"}, signs.Waiting},
+		"takes no new": {api.StateDown, api.Endpoint{State: "ready", Fault: "weight 0"}, signs.Waiting},
 	} {
 		marks := marksOf(api.Route{Condition: inState(c.route), Endpoints: []api.Endpoint{c.endpoint}})
 		if marks[0].Health != c.want || !strings.Contains(marks[0].Text, c.endpoint.Fault) {

@@ -1,11 +1,11 @@
 package ui
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
 
+	"fairway/internal/admin/ui/happened"
 	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
@@ -17,7 +17,7 @@ type eventsData struct {
 	Standing int
 	Kinds    []string // that there are
 	Channels []api.Channel
-	Rules    []ruleLine
+	Rules    []happened.RuleLine
 	May      bool
 }
 
@@ -63,7 +63,7 @@ func readEvents(c *call) (any, error) {
 	// Without channels or rules there is less to see.
 	channels, _ := c.ask.Channels(c)
 	rules, _ := c.ask.Rules(c)
-	d.Channels, d.Rules = channels.Items, ruleLines(rules.Items)
+	d.Channels, d.Rules = channels.Items, happened.Rules(rules.Items)
 	return d, nil
 }
 
@@ -83,55 +83,4 @@ func subjectLink(subject string) string {
 		return link(page, id)
 	}
 	return ""
-}
-
-// ruleLine is a rule with what it fired for or is about to, that first.
-type ruleLine struct {
-	api.RuleState // of its first subject
-	Health        string
-	Subjects      int
-	Active        []api.RuleState // the first
-	More          int
-}
-
-const maxActive = 5 // subjects of a rule
-
-// ruleLines puts the states of each rule together, those that fired first.
-func ruleLines(states []api.RuleState) []ruleLine {
-	order := []string{broken, waiting, fine, idle}
-	states = slices.Clone(states)
-	slices.SortStableFunc(states, func(a, b api.RuleState) int {
-		return cmp.Compare(slices.Index(order, ruleHealth(a)), slices.Index(order, ruleHealth(b)))
-	})
-	var all []ruleLine
-	for _, s := range states {
-		i := slices.IndexFunc(all, func(l ruleLine) bool { return l.Rule == s.Rule })
-		if i < 0 {
-			i = len(all)
-			all = append(all, ruleLine{RuleState: s, Health: ruleHealth(s)})
-		}
-		l := &all[i]
-		if s.Subject != "" {
-			l.Subjects++
-		}
-		switch active := !s.Fired.IsZero() || !s.Since.IsZero(); {
-		case active && len(l.Active) < maxActive:
-			l.Active = append(l.Active, s)
-		case active:
-			l.More++
-		}
-	}
-	return all
-}
-
-func ruleHealth(r api.RuleState) string {
-	switch {
-	case !r.Fired.IsZero():
-		return broken
-	case !r.Since.IsZero():
-		return waiting
-	case r.Subject == "":
-		return idle
-	}
-	return fine
 }

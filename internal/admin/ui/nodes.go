@@ -7,6 +7,7 @@ import (
 
 	"fairway/internal/admin/ui/draw"
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -31,10 +32,10 @@ func (in placedInstance) Page() string { return instanceLink(in.Instance) }
 
 func readNodes(c *call) (any, error) {
 	l := listing.New(c.r.URL.Path, c.q, allNodes(c), func(n *node, words []string, filter string) bool {
-		return (filter != "trouble" || n.Health != fine) && listing.Has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
+		return (filter != "trouble" || n.Health != signs.Fine) && listing.Has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
 	},
 		listing.Text("name", func(n *node) string { return n.Name }),
-		listing.Most("state", func(n *node) int { return badness(n.Health) }),
+		listing.Most("state", func(n *node) int { return signs.Badness(n.Health) }),
 		listing.Most("instances", func(n *node) int { return len(n.Marks) }))
 	if c.q.Get("format") != "" {
 		return nodesData{l}, nil // no plots
@@ -61,7 +62,7 @@ func allNodes(c *call) []*node {
 			if n == nil {
 				continue
 			}
-			if condition(in.State) == fine {
+			if signs.Word(in.State) == signs.Fine {
 				n.Ready++
 			}
 			n.Marks = append(n.Marks, placedInstance{Instance: in, Link: link("services", s.ID), Service: s.Name})
@@ -71,13 +72,13 @@ func allNodes(c *call) []*node {
 }
 
 func newNode(n api.Node, commands []api.Command) *node {
-	out := &node{Node: n, Health: fine}
+	out := &node{Node: n, Health: signs.Fine}
 	out.Command = inForce(commands, func(command api.Command) bool { return command.Node == n.ID })
 	switch {
 	case n.State != "ready":
-		out.Health = broken
+		out.Health = signs.Broken
 	case n.Availability != "" && n.Availability != "active", out.Command != nil:
-		out.Health = waiting
+		out.Health = signs.Waiting
 	}
 	return out
 }
@@ -108,7 +109,7 @@ func readNode(c *call) (any, error) {
 	d.Marks, d.Order = listing.Sort(c.r.URL.Path, c.q, d.Marks,
 		listing.Text("instance", func(in placedInstance) string { return in.Name }),
 		listing.Text("service", func(in placedInstance) string { return in.Service }),
-		listing.Most("state", func(in placedInstance) int { return badness(condition(in.State)) }))
+		listing.Most("state", func(in placedInstance) int { return signs.Badness(signs.Word(in.State)) }))
 	for i := range d.Marks[:min(maxPlotted, len(d.Marks))] {
 		in := &d.Marks[i]
 		in.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesInstances, Name: in.Name + "@" + in.Source}, r, draw.SmallUsage()...)

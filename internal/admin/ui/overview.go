@@ -7,6 +7,7 @@ import (
 
 	"fairway/internal/admin/ui/draw"
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -60,7 +61,7 @@ func readOverview(c *call) (any, error) {
 	asking := slices.DeleteFunc(slices.Clone(w.services), func(s *service) bool { return !s.asks() })
 	d.Total = len(asking)
 	for _, s := range asking {
-		if len(s.Routes) > 0 && s.Health != broken {
+		if len(s.Routes) > 0 && s.Health != signs.Broken {
 			d.Served++
 		}
 		d.Instances += len(s.Instances)
@@ -68,14 +69,14 @@ func readOverview(c *call) (any, error) {
 	}
 	wrong := must(c.ask.Status(c)).Findings
 	for _, f := range wrong[:min(maxWrong, len(wrong))] {
-		out := finding{Finding: f, Name: f.Subject, Health: signOf(api.Condition{State: f.State})}
+		out := finding{Finding: f, Name: f.Subject, Health: signs.Of(api.Condition{State: f.State})}
 		if s := w.byID[f.Service]; s != nil {
 			out.Name, out.Link = s.Name, link("services", s.ID)
 		}
 		d.Wrong = append(d.Wrong, out)
 	}
 	d.MoreWrong = len(wrong) - len(d.Wrong)
-	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
+	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == signs.Fine })
 	services := byTrouble(asking)
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
 	d.Picture = flowOf(drawn, w.sources)
@@ -138,9 +139,9 @@ func routeCount(r *routeOf) string {
 // sourceHealth is the sign of a source; what it holds back waits.
 func sourceHealth(s api.Source) string {
 	if len(s.Held) > 0 {
-		return worse(signOf(s.Condition), waiting)
+		return signs.Worse(signs.Of(s.Condition), signs.Waiting)
 	}
-	return signOf(s.Condition)
+	return signs.Of(s.Condition)
 }
 
 // How many services are drawn where there are too many: in trouble, and with the busiest.

@@ -5,6 +5,7 @@ import (
 
 	"fairway/internal/admin/ui/draw"
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -52,7 +53,7 @@ func readRoutes(c *call) (any, error) {
 		return listing.Has(words, texts...)
 	},
 		listing.Text("host", (*routeOf).Address),
-		listing.Most("state", func(r *routeOf) int { return badness(r.Health) }),
+		listing.Most("state", func(r *routeOf) int { return signs.Badness(r.Health) }),
 		listing.Most("endpoints", func(r *routeOf) int { return len(r.Marks) }),
 		listing.Most("rate", func(r *routeOf) float64 { return w.traffic[r.ID].Rate }),
 		listing.Most("p95", func(r *routeOf) float64 { return w.traffic[r.ID].P95 }),
@@ -76,9 +77,9 @@ func explain(c *call, a *asked) *explained {
 	if a.Wrong = refusal(err); err != nil {
 		return nil
 	}
-	e := &explained{Explanation: found, Health: condition(found.Outcome), Far: found.Omitted}
-	if e.Health == idle {
-		e.Health = broken
+	e := &explained{Explanation: found, Health: signs.Word(found.Outcome), Far: found.Omitted}
+	if e.Health == signs.Idle {
+		e.Health = signs.Broken
 	}
 	for _, l := range found.Losers {
 		switch l.Part {

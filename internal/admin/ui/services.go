@@ -6,10 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/happened"
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -44,7 +45,7 @@ func readServices(c *call) (any, error) {
 		return listing.Has(words, texts...)
 	},
 		listing.Text("name", func(s *service) string { return s.Name }),
-		listing.Most("state", func(s *service) int { return badness(s.Health) }),
+		listing.Most("state", func(s *service) int { return signs.Badness(s.Health) }),
 		listing.Text("host", (*service).address),
 		listing.Most("instances", func(s *service) int { return len(s.Instances) }),
 		listing.Most("rate", w.rate),
@@ -63,7 +64,7 @@ type serviceData struct {
 	Plots     []draw.Plot       // what it used and what its routes answered
 	Each      []plotted         // the same of its instances, small
 	Ranges    []draw.Range
-	Steps     []step // what happened to it, the newest first
+	Steps     []happened.Step // what happened to it, the newest first
 }
 
 func (d serviceData) Self() string { return link("services", d.ID) }
@@ -94,8 +95,8 @@ func readService(c *call) (any, error) {
 	found, _ := c.ask.Doctor(c, d.ID)
 	d.Doctor = diagnoses(found.Items)
 	entries, _ := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30})
-	happened, _ := c.ask.Events(c, api.EventQuery{Limit: maxEvents})
-	d.Steps = timeline(steps(entries.Items, d.ID), happened.Items, services[i])
+	reported, _ := c.ask.Events(c, api.EventQuery{Limit: maxEvents})
+	d.Steps = happened.Timeline(services[i].Service, entries.Items, reported.Items)
 	commands := must(c.ask.Commands(c)).Items
 	for _, command := range commands {
 		if command.Service == d.ID {
@@ -104,7 +105,7 @@ func readService(c *call) (any, error) {
 	}
 	d.Instances, d.Order = listing.Sort(c.r.URL.Path, c.q, d.Instances,
 		listing.Text("instance", func(in instance) string { return in.Name }),
-		listing.Most("state", func(in instance) int { return badness(in.Health) }),
+		listing.Most("state", func(in instance) int { return signs.Badness(in.Health) }),
 		listing.Text("node", func(in instance) string { return cmp.Or(in.NodeName, in.Node) }))
 	for i, in := range d.Instances {
 		d.Instances[i].Command = commandOn(commands, in.Instance)
@@ -183,86 +184,16 @@ func diagnoses(found []api.Diagnosis) []diagnosis {
 	var all []diagnosis
 	open := false
 	for _, d := range found {
-		out := diagnosis{Diagnosis: d, Health: fine}
+		out := diagnosis{Diagnosis: d, Health: signs.Fine}
 		if slices.ContainsFunc(d.Checks, func(check api.Check) bool { return check.Outcome == api.CheckDoubt }) {
-			out.Health = faulty
+			out.Health = signs.Faulty
 		}
 		if !d.Served {
-			out.Health = broken
+			out.Health = signs.Broken
 		}
-		out.Open = !open && (out.Health != fine || len(found) == 1)
+		out.Open = !open && (out.Health != signs.Fine || len(found) == 1)
 		open = open || out.Open
 		all = append(all, out)
 	}
 	return all
-}
-
-// step is what happened to a service at one time.
-type step struct {
-	Entry             uint64
-	Time              time.Time
-	Operator, Command string
-	Seen              []api.Seen // the first
-	More              int
-	Text              string // of an event
-	Health            string
-}
-
-// timeline puts what was reported of a service, its routes and its instances among the
-// steps, the newest first.
-func timeline(all []step, events []api.Event, s *service) []step {
-	subjects := map[string]bool{"service/" + s.ID: true}
-	for _, r := range s.Routes {
-		subjects["route/"+r.ID] = true
-	}
-	for _, in := range s.Instances {
-		subjects["instance/"+in.Name+"@"+in.Source] = true
-	}
-	for _, e := range events {
-		if subjects[e.Subject] {
-			all = append(all, step{Time: e.At, Text: e.Text, Health: condition(e.Severity)})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b step) int { return b.Time.Compare(a.Time) })
-	return all[:min(maxSteps, len(all))]
-}
-
-const maxSteps = 40 // of a timeline
-
-const maxSeen = 5 // things of one step
-
-// steps are what happened to a service, from the entries that concern it.
-func steps(entries []api.Entry, service string) []step {
-	var all []step
-	for _, e := range entries {
-		s := step{Entry: e.Number, Time: e.Time, Operator: e.Operator, Command: e.Command, Health: fine}
-		for _, seen := range e.Seen {
-			if seen.Service != service {
-				continue
-			}
-			s.Health = worse(s.Health, seenHealth(seen))
-			if len(s.Seen) < maxSeen {
-				s.Seen = append(s.Seen, seen)
-			} else {
-				s.More++
-			}
-		}
-		if len(s.Seen) > 0 || s.Command != "" {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// seenHealth is the colour of a thing that happened.
-func seenHealth(s api.Seen) string {
-	switch s.Kind {
-	case "instance-state":
-		return condition(s.To)
-	case "instance-removed", "service-removed":
-		return idle
-	case "instance-added", "service-added":
-		return waiting
-	}
-	return fine
 }

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -36,10 +37,10 @@ func readSources(c *call) (any, error) {
 		return (filter != "trouble" || s.troubled()) && listing.Has(words, s.Name, s.State, s.Condition.Why())
 	},
 		listing.Text("name", func(s source) string { return s.Name }),
-		listing.Most("state", func(s source) int { return badness(s.Health) }),
+		listing.Most("state", func(s source) int { return signs.Badness(s.Health) }),
 		listing.Most("services", func(s source) int { return s.Services }),
 		listing.By("answer", func(s source) int64 { return s.LastSuccess.Unix() }))
 	return d, nil
 }
 
-func (s source) troubled() bool { return s.Health != fine }
+func (s source) troubled() bool { return s.Health != signs.Fine }

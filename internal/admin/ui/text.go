@@ -15,7 +15,9 @@ import (
 
 	"fairway/internal/admin/ui/assets"
 	"fairway/internal/admin/ui/compare"
+	"fairway/internal/admin/ui/happened"
 	"fairway/internal/admin/ui/labelref"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/human"
 )
 
@@ -102,11 +104,11 @@ func functions(a *assets.Assets) template.FuncMap {
 		"join":    strings.Join,
 		"upper":   strings.ToUpper,
 		"formats": func() []string { return []string{"csv", "json"} },
-		"health":  condition,
+		"health":  signs.Word,
 		"state":   stateOf,
 		"source":  sourceHealth,
 		"sign":    sign,
-		"rule":    ruleHealth,
+		"rule":    happened.RuleSign,
 		"rest":    textAfterName,
 		"subject": subjectLink,
 		"unified": compare.Unified,

@@ -24,6 +24,7 @@ import (
 
 	"fairway/internal/admin/ui/assets"
 	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -258,23 +259,23 @@ type chip struct{ Health, Text, Why string }
 
 // Chip says how everything is doing, or that it begins or ends.
 func (f frame) Chip() chip {
-	out := chip{Health: signOf(api.Condition{State: f.Status.State}), Text: map[string]string{
+	out := chip{Health: signs.Of(api.Condition{State: f.Status.State}), Text: map[string]string{
 		api.StateHealthy: "Healthy", api.StateHeld: "Held", api.StateDegraded: "Degraded", api.StateRefused: "Refused", api.StateDown: "Down",
 	}[f.Status.State]}
 	if f.Status.State == api.StateHeld && f.Hold != nil {
 		out.Text += " by " + f.Hold.Kind
 	}
 	begins := map[string]chip{
-		api.StateStarting: {broken, "Starting", "Nothing is served yet"},
-		api.StateRestored: {waiting, "Restored", "The table of the last run is served; no source has answered yet"},
-		api.StatePartial:  {waiting, "Some sources missing", "Some sources have not answered in this run"},
-		api.StateDraining: {waiting, "Draining", "Fairway ends: what runs may finish, nothing new is accepted"},
+		api.StateStarting: {signs.Broken, "Starting", "Nothing is served yet"},
+		api.StateRestored: {signs.Waiting, "Restored", "The table of the last run is served; no source has answered yet"},
+		api.StatePartial:  {signs.Waiting, "Some sources missing", "Some sources have not answered in this run"},
+		api.StateDraining: {signs.Waiting, "Draining", "Fairway ends: what runs may finish, nothing new is accepted"},
 	}[f.Info.Table.State]
 	switch {
 	case begins.Health != "" && !isTrouble(out.Health):
 		return begins
 	case out.Text == "":
-		return chip{waiting, "Unknown", "Nothing was observed yet"}
+		return chip{signs.Waiting, "Unknown", "Nothing was observed yet"}
 	case len(f.Status.Findings) > 0:
 		out.Why = f.Status.Findings[0].Text
 		if n := len(f.Status.Findings); n > 1 {

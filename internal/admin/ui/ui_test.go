@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -287,8 +288,8 @@ func TestErrors(t *testing.T) {
 	if rec := get(t, p, a, "/services"); rec.Code != 503 || !strings.Contains(rec.Body.String(), "not &lt;b&gt;now&lt;/b&gt;") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
-	broken := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
-	if rec := get(t, p, broken, "/services"); rec.Code != 500 || strings.Contains(rec.Body.String(), "EOF") {
+	dead := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+	if rec := get(t, p, dead, "/services"); rec.Code != 500 || strings.Contains(rec.Body.String(), "EOF") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
@@ -463,10 +464,10 @@ func TestEventSaysThingsOnce(t *testing.T) {
 // Squares are together by source, and the source with the worst comes first.
 func TestGroups(t *testing.T) {
 	all := byTrouble([]*service{
-		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: fine},
-		{Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: broken},
-		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: faulty},
-		{Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: idle},
+		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: signs.Fine},
+		{Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: signs.Broken},
+		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: signs.Faulty},
+		{Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: signs.Idle},
 	})
 	var got []string
 	for _, g := range groups(all) {
@@ -478,28 +479,6 @@ func TestGroups(t *testing.T) {
 	}
 	if want := []string{"file 1 b d", "docker 1 c a"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// Each rule stands once, what it fired for first, however much it watches.
-func TestRuleLines(t *testing.T) {
-	var states []api.RuleState
-	for i := range 500 {
-		s := api.RuleState{Rule: []string{"calm", "loud"}[i%2], Subject: fmt.Sprint(i), Name: fmt.Sprint(i)}
-		if s.Rule == "loud" && i < 20 {
-			s.Since = now()
-		}
-		if i == 301 {
-			s.Fired = now()
-		}
-		states = append(states, s)
-	}
-	lines := ruleLines(append(states, api.RuleState{Rule: "nothing yet"}))
-	if len(lines) != 3 || lines[0].Rule != "loud" || lines[0].Health != broken || lines[0].Subjects != 250 || lines[2].Health != idle || lines[2].Subjects != 0 {
-		t.Fatalf("%+v", lines)
-	}
-	if l := lines[0]; len(l.Active) != maxActive || l.More != 6 || l.Active[0].Name != "301" || len(lines[1].Active) != 0 {
-		t.Errorf("%+v", lines)
 	}
 }
 

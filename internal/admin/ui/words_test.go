@@ -1,12 +1,8 @@
 package ui
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"fairway/internal/api"
 )
 
 // Pages use the words of the field.
@@ -20,37 +16,6 @@ func TestWords(t *testing.T) {
 				t.Errorf("%s says %q", name, word)
 			}
 		}
-	}
-}
-
-// What was reported of a service, its routes and its instances stands among what the
-// history has of it.
-func TestTimeline(t *testing.T) {
-	s := &service{
-		Service: api.Service{ID: "shop@docker", Instances: []api.Instance{{Name: "shop-1", Source: "docker"}}},
-		Routes:  []*routeOf{{Route: api.Route{ID: "shop@docker/api"}}},
-	}
-	event := func(subject, severity, text string, ago time.Duration) api.Event {
-		return api.Event{Subject: subject, Severity: severity, Text: text, At: now().Add(-ago)}
-	}
-	events := []api.Event{
-		event("service/shop@docker", api.SeverityBad, "shop is down", time.Minute),
-		event("service/cart@docker", api.SeverityBad, "cart is down", time.Minute),
-		event("route/shop@docker/api", api.SeverityBad, "its route is down", 3*time.Minute),
-		event("instance/shop-1@docker", api.SeverityGood, "shop-1 is healthy", 5*time.Minute),
-	}
-	got := ""
-	for _, one := range timeline([]step{{Entry: 7, Time: now().Add(-2 * time.Minute), Health: fine}}, events, s) {
-		got += fmt.Sprint(one.Entry, one.Text, " ", one.Health, "; ")
-	}
-	if want := "0shop is down broken; 7 fine; 0its route is down broken; 0shop-1 is healthy fine; "; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	for range 100 {
-		events = append(events, events[0])
-	}
-	if n := len(timeline(nil, events, s)); n != maxSteps {
-		t.Errorf("%d steps", n)
 	}
 }
 
