@@ -148,8 +148,10 @@ type Endpoint struct {
 	// By is the command of an operator that State or Weight come from, with who
 	// gave it and why; left out when they are what the source says.
 	By string `json:"by,omitempty"`
-	// Fault is why it takes no requests at the moment; left out when it does.
-	Fault string `json:"fault,omitempty"`
+	// Fault is why it takes no requests at the moment, in words; left out when it does.
+	// FaultCode classifies it, and keeps its meaning: one of the codes of reasons.
+	Fault     string `json:"fault,omitempty"`
+	FaultCode string `json:"faultCode,omitempty"`
 	// Live is what the engine knows of it at this moment; only on demand
 	// (Query.Live), since it changes without the table changing.
 	Live *EndpointLive `json:"live,omitempty"`

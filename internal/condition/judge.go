@@ -3,6 +3,7 @@ package condition
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,7 +128,9 @@ type judge struct {
 	instances  map[[2]string]*catalog.Instance // by source and name
 	routesOf   map[string][]*route.Route       // by service, as the next two
 	problemsOf map[string][]route.Problem
-	asks       map[string]bool // its labels ask for a route
+	services   map[string]*catalog.Service // by ID
+	covered    map[route.Problem]bool      // those that the finding of a route has said
+	asks       map[string]bool             // its labels ask for a route
 }
 
 // index makes what things are found by.
@@ -139,7 +142,9 @@ func (j *judge) index() {
 		e := &j.Endpoints[i]
 		j.engine[[2]string{e.Backend, e.Endpoint}] = e
 	}
+	j.services, j.covered = make(map[string]*catalog.Service, len(j.Snapshot.Services)), map[route.Problem]bool{}
 	for _, svc := range j.Snapshot.Services {
+		j.services[svc.ID] = svc
 		for _, in := range svc.Instances {
 			j.instances[[2]string{in.Source, in.Name}] = in
 		}
@@ -257,7 +262,8 @@ func (j *judge) route(r *route.Route) Condition {
 		j.find(&c, Finding{Kind: KindRoute, Subject: r.ID, Service: r.Service, State: state, Reason: reason})
 	}
 	if r.Refused != "" {
-		find(Refused, Reason{Code: CodeRefused, Text: r.Refused + "; requests get 503", Hint: j.hintOf(r)})
+		_, hint := j.problemOf(r)
+		find(Refused, Reason{Code: CodeRefused, Text: r.Refused + "; requests get 503", Hint: hint})
 		return c
 	}
 	if b := j.Live.Backend(r.Backend); b != nil {
@@ -269,7 +275,11 @@ func (j *judge) route(r *route.Route) Condition {
 		find(Degraded, Reason{Code: CodeErrors, Text: fmt.Sprintf("%.0f %% of requests fail (%.1f of %.1f a second)", 100*rate.Errors/max(rate.Requests, rate.Errors), rate.Errors, rate.Requests)})
 	}
 	if r.Origin.Stale {
-		find(Degraded, Reason{Code: CodeLastGood, Text: "its labels are refused, and their last good form is served", Hint: j.hintOf(r)})
+		text, hint := j.problemOf(r)
+		if text != "" {
+			text = " (" + text + ")"
+		}
+		find(Degraded, Reason{Code: CodeLastGood, Text: "its labels are refused" + text + ", and their last good form is served", Hint: hint})
 	}
 	if stale, ok := j.stale[r.Origin.Source]; ok && stale.Code == CodeStale {
 		find(Degraded, stale)
@@ -285,14 +295,22 @@ func (j *judge) route(r *route.Route) Condition {
 	return c
 }
 
-// hintOf is what to do about the first problem of a route.
-func (j *judge) hintOf(r *route.Route) string {
-	for _, p := range j.problemsOf[r.Service] {
-		if p.Route == r.ID || p.Route == "" {
-			return p.Hint
+// problemOf is the problem that says why a route is refused or of an earlier form, and what
+// to do about it. It is no finding of its own where that of the route says it.
+func (j *judge) problemOf(r *route.Route) (text, hint string) {
+	saysIt := func(p route.Problem) bool { return r.Refused == "" || strings.Contains(r.Refused, p.Text) }
+	for _, is := range []func(route.Problem) bool{
+		func(p route.Problem) bool { return p.Route == r.ID && saysIt(p) },
+		func(p route.Problem) bool { return p.Route == r.ID },
+		func(p route.Problem) bool { return p.Route == "" }, // of the service
+	} {
+		if i := slices.IndexFunc(j.problemsOf[r.Service], is); i >= 0 {
+			p := j.problemsOf[r.Service][i]
+			j.covered[p] = j.covered[p] || saysIt(p)
+			return p.Text, p.Hint
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // backend judges the endpoints of a backend.
@@ -378,7 +396,7 @@ func (j *judge) endpoint(b *route.Backend, e route.Endpoint) Endpoint {
 		}
 		return fails(CodeCheck, "", "%s", text)
 	case wasTried && tried.Error != "":
-		return fails(CodeConnect, PortHint(j.instances[[2]string{e.Source, e.Instance}], e.Address), "%s at %s", tried.Error, e.Address)
+		return fails(CodeConnect, PortHint(j.services[b.Service], j.instances[[2]string{e.Source, e.Instance}], e.Address), "%s at %s", tried.Error, e.Address)
 	case known && status.Ejected:
 		return fails(CodeEjected, "", "%s at %s is left out after failed requests", e.Instance, e.Address)
 	case known && status.OutOfRotation:
@@ -405,9 +423,33 @@ func Explained(in *catalog.Instance) string {
 	return fmt.Sprintf("it is %s (%s)", in.State, in.StateReason)
 }
 
-// PortHint says what to do when an instance refuses connections at an address: the label
-// to set where the port is none that its image exposes. The instance may be nil.
-func PortHint(in *catalog.Instance, address string) string {
+// portLabel is the label by which a service says its port: Docker Flow's where it has only
+// labels of that. The service may be nil.
+func portLabel(svc *catalog.Service, in *catalog.Instance) string {
+	sets := []map[string]string{in.Labels}
+	if svc != nil {
+		sets = append(sets, svc.Labels)
+	}
+	flow := ""
+	for _, labels := range sets {
+		if catalog.HaveLabels(labels, catalog.LabelPrefix) {
+			return catalog.LabelPrefix + "port"
+		}
+		for _, key := range slices.Sorted(maps.Keys(labels)) {
+			switch {
+			case catalog.HasPrefix(key, catalog.FlowLabelPrefix+"port"):
+				return key
+			case catalog.HasPrefix(key, catalog.FlowLabelPrefix):
+				flow = catalog.FlowLabelPrefix + "port"
+			}
+		}
+	}
+	return cmp.Or(flow, catalog.LabelPrefix+"port")
+}
+
+// PortHint says what to do when an instance of a service refuses connections at an address:
+// the label to set where the port is none that its image exposes. Both may be nil.
+func PortHint(svc *catalog.Service, in *catalog.Instance, address string) string {
 	if in == nil {
 		return ""
 	}
@@ -429,9 +471,9 @@ func PortHint(in *catalog.Instance, address string) string {
 		exposed = append(exposed, strconv.Itoa(int(p.Number)))
 	}
 	if len(exposed) == 0 {
-		return "set the label fairway.port to the port that it listens on; see: " + logs
+		return "set the label " + portLabel(svc, in) + " to the port that it listens on; see: " + logs
 	}
-	return "the image exposes " + strings.Join(exposed, ", ") + ": set the label fairway.port=" + exposed[0]
+	return "the image exposes " + strings.Join(exposed, ", ") + ": set the label " + portLabel(svc, in) + "=" + exposed[0]
 }
 
 // service judges a service by its routes, its instances and its problems.
@@ -465,6 +507,9 @@ func (j *judge) service(svc *catalog.Service) Condition {
 		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: "end it with: " + h.Undo, Since: h.Since})
 	}
 	for _, p := range problems {
+		if j.covered[p] {
+			continue
+		}
 		state := Degraded
 		if len(routes) == 0 {
 			state = Refused

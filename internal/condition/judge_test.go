@@ -2,6 +2,7 @@ package condition_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,5 +114,66 @@ func TestSourceHint(t *testing.T) {
 		if got := condition.SourceHint(text); !strings.Contains(got, want) || (want == "") != (got == "") {
 			t.Errorf("%s: hint %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A route that is refused, or served in its last good form, and the problem that says why are
+// one finding; another problem of the service is one of its own.
+func TestARefusedRouteIsOneFinding(t *testing.T) {
+	for _, stale := range []bool{false, true} {
+		r := &route.Route{ID: "shop@docker", Service: "shop@docker", Origin: route.Origin{Source: "docker", Stale: stale}, Matches: []route.Match{{
+			Host: route.Host{Kind: route.HostExact, Value: "shop.example"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+		}}}
+		want := []string{"route refused users do not belong into labels; requests get 503 | write file:PATH"}
+		if r.Refused = "users do not belong into labels"; stale {
+			r.Refused, r.Filters = "", []route.Filter{{Redirect: &route.Redirect{Status: 302, Host: "x.example"}}}
+			want = []string{"route last-good its labels are refused (users do not belong into labels), and their last good form is served | write file:PATH"}
+		}
+		want = append(want, "service refused no label fairway.hots | did you mean fairway.host?")
+		table, err := route.New(1, nil, []*route.Route{r}, nil, []route.Problem{
+			{Code: route.CodeBadValue, Service: r.Service, Route: r.ID, Text: "users do not belong into labels", Hint: "write file:PATH"},
+			{Code: route.CodeUnknownLabel, Service: r.Service, Text: "no label fairway.hots", Hint: "did you mean fairway.host?"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &catalog.Snapshot{Services: []*catalog.Service{{ID: r.Service, Source: "docker"}}}
+		found := condition.Judge(condition.World{Now: time.Unix(0, 0), Snapshot: s, Compiled: table, Live: table}, nil)
+		var got []string
+		for _, f := range found.Findings {
+			got = append(got, f.Kind+" "+f.Reason.Code+" "+f.Reason.Text+" | "+f.Reason.Hint)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("findings\n%q, want\n%q", got, want)
+		}
+		if reasons := found.Services[r.Service].Reasons; len(reasons) != 2 {
+			t.Errorf("the service has the reasons %+v", reasons)
+		}
+	}
+}
+
+// The hint of a wrong port names the label that the service says it by.
+func TestPortHintNamesTheLabel(t *testing.T) {
+	for _, tt := range []struct {
+		service, instance map[string]string
+		want              string
+	}{
+		{nil, map[string]string{"fairway.host": "x"}, "set the label fairway.port=8080"},
+		{map[string]string{"com.df.notify": "true"}, nil, "set the label com.df.port=8080"},
+		{map[string]string{"com.df.notify": "true", "com.df.port.1": "9999"}, nil, "set the label com.df.port.1=8080"},
+		{map[string]string{"com.df.port": "9999"}, map[string]string{"fairway.host": "x"}, "set the label fairway.port=8080"},
+		{nil, nil, "set the label fairway.port=8080"},
+	} {
+		in := &catalog.Instance{Name: "shop-1", Labels: tt.instance, Ports: []catalog.Port{{Number: 8080, Protocol: "tcp"}}}
+		got := condition.PortHint(&catalog.Service{Labels: tt.service}, in, "10.0.0.1:9999")
+		if !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%v, %v: %q, want %q", tt.service, tt.instance, got, tt.want)
+		}
+	}
+	in := &catalog.Instance{Name: "shop-1", Labels: map[string]string{"com.df.notify": "true"}}
+	if got := condition.PortHint(nil, in, "10.0.0.1:9999"); !strings.Contains(got, "com.df.port to the port") {
+		t.Errorf("without a service: %q", got)
 	}
 }
