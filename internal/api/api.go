@@ -93,7 +93,7 @@ type Route struct {
 	Condition Condition `json:"condition"`
 	Ready     int       `json:"ready"`
 	// LastRequest is when its last request or connection was over; left out when none is
-	// known. From before this run of Fairway it is known to two minutes within a day, and to
+	// known. From before this run of Fairway it is known to two minutes within 22 hours, and to
 	// half an hour within 30 days.
 	LastRequest time.Time `json:"lastRequest,omitzero"`
 }

@@ -102,7 +102,11 @@ func (c *Printer) Series(items []api.Series, from, to time.Time) {
 			if n == 0 || i > 0 && peak == 0 && !c.Wide() {
 				continue // nothing is known, or nothing happened
 			}
-			t.Add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), console.Spark(at, values, from, to, points))
+			mean := unitText(sum/float64(n), f.Unit)
+			if f.Unit == "s" { // a mean of percentiles is none; --latency has those of the whole time
+				mean = "-"
+			}
+			t.Add(name, f.Name, unitText(last, f.Unit), mean, unitText(peak, f.Unit), console.Spark(at, values, from, to, points))
 			if !c.CSV() {
 				name = console.Plain.Cell("")
 			}

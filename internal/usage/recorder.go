@@ -76,7 +76,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 }
 
 // LastRequests is when each route had its last request before this run, as far as that was
-// kept: to two minutes within a day, to half an hour within 30 days. It may be called from
+// kept: to two minutes within 22 hours, to half an hour within 30 days. It may be called from
 // any goroutine; nil is nothing known yet.
 func (r *Recorder) LastRequests() map[string]time.Time {
 	if found := r.earlier.Load(); found != nil {
@@ -92,7 +92,8 @@ func (r *Recorder) recall(ctx context.Context, now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		for _, span := range []time.Duration{24 * time.Hour, 31 * 24 * time.Hour} {
+		// Of the last 22 hours all is there in the finer steps.
+		for _, span := range []time.Duration{22 * time.Hour, 31 * 24 * time.Hour} {
 			kept, err := r.o.Store.Query(series.Query{Group: series.Routes, Subject: subject.Name, From: now.Add(-span), To: now})
 			if err != nil {
 				r.o.Logger.Warn("the last request of a route is not known", "route", subject.Name, "error", err)
