@@ -41,6 +41,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
+		"internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
@@ -103,7 +104,7 @@ var allowed = map[string]struct {
 	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/errorpage", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// errorpage is what Fairway itself answers, the same for every engine.
-	"internal/engine/errorpage": {1, nil},
+	"internal/engine/errorpage": {1, []string{"internal/files"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
@@ -116,11 +117,12 @@ var allowed = map[string]struct {
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
-	"internal/engine/enginetest": {2, []string{"internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
+	"internal/engine/enginetest": {2, []string{"internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
+		"internal/engine/errorpage",
 		"internal/clock", "internal/engine/certs",
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/latency", "internal/metrics", "internal/route",
@@ -129,7 +131,7 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
 	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
-	"internal/engine/haproxy/lua":  {1, nil},
+	"internal/engine/haproxy/lua":  {1, []string{"internal/engine/errorpage"}},
 	"internal/engine/haproxy/pcre": {1, nil},
 	// quote makes words of the files of HAProxy.
 	"internal/engine/haproxy/quote":  {1, nil},

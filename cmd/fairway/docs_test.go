@@ -243,6 +243,23 @@ into ` + "`locked`" + ` as well: a label that changes or takes off a locked defa
 
 ` + "`fairway explain` and `fairway doctor`" + ` say which defaults a route has; the history names a changed default as the cause of a table.
 
+## Error pages
+
+` + "`error-pages`" + ` names directories of pages for browsers, where Fairway itself answers with an error. Without one, browsers get a plain page of Fairway's own.
+Programs get a line of text, or JSON where they ask for it, in any case.
+
+` + "```yaml\n" + `error-pages:
+  - {name: default, dir: /etc/fairway/errors}      # for all routes that name no set, and for unknown hosts
+  - {name: brand, dir: /etc/fairway/errors/brand}  # for routes with the label fairway.error-pages=brand
+` + "```" + `
+
+A directory has ` + "`404.html`, `4xx.html`, `5xx.html` or `default.html`" + `: the page of the status goes before that of its class, and that before the one for all; where there is
+none, Fairway's own is used. Other names with ` + "`.html`" + ` are a fault. In a page ` + "`{status}`, `{reason}`, `{host}` and `{request_id}`" + ` stand for what is known, escaped. Behind it a
+comment says why Fairway answers. A page has at most 64 KiB and holds all that it needs: it may be the answer to any path. The files are reread within seconds;
+with HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
+
+Answers of services stay as they are.
+
 ## Services files
 
 A services file names what has no API of its own. It is watched; while it is missing or has a fault, what it said before

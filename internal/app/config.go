@@ -40,6 +40,7 @@ type Config struct {
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP, except Fairway's own; none by default. Repeatable."`
 	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories below which labels may name files, as basic-auth does; no others are opened. Repeatable."`
 	Defaults       DefaultsConfig `embed:"" prefix:"defaults."`
+	ErrorPages     []ErrorPages   `name:"error-pages" placeholder:"{…}" sep:"\n" help:"Sets of pages for browsers where Fairway answers with an error: a name, which the label error-pages uses, and a directory. The set default is for all routes that name none. Reread on changes. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for state that survives restarts: last good table, history, commands, documents, tokens."`
 

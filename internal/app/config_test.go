@@ -23,6 +23,9 @@ func inDir(t *testing.T, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -89,6 +92,8 @@ tls:
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
+error-pages:
+  - {name: default, dir: pages}
 defaults:
   redirect-https: true
   compress: true
@@ -174,7 +179,7 @@ bound: 20ms
 `
 
 func fullFiles() map[string]string {
-	files := map[string]string{"fairway.yml": fullConfig}
+	files := map[string]string{"fairway.yml": fullConfig, "pages/default.html": "sorry"}
 	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id", "services.yml"} {
 		files[name] = ""
 	}
@@ -191,6 +196,7 @@ func fullWant() Config {
 		},
 		TCPPorts:   []string{"5432", "6000-6010"},
 		LabelFiles: []string{"/srv/users", "/run/more"},
+		ErrorPages: []ErrorPages{{"default", "pages"}},
 		Defaults: DefaultsConfig{
 			RedirectHTTPS: "true", Compress: "true", MaxBody: "10MB", RateLimit: "100/s burst 200", IPAllow: []string{"10.0.0.0/8", "192.0.2.7"},
 			BasicAuth: "file:/srv/users/all", Timeout: "30s", Idle: "10m", Hold: "5s",

@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/compile"
 	"fairway/internal/confload"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
 )
 
@@ -79,4 +80,37 @@ func maskedHeader(h HeaderLine) HeaderLine {
 		h.Value = route.Masked
 	}
 	return h
+}
+
+// ErrorPages is a set of pages for errors.
+type ErrorPages struct {
+	Name string `yaml:"name"`
+	Dir  string `yaml:"dir"`
+}
+
+// errorPages are the sets of pages as engines take them, and their names.
+func (c *Config) errorPages() (sources []errorpage.Source, names []string) {
+	names = []string{}
+	for _, p := range c.ErrorPages {
+		sources = append(sources, errorpage.Source{Name: p.Name, Dir: p.Dir})
+		names = append(names, p.Name)
+	}
+	return sources, names
+}
+
+func (v *validation) errorPages() {
+	seen := map[string]bool{}
+	for _, p := range v.ErrorPages {
+		switch _, err := errorpage.ReadSet(p.Dir); {
+		case p.Name == "" || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || p.Name == errorpage.Off:
+			v.add("error-pages", p.Name, "a set needs a name of a-z, 0-9, - and _, other than off")
+		case seen[p.Name]:
+			v.add("error-pages", p.Name, "the name is there twice")
+		case p.Dir == "":
+			v.add("error-pages", p.Name, "a set needs a dir")
+		case err != nil:
+			v.add("error-pages", p.Name, err.Error())
+		}
+		seen[p.Name] = true
+	}
 }

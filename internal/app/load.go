@@ -196,6 +196,7 @@ func (c *Config) validate() confload.Faults {
 	v.engine()
 	v.rules()
 	v.defaults()
+	v.errorPages()
 	if c.Fleet.Listen != Off && c.Fleet.File == "" {
 		v.add("fleet.listen", c.Fleet.Listen, "needs fleet.file")
 	}

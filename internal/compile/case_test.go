@@ -34,6 +34,8 @@ type caseSettings struct {
 	// Defaults are labels without fairway., each a line; Locked are keys of them.
 	Defaults string   `yaml:"defaults"`
 	Locked   []string `yaml:"locked"`
+	// Pages are the names of sets of error pages.
+	Pages []string `yaml:"pages"`
 }
 
 // settingsOf reads the settings of a case.
@@ -48,7 +50,7 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, Unsupported: unsupportedOf(c.Unsupported)}
+	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, Unsupported: unsupportedOf(c.Unsupported)}
 	var defaults []Default
 	for line := range strings.Lines(c.Defaults) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")

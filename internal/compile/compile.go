@@ -50,6 +50,8 @@ type Settings struct {
 	Answers func() uint64
 	// UserDirs are the directories below which labels may name user files; nil: any.
 	UserDirs []string
+	// ErrorPages are the names of the sets of error pages; nil: any.
+	ErrorPages []string
 	// Defaults are what every route has unless its own labels say otherwise; nil: nothing.
 	Defaults *Defaults
 	// UserFile reports, without waiting for the file, why the user file of a filter cannot
@@ -90,7 +92,7 @@ type dialect interface {
 // dialects are the kinds of labels that are read: Fairway's own first.
 func (s Settings) dialects() []dialect {
 	ports := s.ports()
-	list := []dialect{native.New(ports, s.UserDirs, s.Defaults)}
+	list := []dialect{native.New(ports, s.UserDirs, s.Defaults, s.ErrorPages)}
 	if s.DockerFlow != nil {
 		list = append(list, dockerflow.New(*s.DockerFlow, ports.Named(s.Listeners, s.DockerFlow.Ports), s.Defaults.Apply))
 	}

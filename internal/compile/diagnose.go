@@ -289,6 +289,8 @@ func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 		switch state, by := d.endpoint(r, in); {
 		case r.Refused != "":
 			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
+		case r.Maintenance() != nil:
+			d.add("route", OutcomeFailed, "an operator takes it back; see: fairway commands", "%s answers 503: %s", what, chars.Printable(r.Maintenance().By))
 		case userFileOf(p, r) != "":
 			d.add("route", OutcomeFailed, "put a user file there that can be read", "%s answers 503, for its user file cannot be read", what)
 		case r.Backend == "":

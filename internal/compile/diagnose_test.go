@@ -155,3 +155,15 @@ func TestDiagnoseNamesTheOperator(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 }
+
+// A service in maintenance serves nothing, though its endpoints are ready.
+func TestDiagnoseNamesMaintenance(t *testing.T) {
+	snapshot := parseCatalog(t, []byte("- {id: a@docker, one: {fairway.host: a.example}}"))
+	c := New(Settings{})
+	shut := *c.Compile(snapshot, nil).Routes[0]
+	shut.Filters = []route.Filter{{Maintenance: &route.Maintenance{By: "maintenance by ann"}}}
+	found := c.Diagnose(snapshot, &route.Table{Routes: []*route.Route{&shut}}, "a@docker")[0]
+	if last := found.Checks[len(found.Checks)-1]; found.Served || !strings.HasSuffix(last.Text, "answers 503: maintenance by ann") {
+		t.Errorf("served %v: %v", found.Served, last)
+	}
+}

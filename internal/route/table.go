@@ -81,6 +81,8 @@ type Route struct {
 	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent;
 	// zero means the engine's default, one hour.
 	Idle time.Duration `json:"idle,omitempty"`
+	// ErrorPages names the set of pages for errors; empty for the one for all.
+	ErrorPages string `json:"errorPages,omitempty"`
 	// Refused, when set, says why the route may not be served. Every request it takes is
 	// answered with 503, so that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`

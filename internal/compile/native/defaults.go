@@ -47,7 +47,7 @@ func (l *label) isOff() bool {
 // out. userDirs are as in New.
 func NewDefaults(list []Default, locked, userDirs []string) (*Defaults, []DefaultFault) {
 	var faults []DefaultFault
-	x, all := New(nil, nil, nil), &Defaults{locked: map[string]bool{}}
+	x, all := New(nil, nil, nil, nil), &Defaults{locked: map[string]bool{}}
 	fault := func(key, text, hint string) {
 		if hint != "" {
 			text += "; " + hint

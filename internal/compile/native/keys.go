@@ -55,6 +55,7 @@ var keys = []Key{
 	{"timeout", scopeRoute, "duration up to 1h, or off", "How long to wait for the header of the response.", "30s", to(func(d *reading) *time.Duration { return &d.Timeout }, duration(time.Millisecond, time.Hour))},
 	{"body-timeout", scopeRoute, "duration from 1s to 1h", "How long a client may pause while it sends a request body, before it gets 408. Default: 1m, or what the operator has set.", "5m", to(func(d *reading) *time.Duration { return &d.BodyTimeout }, duration(time.Second, time.Hour))},
 	{"idle", scopeRoute, "duration up to 24h, or off", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", to(func(d *reading) *time.Duration { return &d.Idle }, duration(time.Second, 24*time.Hour))},
+	{"error-pages", scopeRoute, "name, or off", "The pages that browsers get where Fairway itself answers with an error: a set that the operator has under `error-pages`. Default: the set `default`, if there is one. `off` leaves Fairway's own page.", "brand", to(func(d *reading) *string { return &d.ErrorPages }, readPages)},
 	{"ip-allow", scopeFilter, "list of addresses and prefixes, or off", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *reading, l *label) error {
 		p, err := draft.ReadPrefixes(l.value)
 		d.Filter.IPAllow = &route.IPAllow{Prefixes: p}
@@ -200,6 +201,13 @@ func oneOf[T ~string](hint, wrong string, words ...T) func(string) (T, error) {
 		}
 		return "", draft.Bad(hint, "%s %s", chars.Excerpt(s), wrong)
 	}
+}
+
+func readPages(value string) (string, error) {
+	if !chars.IsToken(value) {
+		return "", draft.Bad("write the name of a set of pages, or off", "%s is not the name of a set of pages", chars.Excerpt(value))
+	}
+	return strings.ToLower(value), nil
 }
 
 func readSticky(value string) (string, error) {

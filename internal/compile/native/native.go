@@ -19,14 +19,16 @@ type Dialect struct {
 	ports    *draft.Ports
 	userDirs []string
 	defaults *Defaults
+	pages    []string // names of sets of error pages; nil: any
 	index    map[string]*Key
 	words    map[string]bool // first segments of keys, which cannot name routes
 }
 
 // New returns the dialect. userDirs are the directories below which labels may name
-// user files; nil allows every path. Every route has the defaults; nil for none.
-func New(ports *draft.Ports, userDirs []string, defaults *Defaults) *Dialect {
-	x := &Dialect{ports, userDirs, defaults, map[string]*Key{}, map[string]bool{}}
+// user files; nil allows every path. Every route has the defaults; nil for none. pages are
+// the sets of error pages that labels may name; nil allows every name.
+func New(ports *draft.Ports, userDirs []string, defaults *Defaults, pages []string) *Dialect {
+	x := &Dialect{ports, userDirs, defaults, pages, map[string]*Key{}, map[string]bool{}}
 	for i := range keys {
 		x.index[keys[i].Name] = &keys[i]
 		first, _, _ := strings.Cut(keys[i].Name, ".")

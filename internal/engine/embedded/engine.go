@@ -26,6 +26,7 @@ import (
 
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/metrics"
@@ -45,6 +46,8 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
+	// Pages are the operator's pages of errors; nil for none.
+	Pages *errorpage.Store
 	// OnChange, if any, is called from any goroutine when UserFile may have changed.
 	OnChange func()
 

@@ -56,7 +56,7 @@ func (t *liveTable) notFound(q *request) *answer {
 	return a
 }
 
-func (a *answer) write(w http.ResponseWriter, accept []string, requestID string) {
+func (a *answer) write(w http.ResponseWriter, accept []string, requestID string, page func(errorpage.Answer, errorpage.Form) []byte) {
 	h := w.Header()
 	for _, v := range a.header {
 		h.Set(v.Name, v.Value)
@@ -77,7 +77,7 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string)
 		h.Set("X-Content-Type-Options", "nosniff")
 		form := errorpage.FormOf(accept)
 		h.Set("Content-Type", form.Type())
-		body = errorpage.Answer{Status: a.status, Code: a.code, Text: a.text, ID: requestID}.Body(form)
+		body = page(errorpage.Answer{Status: a.status, Code: a.code, Text: a.text, ID: requestID}, form)
 	}
 	if a.status != http.StatusNoContent {
 		h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
@@ -94,13 +95,16 @@ func (x *exchange) answer(a *answer) {
 	if a.code != "" {
 		x.reason = cmp.Or(x.reason, a.text)
 	}
-	var id string
+	id, host, set := "", "", ""
 	if x.q != nil {
-		id = x.q.identity.ID
+		id, host = x.q.identity.ID, x.q.Host
 	} else { // a guard refused it
 		id = arrival.NewID()
 	}
-	a.write(x.w, x.r.Header["Accept"], id)
+	if x.route != nil {
+		set = x.route.route.ErrorPages
+	}
+	a.write(x.w, x.r.Header["Accept"], id, func(a errorpage.Answer, f errorpage.Form) []byte { return a.BodyOf(f, x.e.opts.Pages, set, host) })
 }
 
 // answerEarly lets an answer go out before the body has been read. Otherwise a

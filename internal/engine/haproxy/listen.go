@@ -89,6 +89,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 		return target{}, err
 	}
 	o.Resting = e.resting()
+	o.Pages = e.opts.Pages.Sets()
 	inFiles := e.users.Contents()
 	o.UserFile = func(a *route.BasicAuth) ([]route.User, bool) {
 		if c := inFiles[users.NameOf(a)]; c != nil && c.Err == nil {

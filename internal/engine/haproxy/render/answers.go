@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ type problem struct {
 	text   string // a log format
 	retry  bool   // with Retry-After
 	allow  bool   // with Allow
+	sent   int    // the status that the client gets in place of status; zero for the same
 	closes bool   // where the next request would begin is read in two ways
 }
 
@@ -64,10 +66,14 @@ func (p problem) payload() string {
 	}
 	either := func(json, text string) string { return "%[var(txn.json,0),iif('" + json + "','" + text + "')]" }
 	body := either(`{"code":"`+p.code+`","error":"`, errorpage.Said) + string(inJSON[1:len(inJSON)-1]) + either(`"}`, "")
-	// Without the variable, which is empty, both come to nothing.
-	front := "%[var(txn.html),concat(," + varPage + ",'" + errorpage.Title(p.status, p.code) + "')]"
+	sent := cmp.Or(p.sent, p.status)
+	// Without its variable each of them comes to nothing: see writeReading.
+	front := "%[var(txn.html),concat(," + varPage + ",'" + errorpage.Title(sent, p.code) + "')]"
 	back := "%[var(txn.html),concat('" + errorpage.Foot + "',txn.id,'" + strings.TrimSuffix(errorpage.Tail, "\n") + "')]"
-	return p.fields("text/plain; charset=utf-8", front+body+back+"\n")
+	set := func(converter string) string {
+		return "%[var(txn.set),concat('|',txn.host,'|'),concat('',txn.id),lua." + converter + "(" + itoa(sent) + ")]"
+	}
+	return p.fields("text/plain; charset=utf-8", front+set("fairway_front")+body+back+set("fairway_back")+"\n")
 }
 
 // varPage holds the beginning of pages.
@@ -142,7 +148,7 @@ func writeErrors(t *text) {
 		{status: 413, code: "body-too-large", text: "the request body is too large"},
 		{status: 500, code: "internal", text: "internal error"},
 		badGateway(),
-		{status: 503, code: "unreachable", text: "no endpoint could be reached"},
+		{status: 503, sent: 502, code: "unreachable", text: "no endpoint could be reached"},
 		{status: 504, code: "timeout", text: "the endpoint did not answer in time"},
 	} {
 		t.line("http-error status %d %s", p.status, p.payload())

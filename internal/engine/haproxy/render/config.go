@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
@@ -70,6 +71,8 @@ type Options struct {
 	// it takes; zero is HAProxy's choice.
 	Threads, MaxConnections int
 
+	// Pages are the operator's pages of errors, by set.
+	Pages map[string]errorpage.Set
 	// Extra is what the operator adds.
 	Extra Extra
 

@@ -195,7 +195,7 @@ func (d *dedicated) maintenance(m *route.Maintenance) {
 	for _, of := range []struct {
 		form errorpage.Form
 		test string
-	}{{errorpage.JSON, " { var(txn.json) -m found }"}, {errorpage.HTML, " { var(txn.html) -m found }"}, {errorpage.Text, ""}} {
+	}{{errorpage.JSON, " { var(txn.json) -m found }"}, {errorpage.HTML, " { var(txn.html) -m found }"}, {errorpage.HTML, " { var(txn.set) -m found }"}, {errorpage.Text, ""}} {
 		body := strings.ReplaceAll(quote.Literal(string(said.Body(of.form))), html.EscapeString("\x00"), "%[var(txn.id)]")
 		d.line("http-request return status %d %s hdr Retry-After %s if %s%s", p.status, p.fields(of.form.Type(), body), quote.Word(m.RetryAfter()), condition, of.test)
 	}

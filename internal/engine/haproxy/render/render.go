@@ -104,7 +104,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 		r.features = r.features.with(previous.Features)
 	}
 	c := &Config{
-		Features: r.features, Files: map[string][]byte{fileLua: lua.File()}, Sections: r.allSections(fresh),
+		Features: r.features, Files: map[string][]byte{fileLua: lua.File(o.Pages)}, Sections: r.allSections(fresh),
 		Maps: r.maps(), CertLists: r.certLists(),
 	}
 	r.writeBlocks(c)

@@ -88,7 +88,12 @@ func (r *renderer) writeReading(t *text) {
 	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
 	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
-	t.line("http-request set-var(txn.html) str() if { req.fhdr(accept) -m sub text/html }")
+	// Who wants a page has one of the two: Fairway's own, or a set of the operator's.
+	own := "txn.html) str("
+	if r.o.Pages[errorpage.DefaultSet] != nil {
+		own = "txn.set) str(" + errorpage.DefaultSet
+	}
+	t.line("http-request set-var(%s) if { req.fhdr(accept) -m sub text/html }", own)
 	t.line("http-request set-var(txn.client) var(sess.client)")
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
@@ -230,6 +235,14 @@ func (r *renderer) writeKnobs(t *text) {
 	set("refused", fieldError)
 	set("protocols", fieldUpgrade)
 	set("pause", fieldPause)
+	if len(r.o.Pages) > 0 {
+		set("pages", fieldPages)
+		const named, off = "{ var(txn.pages) -m found }", "{ var(txn.pages) -m str " + errorpage.Off + " }"
+		t.line("http-request set-var(txn.html) str() if { var(txn.set) -m found } %s", off)
+		t.line("http-request unset-var(txn.set) if %s", off)
+		t.line("http-request set-var(txn.set) var(txn.pages) if %s !%s { var(txn.html) -m found } or %s !%s { var(txn.set) -m found }", named, off, named, off)
+		t.line("http-request unset-var(txn.html) if { var(txn.set) -m found }")
+	}
 	t.since("2.9", "http-request set-timeout client var(txn.pause) if { var(txn.pause) -m found }")
 	t.line("http-request lua.fairway_upgrade if { var(txn.protocol) -m found } { var(txn.protocols) -m found }")
 	t.line("http-request set-var(txn.err,ifnotexists) var(txn.refused) if %s { var(txn.refused) -m found }", more)
@@ -276,7 +289,7 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-after-response set-status 502 if %s { status 500 } { srv_id -m found }", own)
 	t.line("http-after-response set-status 502 if %s { status 503 } { res.hdr(x-fairway-error) -m str unreachable }", own)
 	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if %s", VarCode, own)
-	t.line("http-after-response set-header Content-Type %s if %s { var(txn.html) -m found } { res.hdr(x-fairway-error) -m found }", quote.Word(errorpage.HTML.Type()), own)
+	t.line("http-after-response set-header Content-Type %s if %s { var(txn.html) -m found } { res.hdr(x-fairway-error) -m found } or %s { var(txn.set) -m found } { res.hdr(x-fairway-error) -m found }", quote.Word(errorpage.HTML.Type()), own, own)
 	t.line("http-after-response set-header Content-Type application/json if %s { var(txn.json) -m found } { res.hdr(x-fairway-error) -m found }", own)
 }
 
