@@ -89,12 +89,15 @@ document.addEventListener('focusin', (e) => {
   place();
 });
 document.addEventListener('keydown', (e) => {
-  if (e.ctrlKey || e.metaKey || e.altKey || !chart || e.target !== chart) return;
-  const last = points(chart).rows.length - 1;
+  const svg = chartOf(e);
+  if (e.ctrlKey || e.metaKey || e.altKey || !svg || e.target !== svg) return;
+  const last = points(svg).rows.length - 1;
+  if (chart !== svg) at = last;
   const to = { ArrowLeft: at - 1, ArrowRight: at + 1, PageUp: at - 10, PageDown: at + 10, Home: 0, End: last }[e.key];
   if (e.key === 'Escape') { hide(); return; }
   if (to === undefined) return;
   e.preventDefault();
+  chart = svg;
   at = to;
   place();
 });
