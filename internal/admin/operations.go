@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -285,13 +286,17 @@ func (s *Server) sources(*request) ([]api.Source, error) {
 }
 
 func (s *Server) nodes(r *request) (items []api.Node, err error) {
-	instances := map[string]int{}
-	for _, service := range r.view().Snapshot.Services {
+	snapshot := r.view().Snapshot
+	instances, named := map[string]int{}, map[string]string{} // by node: how many, and a source that names it
+	for _, service := range snapshot.Services {
 		for _, in := range service.Instances {
 			instances[in.Node]++
+			named[in.Node] = cmp.Or(in.Source, service.Source)
 		}
 	}
-	for _, n := range r.view().Snapshot.Nodes {
+	delete(named, "")
+	for _, n := range snapshot.Nodes {
+		delete(named, n.ID)
 		if r.wants("source", n.Source) {
 			items = append(items, api.Node{
 				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
@@ -300,6 +305,12 @@ func (s *Server) nodes(r *request) (items []api.Node, err error) {
 			})
 		}
 	}
+	for id, source := range named {
+		if r.wants("source", source) {
+			items = append(items, api.Node{ID: id, Name: id, Source: source, State: api.NodeNotWatched, Instances: instances[id]})
+		}
+	}
+	slices.SortFunc(items, func(a, b api.Node) int { return cmp.Compare(a.ID, b.ID) })
 	return items, nil
 }
 

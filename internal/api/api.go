@@ -226,6 +226,8 @@ type Instance struct {
 	StateReason string    `json:"stateReason,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Started     time.Time `json:"started,omitzero"`
+	// Restarts is how often its restart policy has started it again; left out for never.
+	Restarts int `json:"restarts,omitempty"`
 	// Weight is the share that the source gives it; left out when it gives none.
 	Weight int `json:"weight,omitempty"`
 	// By is the command of an operator that its endpoints obey, with who gave it
@@ -296,6 +298,10 @@ type Source struct {
 	// Condition says how it is doing, and what to do.
 	Condition Condition `json:"condition"`
 }
+
+// NodeNotWatched is the state of a node that instances of a services file are on and no
+// source sees.
+const NodeNotWatched = "not watched"
 
 // Node is a machine that runs instances. Nodes are sorted by ID.
 type Node struct {

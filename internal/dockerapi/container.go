@@ -34,6 +34,8 @@ type Container struct {
 
 	Inspected bool      // the rest is known, which a list does not have
 	Started   time.Time // for the last time; zero for never
+	// Restarts is how often the engine has restarted it by its restart policy.
+	Restarts int
 	// Detail is why it does not run, or why its health check fails: an exit code, and the
 	// last line that the check or the engine printed; else empty.
 	Detail string
@@ -95,6 +97,7 @@ func fromInspect(i container.InspectResponse) Container {
 		Name:      strings.TrimPrefix(i.Name, "/"),
 		Created:   parseTime(i.Created).Truncate(time.Second),
 		Inspected: true,
+		Restarts:  i.RestartCount,
 	}
 	if i.State != nil {
 		c.Status = string(i.State.Status)

@@ -90,6 +90,9 @@ func (c *Printer) instance(i api.Instance) {
 	f.Add("node", node)
 	f.Add("image", i.Image)
 	f.Add("started", i.Started)
+	if i.Restarts > 0 {
+		f.Add("restarts", console.Doubt.Cell(strconv.Itoa(i.Restarts)+", by its restart policy"))
+	}
 	var addresses, ports []string
 	for _, a := range i.Addresses {
 		addresses = append(addresses, address(a))
@@ -111,7 +114,11 @@ func (c *Printer) instance(i api.Instance) {
 func (c *Printer) Nodes(nodes []api.Node) {
 	t := c.Columns("NODE", "NAME", "STATE", "-AVAILABILITY", "-ROLE", "INSTANCES", "-ADDRESS", "ENGINE", "-SOURCE")
 	for _, n := range nodes {
-		t.Add(n.ID, n.Name, ColourOf(n.State, console.Bad).Cell(n.State), ColourOf(n.Availability, console.Plain).Cell(n.Availability), n.Role, n.Instances, n.Address, n.Engine, n.Source)
+		otherwise := console.Bad
+		if n.State == api.NodeNotWatched {
+			otherwise = console.Faint
+		}
+		t.Add(n.ID, n.Name, ColourOf(n.State, otherwise).Cell(n.State), ColourOf(n.Availability, console.Plain).Cell(n.Availability), n.Role, n.Instances, n.Address, n.Engine, n.Source)
 	}
 	t.Print()
 }

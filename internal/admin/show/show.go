@@ -209,7 +209,7 @@ func (v *View) Instance(in *catalog.Instance) api.Instance {
 	return api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,
-		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
+		Created: in.Created.UTC(), Started: in.Started.UTC(), Restarts: in.Restarts, Weight: in.Weight,
 		By: v.steered[[2]string{in.Source, in.Name}],
 		Addresses: All(in.Addresses, func(a catalog.Address) api.Address {
 			return api.Address{Host: a.Host, Port: a.Port, Network: a.Network, Reach: string(a.Reach)}

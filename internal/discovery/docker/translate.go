@@ -31,7 +31,7 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 		Node:    w.source,
 		Image:   c.Image,
 		Created: c.Created,
-		Started: c.Started,
+		Started: c.Started, Restarts: c.Restarts,
 	}
 	if len(c.Labels) > 0 {
 		i.Labels = c.Labels
