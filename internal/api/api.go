@@ -185,6 +185,8 @@ type Service struct {
 	Name string `json:"name"`
 	// Source is the name of the source that sees it.
 	Source string `json:"source"`
+	// Project is the Compose project or the stack that it belongs to; left out for none.
+	Project string `json:"project,omitempty"`
 	// Labels are the service's own labels that begin with "fairway.". Others
 	// belong to other programs and are not shown.
 	Labels map[string]string `json:"labels"`

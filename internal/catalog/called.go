@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -68,4 +69,17 @@ func (s *Snapshot) DidYouMean(name string) string {
 		return ""
 	}
 	return "; did you mean " + meant + "?"
+}
+
+// Project is the Compose project or the stack that the service belongs to: by its own
+// labels, else by those of its first instance that has one; empty for none.
+func (s *Service) Project() string {
+	of := func(labels map[string]string) string {
+		return cmp.Or(labels["com.docker.stack.namespace"], labels["com.docker.compose.project"])
+	}
+	project := of(s.Labels)
+	for _, in := range s.Instances {
+		project = cmp.Or(project, of(in.Labels))
+	}
+	return project
 }

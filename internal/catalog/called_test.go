@@ -52,3 +52,18 @@ func TestResolveShortNames(t *testing.T) {
 		t.Errorf("a mistyped name: %v", err)
 	}
 }
+
+// A project is known by the service's own labels, else by those of its instances.
+func TestProject(t *testing.T) {
+	const compose, stack = "com.docker.compose.project", "com.docker.stack.namespace"
+	in := func(labels map[string]string) *Instance { return &Instance{Labels: labels} }
+	for want, s := range map[string]*Service{
+		"":     {Labels: map[string]string{"fairway.host": "a"}, Instances: []*Instance{in(nil)}},
+		"own":  {Labels: map[string]string{stack: "own"}, Instances: []*Instance{in(map[string]string{compose: "other"})}},
+		"shop": {Instances: []*Instance{in(nil), in(map[string]string{compose: "shop"}), in(map[string]string{compose: "late"})}},
+	} {
+		if got := s.Project(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

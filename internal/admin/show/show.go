@@ -198,7 +198,7 @@ func duration(d time.Duration) string {
 // Service is a service with its instances.
 func (v *View) Service(svc *catalog.Service) api.Service {
 	return api.Service{
-		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels), Labelled: svc.Labelled(),
+		ID: svc.ID, Name: svc.Name, Source: svc.Source, Project: svc.Project(), Labels: v.labels(svc.Labels), Labelled: svc.Labelled(),
 		Instances: All(svc.Instances, v.Instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}

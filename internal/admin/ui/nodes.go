@@ -24,6 +24,7 @@ type placedInstance struct {
 	api.Instance
 	Link    string
 	Service string
+	Project string // of the service
 	Plots   []draw.Plot
 }
 
@@ -65,10 +66,19 @@ func allNodes(c *call) []*node {
 			if signs.Word(in.State) == signs.Fine {
 				n.Ready++
 			}
-			n.Marks = append(n.Marks, placedInstance{Instance: in, Link: link("services", s.ID), Service: s.Name})
+			n.Marks = append(n.Marks, placedInstance{Instance: in, Link: link("services", s.ID), Service: s.Name, Project: s.Project})
 		}
 	}
 	return all
+}
+
+// nodesOf are the machines on which instances of a project run, with those alone.
+func nodesOf(c *call, project string) []*node {
+	all := allNodes(c)
+	for _, n := range all {
+		n.Marks = slices.DeleteFunc(n.Marks, func(in placedInstance) bool { return in.Project != project })
+	}
+	return slices.DeleteFunc(all, func(n *node) bool { return len(n.Marks) == 0 })
 }
 
 func newNode(n api.Node, commands []api.Command) *node {

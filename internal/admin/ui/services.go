@@ -19,6 +19,8 @@ type servicesData struct {
 	listing.List[*service]
 	// What the filters keep. Asking are those with a label or a route, Others the rest.
 	Troubled, Served, Unserved, Asking, Others int
+	Project                                    string  // whose services are shown; empty for all
+	Nodes                                      []*node // where the instances of the project run
 }
 
 func readServices(c *call) (any, error) {
@@ -29,13 +31,17 @@ func readServices(c *call) (any, error) {
 	d.Asking = count(services, (*service).asks)
 	d.Unserved, d.Others = d.Asking-d.Served, len(services)-d.Asking
 	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	if d.Project = c.q.Get("project"); d.Project != "" {
+		services = slices.DeleteFunc(services, func(s *service) bool { return s.Service.Project != d.Project })
+		d.Nodes = nodesOf(c, d.Project)
+	}
 	d.List = listing.New(c.r.URL.Path, c.q, services, func(s *service, words []string, filter string) bool {
 		switch {
 		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && (len(s.Routes) > 0 || !s.asks()),
-			filter == "others" && s.asks(), filter == "" && len(words) == 0 && !s.asks():
+			filter == "others" && s.asks(), filter == "" && len(words) == 0 && d.Project == "" && !s.asks():
 			return false
 		}
-		texts := []string{s.ID, s.Name, s.Source}
+		texts := []string{s.ID, s.Name, s.Source, s.Service.Project}
 		for _, r := range s.Routes {
 			texts = append(texts, r.Hosts()...)
 		}
@@ -51,6 +57,14 @@ func readServices(c *call) (any, error) {
 		listing.Most("rate", w.rate),
 		listing.Text("source", func(s *service) string { return s.Source }))
 	return d, nil
+}
+
+// projectLink is the list of the services of a project or stack; empty for none.
+func projectLink(project string) string {
+	if project == "" || len(project) > maxLink {
+		return ""
+	}
+	return listing.Link("/services", map[string]string{"project": project})
 }
 
 type serviceData struct {

@@ -91,6 +91,7 @@ func functions(a *assets.Assets) template.FuncMap {
 		"lines":   func(s string) string { return human.Lines(s, maxLines) },
 		"long":    func(s string) string { return human.Excerpt(s, maxLong) },
 		"marked":  labelref.Parts,
+		"project": projectLink,
 		"label":   labelLink,
 		"asset":   func(name string) string { return a.Prefix + name },
 		"ago":     ago,
