@@ -43,7 +43,7 @@ var allowed = map[string]struct {
 	"internal/app": {4, []string{
 		"internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
-		"internal/admin", "internal/admin/access", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/control",
+		"internal/admin", "internal/admin/access", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
@@ -173,7 +173,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
@@ -185,6 +185,8 @@ var allowed = map[string]struct {
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	// logs gives what instances write.
+	"internal/admin/logs": {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
 	// stream writes server-sent events.
 	"internal/admin/stream": {2, []string{"internal/api"}},
 	// body reads what operations are sent.
@@ -192,7 +194,7 @@ var allowed = map[string]struct {
 	// find ranks what a search may mean.
 	"internal/admin/find": {2, []string{"internal/api"}},
 	// requests shows what an engine reports of requests.
-	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
+	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
 	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
@@ -244,9 +246,13 @@ var allowed = map[string]struct {
 	// arrival is what an engine makes of a request's head; explain does the same.
 	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical"}},
 	// api escapes what an answer says, as everything that people read.
-	"internal/api":       {1, []string{"internal/human"}},
-	"internal/api/local": {1, []string{"internal/api"}},
-	"internal/dockerapi": {1, nil},
+	"internal/api": {1, []string{"internal/api/events", "internal/human"}},
+	// events reads server-sent events.
+	"internal/api/events": {1, nil},
+	"internal/api/local":  {1, []string{"internal/api"}},
+	"internal/dockerapi":  {1, nil},
+	// containerlog reads the logs of instances where their sources watch.
+	"internal/containerlog": {2, []string{"internal/catalog", "internal/dockerapi", "internal/human"}},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
 	// yamlnode reads what people write in YAML, and reports faults with their lines.

@@ -71,6 +71,7 @@ type grammar struct {
 	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`
 	Rules       rulesCommand       `cmd:"" group:"look" help:"List the rules and their state."`
 	Errors      errorsCommand      `cmd:"" group:"look" help:"List the last requests that failed, and why."`
+	Logs        logsCommand        `cmd:"" group:"look" help:"Print what the containers of a service write."`
 	Requests    requestsCommand    `cmd:"" group:"look" help:"Print requests as they are answered: a live access log."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`

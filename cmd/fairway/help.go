@@ -116,6 +116,11 @@ is downloaded. Without a Docker engine they are processes.`,
     fairway errors
     fairway errors shop-web -o wide
     fairway errors -f`,
+	"logs": `The lines of several instances stand in the order of their times, with the instance in front; -o wide adds the time. Reading a log needs the role operator, and is in the audit log. Of a task of a Swarm, a manager fetches the lines from its node. With --follow, instances that come later are not in it.
+
+    fairway logs shop-web
+    fairway logs shop-web-1 -f --tail 20
+    fairway logs shop-web -o json | jq -r 'select(.stderr) | .text'`,
 	"requests": `It works without an access log and costs nothing while nothing is printed. It needs the role operator. With HAProxy and no access log, of 500 requests a second or more about 250 are shown.
 
     fairway requests

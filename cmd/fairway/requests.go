@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"fairway/internal/api"
 	"fairway/internal/tail"
@@ -36,4 +37,18 @@ type requestsCommand struct {
 // Run prints requests until it is interrupted.
 func (f *requestsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return tail.Requests(ctx, &c.Console, a, f.Name, api.RequestQuery{Status: f.Status, Failed: f.Failed})
+}
+
+type logsCommand struct {
+	Name   string `arg:"" help:"A service, or one of its instances by name or ID."`
+	Follow bool   `name:"follow" short:"f" help:"Go on with the lines that come, until interrupted."`
+	Tail   int    `name:"tail" short:"n" placeholder:"N" default:"100" help:"How many of the newest lines of each instance, up to 2000."`
+}
+
+// Run prints the lines.
+func (f *logsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	if f.Tail < 1 || f.Tail > 2000 {
+		return usageError{errors.New("--tail: from 1 to 2000")}
+	}
+	return tail.Logs(ctx, &c.Console, a, f.Name, f.Tail, f.Follow)
 }

@@ -32,6 +32,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/logs"
 	"fairway/internal/admin/meter"
 	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
@@ -125,6 +126,7 @@ type Options struct {
 	Pages Pages
 	// What follows is nil where there is none.
 	Requests      requests.Log
+	Logs          logs.Source
 	History       History
 	Commands      Commands
 	Notifications *notify.Notifier
@@ -161,7 +163,7 @@ type Server struct {
 	log      *slog.Logger
 	started  time.Time
 	listener net.Listener
-	hosts    *hosts
+	hosts    *access.Hosts
 	tls      *tls.Config // nil: none
 	access   *access.Access
 	requests *metrics.Vec[metrics.Counter]
@@ -222,7 +224,7 @@ func (s *Server) guard(bound net.Addr, token bool) error {
 		}
 	}
 	s.access.Anonymous = access.AnonymousRole(o.Anonymous, bound, token)
-	s.hosts, err = newHosts(bound, o.AllowedHosts, names, config != nil)
+	s.hosts, err = access.NewHosts(bound, o.AllowedHosts, names, config != nil)
 	return err
 }
 

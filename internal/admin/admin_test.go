@@ -96,27 +96,6 @@ func (w *world) Endpoints() []traffic.EndpointStatus {
 	}
 }
 
-// Errors are those of shop, the newest first; one refusal among them.
-func (w *world) Errors(route string) []traffic.Error {
-	if route != "shop@docker" {
-		return nil
-	}
-	one := func(status int, text, path, endpoint string) traffic.Error {
-		return traffic.Error{At: day(3).Add(-time.Duration(status) * time.Second), Request: traffic.Request{
-			ID: "id-1", Client: "192.0.2.1", Method: "GET", Host: "shop.example.com", Path: path, Status: status, Bytes: 10,
-			Seconds: 0.25, Route: route, Endpoint: endpoint, Attempts: 2, Error: text,
-		}}
-	}
-	return []traffic.Error{
-		one(429, "too many requests", "/demo", ""), one(500, "", "/demo/"+canary, "c1:8080"),
-		one(502, "connection refused at 172.18.0.2:8080", "/demo/"+canary, "c1:8080"),
-	}
-}
-
-func (w *world) Follow(want func(*traffic.Request) bool) *traffic.Follower {
-	return w.over.Follow(want)
-}
-
 // newWorld is a shop on Docker that works, and a tenant on a file source that
 // does not answer and tries what it can.
 func newWorld(t *testing.T) *world {
@@ -249,7 +228,7 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Certificates: certificates, Requests: w, Metrics: &metrics.Set{},
+		Certificates: certificates, Requests: w, Logs: w, Metrics: &metrics.Set{},
 	}
 }
 
@@ -308,7 +287,7 @@ func everyPath(s *Server) map[string]string {
 	}
 	for _, op := range s.operations() {
 		if paths[op.path] == "" && op.method == http.MethodGet && !op.events {
-			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1", "{route}", "shop@docker").Replace(op.path)
+			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1", "{route}", "shop@docker", "{instance}", "shop-1").Replace(op.path)
 		}
 	}
 	return paths

@@ -73,7 +73,7 @@ func TestDocs(t *testing.T) {
 		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
 		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{}, "latency": &api.List[api.Latency]{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
-		"errors": &api.List[api.Request]{}, "request": &api.Request{},
+		"errors": &api.List[api.Request]{}, "request": &api.Request{}, "log": &api.List[api.LogLine]{},
 		"status": &api.Status{}, "traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {

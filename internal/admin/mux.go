@@ -88,24 +88,29 @@ func (s *Server) perform(r *request, op operation) error {
 	if _, inside := r.Context().Value(insideKey{}).(api.Identity); inside {
 		return api.Errorf(http.StatusMethodNotAllowed, "a page changes nothing")
 	}
-	e := api.AuditEntry{
-		At: time.Now().UTC().Truncate(time.Millisecond), Who: r.who.Name, Role: r.who.Role, By: r.who.By,
-		From: access.RemoteHost(r.Request), Operation: r.Method + " " + r.URL.RequestURI(),
-	}
-	rec := &recorder{ResponseWriter: r.w}
+	began, rec := time.Now(), &recorder{ResponseWriter: r.w}
 	r.w = rec
 	err := serve(r)
-	e.Status, e.Text = rec.code(), r.remark
+	status, text := rec.code(), r.remark
 	if err != nil {
 		failure := asError(err)
-		e.Status, e.Text = failure.Status, cmp.Or(failure.Detail, failure.Title)
+		status, text = failure.Status, cmp.Or(failure.Detail, failure.Title)
+	}
+	s.record(r, began, status, text)
+	return err
+}
+
+// record writes into the audit log how an operation went.
+func (s *Server) record(r *request, began time.Time, status int, text string) {
+	e := api.AuditEntry{
+		At: began.UTC().Truncate(time.Millisecond), Who: r.who.Name, Role: r.who.Role, By: r.who.By,
+		From: access.RemoteHost(r.Request), Operation: r.Method + " " + r.URL.RequestURI(), Status: status, Text: text,
 	}
 	s.log.Info("admin operation", "who", e.Who, "role", e.Role, "by", e.By, "from", e.From,
 		"operation", e.Operation, "status", e.Status, "text", e.Text)
 	if failed := s.access.Audit.Record(e); failed != nil {
 		s.log.Error("the audit log cannot be written; the line before is all that is kept", "error", failed)
 	}
-	return err
 }
 
 // done is the answer of an operation that has nothing else to say.

@@ -3,9 +3,9 @@ package admin
 import (
 	"net/http"
 	"reflect"
-	"time"
 
 	"fairway/internal/admin/requests"
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 )
 
@@ -63,31 +63,15 @@ func (s *Server) followRequests(r *request) error {
 	if err := r.missing(r.text("service"), r.text("route")); err != nil {
 		return err
 	}
-	filter.Restrict(r.view(), r.text("service"), r.text("route"))
 	out, err := s.open(r)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	follower := s.options.Requests.Follow(filter.Wants)
-	defer follower.Close()
-	look := time.NewTicker(watchLook)
-	defer look.Stop()
-	for lost := uint64(0); out.KeepAlive(); {
-		select {
-		case <-out.Over.Done():
-			return nil
-		case <-s.options.Tables.Changed():
-			r.seen = nil
-			filter.Restrict(r.view(), r.text("service"), r.text("route"))
-		case <-look.C:
-			if n := follower.Lost(); n > lost {
-				out.Send("lost", api.Lost{Lost: n - lost})
-				lost = n
-			}
-		case one := <-follower.C:
-			out.Send("request", requests.Request(s.newest(), &one, time.Now(), true))
-		}
-	}
+	requests.Follow(out, s.options.Requests, filter, s.options.Tables.Changed, func() *show.View {
+		v := s.newest()
+		filter.Restrict(v, r.text("service"), r.text("route"))
+		return v
+	})
 	return nil
 }

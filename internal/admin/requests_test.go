@@ -14,6 +14,27 @@ import (
 	"fairway/internal/testkit"
 )
 
+// Errors are those of shop, the newest first; one refusal among them.
+func (w *world) Errors(route string) []traffic.Error {
+	if route != "shop@docker" {
+		return nil
+	}
+	one := func(status int, text, path, endpoint string) traffic.Error {
+		return traffic.Error{At: day(3).Add(-time.Duration(status) * time.Second), Request: traffic.Request{
+			ID: "id-1", Client: "192.0.2.1", Method: "GET", Host: "shop.example.com", Path: path, Status: status, Bytes: 10,
+			Seconds: 0.25, Route: route, Endpoint: endpoint, Attempts: 2, Error: text,
+		}}
+	}
+	return []traffic.Error{
+		one(429, "too many requests", "/demo", ""), one(500, "", "/demo/"+canary, "c1:8080"),
+		one(502, "connection refused at 172.18.0.2:8080", "/demo/"+canary, "c1:8080"),
+	}
+}
+
+func (w *world) Follow(want func(*traffic.Request) bool) *traffic.Follower {
+	return w.over.Follow(want)
+}
+
 // TestErrorsByRole: who may only look sees why requests failed, and neither paths nor
 // clients.
 func TestErrorsByRole(t *testing.T) {

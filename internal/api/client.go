@@ -247,7 +247,8 @@ func (a answer) problem() error {
 	return e
 }
 
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
+// request makes a request; body is sent as JSON, nil sends none.
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
 	address := c.base + path
 	if text := query.Encode(); text != "" {
 		address += "?" + text
@@ -256,13 +257,13 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return answer{}, fmt.Errorf("admin request: %w", err)
+			return nil, fmt.Errorf("admin request: %w", err)
 		}
 		sent = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, sent)
 	if err != nil {
-		return answer{}, fmt.Errorf("admin request: %w", err)
+		return nil, fmt.Errorf("admin request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
@@ -270,6 +271,14 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
+	req, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return answer{}, err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

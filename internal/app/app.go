@@ -29,6 +29,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/containerlog"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
 	"fairway/internal/engine/certs"
@@ -81,6 +82,7 @@ type App struct {
 	drained      chan observe.Drained // how endpoints have left
 	flow         *dockerFlow
 	certificates *certs.Coverage
+	logs         *containerlog.Logs
 	bound        map[string]net.Addr           // by key
 	parts        []func(context.Context) error // what else runs
 	lifecycle    lifecycle
@@ -98,7 +100,7 @@ type App struct {
 func New(cfg Config, o Options) (_ *App, err error) {
 	a := &App{
 		cfg: cfg, env: Environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
-		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{},
+		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{}, logs: containerlog.New(),
 	}
 	var running atomic.Pointer[control.Control]
 	a.recompile = func() {
@@ -239,6 +241,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:       a.collector.Sources,
 		Engine:        a.engine,
 		Requests:      a.engine.Requests(),
+		Logs:          a.logs,
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
 		Conditions:    conditions,
 		Certificates:  func() *certs.Inventory { return a.certificates.Of(a.control.Table(), time.Now()) },

@@ -197,7 +197,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
 		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
 		"ImageImport", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
-		"ContainerExec", "ContainerSignal", "ContainerLog", // exec_test.go holds them to the wire
+		"ContainerExec", "ContainerSignal", "ContainerLog", "ContainerLogs", "TaskLogs", // exec_test.go and logs_test.go hold them to the wire
 	}
 	for m := range reflect.TypeFor[*Client]().Methods() {
 		if !slices.Contains(allowed, m.Name) {

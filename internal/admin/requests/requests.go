@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/admin/show"
+	"fairway/internal/admin/stream"
 	"fairway/internal/api"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/human"
@@ -166,4 +167,34 @@ func (f *Filter) Restrict(v *show.View, service, route string) bool {
 func (f *Filter) Wants(r *traffic.Request) bool {
 	routes := f.routes.Load()
 	return r.Status >= f.low && r.Status < f.high && (!f.failed || r.Failed()) && (routes == nil || (*routes)[r.Route])
+}
+
+// look is how often a stream is seen to.
+const look = time.Second
+
+// Follow streams "request" for each request that passes the filter from now on, and "lost"
+// for those that the client was too slow for. view is asked at once, and again when changed,
+// of the table, is closed.
+func Follow(out *stream.Stream, log Log, filter *Filter, changed func() <-chan struct{}, view func() *show.View) {
+	next := changed()
+	v := view()
+	follower := log.Follow(filter.Wants)
+	defer follower.Close()
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for lost := uint64(0); out.KeepAlive(); {
+		select {
+		case <-out.Over.Done():
+			return
+		case <-next:
+			next, v = changed(), view()
+		case <-ticker.C:
+			if n := follower.Lost(); n > lost {
+				out.Send("lost", api.Lost{Lost: n - lost})
+				lost = n
+			}
+		case one := <-follower.C:
+			out.Send("request", Request(v, &one, time.Now(), true))
+		}
+	}
 }
