@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/console"
 )
 
 type tokenCommand struct {
@@ -70,15 +67,5 @@ func (f *auditCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 		return usageError{fmt.Errorf("--limit: want 1 to 1000, not %d", f.Limit)}
 	}
 	found, err := a.Audit(ctx, f.Limit)
-	return list(c, found, err, func(entries []api.AuditEntry) {
-		t := c.Columns("WHEN", "WHO", "-ROLE", "-FROM", "STATUS", "WHAT", "+OPERATION")
-		for _, e := range entries {
-			status := console.Good.Cell(strconv.Itoa(e.Status))
-			if e.Status >= 400 {
-				status.Colour = console.Bad
-			}
-			t.Add(e.At, cmp.Or(e.Who, "-"), e.Role, e.From, status, strings.TrimSpace(cmp.Or(e.Text, e.Operation)), e.Operation)
-		}
-		t.Print()
-	})
+	return list(c, found, err, c.Audit)
 }

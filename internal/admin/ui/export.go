@@ -62,6 +62,10 @@ func (d certificatesData) export() exported {
 
 func (d eventsData) export() exported { return exportOf(d.All, same, (*printer.Printer).Events) }
 
+func (d labelsData) export() exported { return exportOf(d.All, same, (*printer.Printer).Labels) }
+
+func (d accessData) export() exported { return exportOf(d.All, same, (*printer.Printer).Audit) }
+
 func (d fleetData) export() exported { return exportOf(d.All, same, (*printer.Printer).FleetHosts) }
 
 func (d historyData) export() exported {

@@ -3,7 +3,9 @@ package ui
 import (
 	"encoding/csv"
 	"encoding/json"
+	"html"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,7 +18,7 @@ func TestExport(t *testing.T) {
 	a["/v1/routes"].(*api.List[api.Route]).Items[0].Service = "id"
 	for name, heading := range map[string]string{
 		"services": "SERVICE", "routes": "ROUTE", "problems": "SERVICE", "nodes": "NODE", "sources": "SOURCE", "certificates": "NAMES", "events": "AT", "history": "ENTRY",
-		"fleet": "HOST",
+		"fleet": "HOST", "access": "WHEN",
 	} {
 		body := get(t, p, a, "/"+name).Body.String()
 		for _, format := range []string{"csv", "json"} {
@@ -38,7 +40,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: what does not match is exported: %s", name, rec.Body)
 		}
 	}
-	for path, want := range map[string]int{"/routes?format=xml": 400, "/?format=csv": 400, "/access?format=csv": 400} {
+	for path, want := range map[string]int{"/routes?format=xml": 400, "/?format=csv": 400, "/plan?format=csv": 400} {
 		if rec := get(t, p, a, path); rec.Code != want {
 			t.Errorf("%s: %d, want %d", path, rec.Code, want)
 		}
@@ -60,5 +62,18 @@ func TestExportOfLongLists(t *testing.T) {
 	rows, err := csv.NewReader(get(t, p, a, "/services?format=csv&page=2").Body).ReadAll()
 	if err != nil || len(rows) != 251 {
 		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+// Wherever a page offers its list as a file, there is one.
+func TestExportLinks(t *testing.T) {
+	p, a := newPages(t), everything(plainText)
+	links := regexp.MustCompile(`<a href="([^"]*\bformat=[^"]*)" download`)
+	for name, path := range paths(a) {
+		for _, m := range links.FindAllStringSubmatch(get(t, p, a, path).Body.String(), -1) {
+			if rec := get(t, p, a, html.UnescapeString(m[1])); rec.Code != 200 || rec.Header().Get("Content-Disposition") == "" {
+				t.Errorf("%s offers %s: %d", name, m[1], rec.Code)
+			}
+		}
 	}
 }
