@@ -17,7 +17,7 @@ func TestInstance(t *testing.T) {
 	s.Instances = []api.Instance{
 		{
 			ID: "0123", Name: "shop-1", Source: "docker", Image: "shop:2.1", State: "unhealthy", StateReason: "its health check fails: exit code 7: no such table",
-			Node: "node", NodeName: "n1", Started: now().Add(-3 * time.Hour), Labels: map[string]string{"fairway.basic-auth": "***"},
+			Node: "node", NodeName: "n1", Started: now().Add(-3 * time.Hour), Restarts: 7, Labels: map[string]string{"fairway.basic-auth": "***"},
 			Addresses: []api.Address{{Host: "172.17.0.9", Network: "bridge"}}, Ports: []api.Port{{Number: 8080, Protocol: "tcp", Published: "0.0.0.0:80"}},
 		},
 		{ID: "0124", Name: "shop-2", Source: "docker", State: "stopped", Started: now()},
@@ -28,7 +28,7 @@ func TestInstance(t *testing.T) {
 	}}
 	body := get(t, p, a, "/instances/shop-1@docker").Body.String()
 	for _, want := range []string{
-		"shop:2.1", "exit code 7: no such table", "up <time", `href="/nodes/node">n1`, "172.17.0.9 on network bridge", "8080/tcp, published on 0.0.0.0:80",
+		"shop:2.1", "<dt>restarts</dt><dd>7</dd>", "exit code 7: no such table", "up <time", `href="/nodes/node">n1`, "172.17.0.9 on network bridge", "8080/tcp, published on 0.0.0.0:80",
 		"its own check", "fairway.basic-auth", `data-copy="0123"`, `href="` + link("services", s.ID) + `"`,
 	} {
 		if !strings.Contains(body, want) {

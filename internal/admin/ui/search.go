@@ -46,7 +46,7 @@ func foundLink(f api.Found) string {
 	case api.FoundService:
 		return link("services", f.ID)
 	case api.FoundRoute:
-		return link("services", f.Service) + "#r-" + key(f.ID)
+		return link("routes", f.ID)
 	case api.FoundInstance:
 		return link("instances", f.ID)
 	case api.FoundNode:

@@ -24,7 +24,7 @@ func TestSearch(t *testing.T) {
 	}}
 	body := get(t, p, a, "/search?q=acce").Body.String()
 	for _, want := range []string{
-		`"/access"`, `"` + link("services", "a/b") + `"`, `"/services/shop@docker#r-` + key("r1") + `"`, `"/instances/c1"`,
+		`"/access"`, `"` + link("services", "a/b") + `"`, `"/routes/r1"`, `"/instances/c1"`,
 		`"/nodes/n1"`, `"/fleet/web"`, `"/history/12"`,
 	} {
 		if !strings.Contains(body, "<li><a href="+want) {
