@@ -96,7 +96,7 @@ func (a *Defaults) Apply(d *draft.Draft, own func(key, header string) bool) (ref
 	tcp := d.Backend.Scheme == route.SchemeTCP
 	for _, l := range a.list {
 		decides := own(l.key.Name, l.header)
-		if decides && a.locked[l.key.Name] {
+		if decides && a.locked[l.key.Name] && !asWanted(d, l.key.Name) {
 			refused = lockedRefusal(l.key.Name)
 		}
 		if decides || l.isOff() || tcp && !slices.Contains(sharedKeys, l.key.Name) || removes(d, l) {
@@ -116,6 +116,11 @@ func (a *Defaults) Apply(d *draft.Draft, own func(key, header string) bool) (ref
 		d.Defaults[front("")+l.written()] = l.value
 	}
 	return refused
+}
+
+// asWanted says whether a route that decides about a switch has it on, as its default does.
+func asWanted(d *draft.Draft, key string) bool {
+	return key == "redirect-https" && d.Filter.RedirectHTTPS != nil || key == "compress" && d.Filter.Compress != nil
 }
 
 // removes says whether the route takes the header of a default away itself.
@@ -148,7 +153,7 @@ func (a *Defaults) lock(d *reading) {
 		return
 	}
 	for _, l := range a.list {
-		if own := d.byKey[l.key.Name]; a.locked[l.key.Name] && own != nil && !strings.EqualFold(own.value, l.value) {
+		if own := d.byKey[l.key.Name]; a.locked[l.key.Name] && own != nil && own.value != l.value {
 			d.refuse(l.key.Name, lockedRefusal(l.key.Name))
 		}
 	}
