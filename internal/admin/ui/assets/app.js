@@ -109,9 +109,11 @@ document.addEventListener('click', (e) => {
 // Without a mouse: / and Ctrl-K find, g and a letter goes, ? tells the keys, Ctrl-S saves,
 // Escape leaves a field.
 let leader = 0;
+const mac = /^(Mac|iP)/.test(navigator.platform); // where Ctrl edits text, and the command key is for programs
 document.addEventListener('keydown', (e) => {
-  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === 'k') { e.preventDefault(); search(); }
-  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === 's') {
+  const command = (mac ? e.metaKey && !e.ctrlKey : e.ctrlKey && !e.metaKey) && !e.altKey && !e.shiftKey;
+  if (command && e.key === 'k') { e.preventDefault(); search(); }
+  if (command && e.key === 's') {
     const form = document.querySelector('form[data-document]');
     if (form?.querySelector('button.main') && !document.querySelector('dialog[open]')) { e.preventDefault(); form.requestSubmit(); }
   }
