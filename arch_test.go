@@ -27,7 +27,11 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/swarmservice", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
+	// printer is what commands print of answers.
+	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
+	// tail prints streams of the API.
+	"internal/tail": {2, []string{"internal/api", "internal/console", "internal/human"}},
 
 	// check looks at what a configuration names, in the ways in which app would use it.
 	"internal/check": {5, []string{"internal/admin/access", "internal/app", "internal/condition", "internal/confload", "internal/dockerapi", "internal/engine/certs", "internal/files", "internal/fleet", "internal/plan", "internal/route", "internal/yamlnode"}},
@@ -37,13 +41,14 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/admin/meter", "internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
-		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
+		"internal/engine/errorpage",
+		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
+		"internal/admin", "internal/admin/access", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -96,8 +101,8 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/relay", "internal/engine/embedded/wire", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
-	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/relay", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
 	"internal/engine/embedded/wire":  {1, []string{"internal/route/field"}},
 	"internal/engine/embedded/http1": {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
@@ -105,32 +110,41 @@ var allowed = map[string]struct {
 	"internal/engine/embedded/bucket":  {1, []string{"internal/route"}},
 	"internal/engine/embedded/gzipped": {1, nil},
 	"internal/engine/embedded/relay":   {1, []string{"internal/route/canonical"}},
+	// errorpage is what Fairway itself answers, the same for every engine.
+	"internal/engine/errorpage": {1, []string{"internal/files"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
-	"internal/engine/traffic": {1, []string{"internal/metrics"}},
+	"internal/engine/traffic": {1, []string{"internal/latency", "internal/metrics"}},
+	// latency is how long requests took, in the buckets that all count and keep.
+	"internal/latency": {1, nil},
 	// certs holds the key pairs and client authorities that listeners name.
-	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
+	"internal/engine/certs": {1, []string{"internal/files", "internal/metrics", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
-	"internal/engine/enginetest": {2, []string{"internal/route", "internal/route/canonical", "internal/testkit"}},
+	"internal/engine/enginetest": {2, []string{"internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
+		"internal/engine/errorpage",
 		"internal/clock", "internal/engine/certs",
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route",
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/latency", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/canonical"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
-	"internal/engine/haproxy/lua":     {1, nil},
-	"internal/engine/haproxy/pcre":    {1, nil},
-	"internal/engine/haproxy/socket":  {1, nil},
+	"internal/engine/haproxy/lua":  {1, []string{"internal/engine/errorpage"}},
+	"internal/engine/haproxy/pcre": {1, nil},
+	// quote makes words of the files of HAProxy.
+	"internal/engine/haproxy/quote":  {1, nil},
+	"internal/engine/haproxy/socket": {1, nil},
+	// ending puts the end of a request into words.
+	"internal/engine/haproxy/ending":  {1, nil},
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
@@ -142,9 +156,10 @@ var allowed = map[string]struct {
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.
-	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
+	// The table says which instance an endpoint is.
+	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/latency", "internal/route", "internal/series"}},
 	// series keeps readings over time; rules act on them, and say so in events of notify.
-	"internal/series": {1, []string{"internal/api", "internal/metrics"}},
+	"internal/series": {1, []string{"internal/api", "internal/latency", "internal/metrics"}},
 	"internal/rules":  {2, []string{"internal/api", "internal/catalog", "internal/metrics", "internal/nearest", "internal/notify", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
@@ -155,6 +170,7 @@ var allowed = map[string]struct {
 	"internal/fleet/driver": {2, []string{
 		"internal/clock", "internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
+	"internal/fleet/agent/command": {2, []string{"internal/console", "internal/fleet/agent", "internal/human"}},
 	"internal/fleet/agent": {2, []string{
 		"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
@@ -164,24 +180,51 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
-		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
+		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/compile/native", // the reference of labels
+		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
+		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
 	}},
-	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
-	"internal/admin/explain": {3, []string{"internal/route/field", "internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	// logs gives what instances write.
+	"internal/admin/logs": {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
+	// stream writes server-sent events.
+	"internal/admin/stream": {2, []string{"internal/api"}},
+	// body reads what operations are sent.
+	"internal/admin/body": {2, []string{"internal/api"}},
+	// find ranks what a search may mean.
+	"internal/admin/find": {2, []string{"internal/api"}},
+	// requests shows what an engine reports of requests.
+	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
-	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
+	// A list of a page can be had as commands print it, as CSV.
+	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
+	// listing searches, filters, sorts and cuts what pages list.
+	"internal/admin/ui/listing": {1, nil},
+	// signs are those of conditions; happened puts together what happened.
+	"internal/admin/ui/signs":    {1, []string{"internal/api"}},
+	"internal/admin/ui/happened": {2, []string{"internal/admin/ui/signs", "internal/api"}},
+	// routeurl says what a browser opens for a route; labelref reads the reference of labels.
+	"internal/admin/ui/routeurl": {2, []string{"internal/api"}},
+	"internal/admin/ui/labelref": {1, nil},
+	// assets has the files of pages; compare prepares differences.
+	"internal/admin/ui/assets":  {1, nil},
+	"internal/admin/ui/compare": {2, []string{"internal/api", "internal/human"}},
+	// draw lays out the pictures of pages.
+	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 
+	// heap keeps the garbage of a large catalogue small.
+	"internal/heap": {1, nil},
 	// condition judges what the engine, the sources and its own connections show.
 	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},
 
-	"internal/catalog": {1, []string{"internal/feed"}},
+	"internal/catalog": {1, []string{"internal/feed", "internal/nearest"}},
 	// feed publishes snapshots and tables to those who follow them.
 	"internal/feed": {1, nil},
 	// atomicfile replaces files as a whole, durably, for all that keep state.
@@ -200,7 +243,11 @@ var allowed = map[string]struct {
 	"internal/serve": {1, nil},
 	// human formats what people read; every part that writes to them uses it.
 	"internal/human": {1, nil},
-	"internal/route": {1, []string{"internal/human", "internal/route/canonical"}},
+	// console prints, and knows nothing of what.
+	"internal/console": {1, []string{"internal/human"}},
+	"internal/route":   {1, []string{"internal/human", "internal/route/canonical"}},
+	// match finds the route that takes a request; explain asks it why.
+	"internal/route/match": {1, []string{"internal/route"}},
 	// canonical is the one form of hosts and paths.
 	"internal/route/canonical": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
@@ -208,19 +255,32 @@ var allowed = map[string]struct {
 	// field is the lines of a head, for whoever reads or changes one.
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
-	"internal/api":       {1, []string{"internal/human"}},
-	"internal/dockerapi": {1, nil},
+	"internal/api": {1, []string{"internal/api/events", "internal/human"}},
+	// events reads server-sent events.
+	"internal/api/events": {1, nil},
+	"internal/api/local":  {1, []string{"internal/api"}},
+	"internal/dockerapi":  {1, nil},
+	// containerlog reads the logs of instances where their sources watch.
+	"internal/containerlog": {2, []string{"internal/catalog", "internal/dockerapi", "internal/human"}},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
 	// yamlnode reads what people write in YAML, and reports faults with their lines.
 	"internal/yamlnode": {1, []string{"internal/nearest"}},
+	// situations is what can be wrong and what has to be said of it, for the tests of the
+	// judge and of all that shows what it found.
+	"internal/condition/situations": {3, []string{"internal/catalog", "internal/condition", "internal/engine/traffic", "internal/route"}},
+	// admintest serves such a situation, for tests of commands and pages.
+	"internal/admin/admintest": {4, []string{
+		"internal/admin", "internal/admin/ui", "internal/catalog", "internal/compile", "internal/condition", "internal/condition/situations",
+		"internal/control", "internal/engine/traffic", "internal/metrics", "internal/plan", "internal/route",
+	}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit":              {1, nil},
 	"internal/dockerapi/dockertest": {1, nil},
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (
@@ -236,13 +296,13 @@ var largePackages = map[string]struct {
 	lines int
 	next  string
 }{
-	"cmd/fairway":                    {3900, "commands that work without a running Fairway hold logic that belongs to packages below"},
+	"cmd/fairway":                    {2688, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4450, "what speaks to endpoints, and the filters, become packages of their own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
-	"internal/engine/haproxy/render": {3490, "the Lua files and the sections may part"},
+	"internal/engine/haproxy/render": {3480, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
-	"internal/route":                 {2888, "the matcher may part from the table"},
+	"internal/route":                 {2600, "the text of the table may part from it"},
 }
 
 // TestPackageSizes keeps packages at a size that can be held in one head.
@@ -349,7 +409,7 @@ func TestImports(t *testing.T) {
 				t.Fatal(err)
 			}
 			ours, isOurs := strings.CutPrefix(imp, "fairway/")
-			if slices.Contains(forTests, ours) && f.pkg != "internal/engine/enginetest" {
+			if slices.Contains(forTests, ours) && f.pkg != "internal/engine/enginetest" && !slices.Contains(forTests, f.pkg) {
 				t.Errorf("%s imports %s outside a test", f.path, ours)
 			}
 			if isOurs && !slices.Contains(rule.imports, ours) {

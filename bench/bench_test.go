@@ -16,6 +16,7 @@ import (
 	"fairway/internal/engine/embedded"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // services returns n services with three instances each, one route per service.
@@ -54,7 +55,7 @@ func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
 			table := compile.New(compile.Settings{}).Compile(&catalog.Snapshot{Revision: 1, Services: services(n)}, nil)
-			m, err := route.NewMatcher(table.Routes)
+			m, err := match.New(table.Routes)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -50,7 +50,7 @@ func TestStacks(t *testing.T) {
 			if n := bytes.Count(data, []byte("\n")); n > maxLines {
 				t.Errorf("%d lines, more than %d", n, maxLines)
 			}
-			checked, err := check.Files([]string{path}, nil)
+			checked, err := check.Files([]string{path}, nil, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,4 +21,7 @@ say "memory at 10,000 services of 3 containers"
 "$tmp/measure" memory -fairway "$tmp/fairway" || failed=1
 say "CPU time per proxied request, side by side"
 "$tmp/measure" requests -fairway "$tmp/fairway" || failed=1
+say "other requests: bodies, TLS, HTTP/2"
+"$tmp/measure" requests -fairway "$tmp/fairway" -routes 1 -proxies fairway,fairway-haproxy,haproxy-equal,nginx \
+	-shapes post-4k,64k,1m,100m,tls,tls-new,tls-1m,h2 || failed=1
 exit $failed

@@ -1,13 +1,27 @@
 #!/bin/sh
 # Installs the Debian packages that the named parts need, when they are missing:
-#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector
-#   setup.sh bench    nginx, Caddy, HAProxy, wrk
+#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector,
+#                     npm and with it axe-core, which checks pages
+#   setup.sh bench    nginx, Caddy, HAProxy, wrk, h2load
 # Services of packages for benchmarks are not started. Without root or apt it only says
 # what is missing; what cannot run for it is skipped, and said again, later.
 set -eu
 
 # have NAME: is the program there, also in the places that only root has in PATH?
 have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+
+# axe-core is kept in a cache; the version is what the tests are known to pass with.
+axe_version=4.11.1
+parts=$*
+axe=${XDG_CACHE_HOME:-$HOME/.cache}/fairway/axe-core-$axe_version
+fetch_axe() {
+	case " $parts " in *" test "*) ;; *) return 0 ;; esac
+	[ ! -e "$axe/axe.min.js" ] && have npm || return 0
+	mkdir -p "$axe"
+	(cd "$axe" && timeout 120 npm pack --silent "axe-core@$axe_version" >/dev/null &&
+		tar xzf "axe-core-$axe_version.tgz" --strip-components=1 package/axe.min.js && rm -f "axe-core-$axe_version.tgz") ||
+		echo "!!! axe-core $axe_version cannot be fetched; the checks of pages that need it will be skipped" >&2
+}
 
 missing=
 want() { # want PROGRAM PACKAGE...
@@ -23,12 +37,15 @@ for part in "$@"; do
 		want busybox busybox-static
 		want chromium chromium fonts-dejavu-core
 		want gcc gcc libc6-dev
+		[ -e "$axe/axe.min.js" ] || want npm npm
+		trap fetch_axe EXIT
 		;;
 	bench)
 		want nginx nginx
 		want caddy caddy
 		want haproxy haproxy
 		want wrk wrk
+		want h2load nghttp2-client
 		;;
 	*)
 		echo "setup.sh: unknown part $part" >&2
@@ -50,7 +67,7 @@ policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	printf '#!/bin/sh\nexit 101\n' >$policy
 	chmod +x $policy
-	trap 'rm -f $policy' EXIT
+	trap 'rm -f $policy; fetch_axe' EXIT
 	trap 'exit 1' HUP INT TERM
 fi
 echo "installing:$missing"

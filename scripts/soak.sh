@@ -13,6 +13,9 @@ export FAIRWAY_SOAK=1 FAIRWAY_E2E_TIMEOUT=5h
 
 step "the lab" scripts/lab.sh
 step "a release, twice" scripts/release.sh verify
+for way in binary image package; do
+	step "the README, as it says: $way" scripts/dockerd.sh run scripts/readme.sh $way
+done
 step "golangci-lint" scripts/lab.sh run golangci-lint run ./...
 step "tests at full length" tests unit -timeout 3h ./...
 step "the OpenAPI document" tests openapi -tags validator -run TestOpenAPI ./internal/admin

@@ -4,7 +4,7 @@
 //	measure memory     resident memory at 10,000 services of three instances
 //	measure change     CPU time of one changed label at 5,000 services
 //
-// It needs Linux, and for requests the programs wrk, nginx, haproxy and caddy;
+// It needs Linux, and for requests the programs wrk, h2load, nginx, haproxy and caddy;
 // what is missing is left out, and said so. Everything it starts is ended again.
 package main
 
@@ -57,11 +57,18 @@ func run(ctx context.Context, args []string) (err error) {
 		flags.IntVar(&o.rounds, "rounds", 3, "how often each proxy has its turn")
 		flags.IntVar(&o.connections, "connections", 32, "connections that wrk keeps open")
 		routes := flags.String("routes", "1,10000", "numbers of routes, separated by commas")
+		asked := flags.String("shapes", "get", "what is asked for, separated by commas: get, post-4k, 64k, 1m, 100m, tls, tls-new, tls-1m, h2")
 		names := flags.String("proxies", "fairway,nginx,haproxy,caddy", "the proxies to measure, in this order")
+		svg := flags.String("svg", "", "file for a plot of all shapes, at the last number of routes")
 		measure = func() {
 			o.binary = *binary
 			o.proxies = strings.Split(*names, ",")
-			measureRequests(ctx, o, strings.Split(*routes, ","))
+			var figures []figure
+			for name := range strings.SplitSeq(*asked, ",") {
+				o.shape = shapeOf(name)
+				figures = append(figures, measureRequests(ctx, o, strings.Split(*routes, ","))...)
+			}
+			writePlot(*svg, figures, o.proxies)
 		}
 	case "memory":
 		services := flags.Int("services", 10_000, "services, of three containers each")

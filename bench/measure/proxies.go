@@ -13,8 +13,8 @@ import (
 // backend of its own at the same address, and returns how to start it. All of
 // them get one thread's worth of work, keep connections to the backend, set
 // X-Forwarded-For and write no access log. An error that is exec.ErrNotFound
-// says that the program is not installed.
-func configure(name, binary, dir, address, backend string, n int) (args []string, version string, err error) {
+// says that the program is not installed. With a key pair they serve HTTPS, HTTP/2 included.
+func configure(name, binary, dir, address, backend string, n int, pair *keyPair) (args []string, version string, err error) {
 	write := func(file, text string) string {
 		path := filepath.Join(dir, file)
 		if err == nil {
@@ -31,7 +31,12 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 	switch name {
 	case "fairway", "fairway-haproxy":
 		file := write("services.yml", fairwayServices(backend, n))
-		args = []string{binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
+		args = []string{binary, "run", "--file", file, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
+		if pair == nil {
+			args = append(args, "--listen", address)
+		} else {
+			args = append(args, "--listen", "off", "--listen-tls", address, "--tls.certificates", pair.cert+","+pair.key)
+		}
 		version = "this one"
 		if name == "fairway-haproxy" {
 			if _, err := exec.LookPath("haproxy"); err != nil {
@@ -41,14 +46,14 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 			version = versionOf("haproxy", "-v")
 		}
 	case "nginx":
-		conf := write("nginx.conf", nginxConf(dir, address, backend, n))
+		conf := write("nginx.conf", nginxConf(dir, address, backend, n, pair))
 		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")
 	case "haproxy", "haproxy-equal":
 		hosts := write("hosts.map", haproxyMap(n))
-		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n, name == "haproxy-equal"))
+		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n, name == "haproxy-equal", pair))
 		args, version = []string{binary, "-db", "-f", conf}, versionOf(binary, "-v")
 	case "caddy":
-		conf := write("caddy.json", caddyConf(address, backend, n))
+		conf := write("caddy.json", caddyConf(address, backend, n, pair))
 		args, version = []string{binary, "run", "--config", conf}, versionOf(binary, "version")
 	default:
 		return nil, "", fmt.Errorf("unknown proxy %q", name)
@@ -96,7 +101,7 @@ access_log off;
 %s`, filepath.Join(dir, name+".pid"), temp.String())
 }
 
-func nginxConf(dir, address, backend string, n int) string {
+func nginxConf(dir, address, backend string, n int, pair *keyPair) string {
 	var b strings.Builder
 	b.WriteString(nginxHead(dir, "nginx"))
 	b.WriteString(`server_names_hash_max_size 65536;
@@ -108,9 +113,14 @@ proxy_set_header Host $host;
 proxy_set_header X-Forwarded-For $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;
 `)
+	listen := address
+	if pair != nil {
+		listen += " ssl http2"
+		fmt.Fprintf(&b, "ssl_certificate %s;\nssl_certificate_key %s;\nssl_session_tickets off;\n", pair.cert, pair.key)
+	}
 	for i := range n {
 		fmt.Fprintf(&b, "upstream b%d { server %s; keepalive 64; keepalive_requests 1000000000; }\n", i, backend)
-		fmt.Fprintf(&b, "server { listen %s; server_name %s; location / { proxy_pass http://b%d; } }\n", address, hostOf(i), i)
+		fmt.Fprintf(&b, "server { listen %s; server_name %s; location / { proxy_pass http://b%d; } }\n", listen, hostOf(i), i)
 	}
 	b.WriteString("}\n")
 	return b.String()
@@ -126,7 +136,7 @@ func haproxyMap(n int) string {
 
 // haproxyConf is a configuration as one writes it by hand: the least there is to
 // write, or with what Fairway's promises to requests.
-func haproxyConf(hosts, address, backend string, n int, equal bool) string {
+func haproxyConf(hosts, address, backend string, n int, equal bool, pair *keyPair) string {
 	defaults, rules := "  option forwardfor\n", ""
 	if equal {
 		defaults = "  retry-on conn-failure empty-response\n  option redispatch 1\n  balance roundrobin\n"
@@ -141,6 +151,10 @@ func haproxyConf(hosts, address, backend string, n int, equal bool) string {
   http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }
   http-response set-header X-Request-Id %[var(txn.id)]
 `
+	}
+	if pair != nil {
+		address += " ssl crt " + pair.both + " alpn h2,http/1.1 no-tls-tickets"
+		rules = strings.ReplaceAll(strings.ReplaceAll(rules, "-Proto http\n", "-Proto https\n"), "-Port 80\n", "-Port 443\n")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
@@ -161,7 +175,7 @@ frontend in
 	return b.String()
 }
 
-func caddyConf(address, backend string, n int) string {
+func caddyConf(address, backend string, n int, pair *keyPair) string {
 	var routes []object
 	for i := range n {
 		routes = append(routes, object{
@@ -170,12 +184,16 @@ func caddyConf(address, backend string, n int) string {
 			"terminal": true,
 		})
 	}
+	server := object{"listen": []string{address}, "routes": routes, "automatic_https": object{"disable": true}}
+	apps := object{"http": object{"servers": object{"bench": server}}}
+	if pair != nil {
+		server["tls_connection_policies"] = []object{{}}
+		apps["tls"] = object{"certificates": object{"load_files": []object{{"certificate": pair.cert, "key": pair.key}}}}
+	}
 	text, _ := json.Marshal(object{ // which always encodes
 		"admin":   object{"disabled": true, "config": object{"persist": false}},
 		"logging": object{"logs": object{"default": object{"level": "ERROR"}}},
-		"apps": object{"http": object{"servers": object{"bench": object{
-			"listen": []string{address}, "routes": routes, "automatic_https": object{"disable": true},
-		}}}},
+		"apps":    apps,
 	})
 	return string(text)
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,9 +33,11 @@ type requestOptions struct {
 	rounds      int
 	connections int
 	proxies     []string
+	shape       shape
 
 	proxyCPU, restCPU string // the CPUs of the proxy and of all else; empty for all
 	backend           string // address of the server behind all proxies
+	pair              keyPair
 }
 
 // result is what one proxy has shown at one number of routes, one value a round.
@@ -47,12 +49,13 @@ type result struct {
 }
 
 // measureRequests lets every proxy have its turn, round after round, on the same
-// backend, and prints what a request costs.
-func measureRequests(ctx context.Context, o requestOptions, counts []string) {
+// backend, and prints what a request costs. It returns the figures of the last count.
+func measureRequests(ctx context.Context, o requestOptions, counts []string) (figures []figure) {
 	must(exec.LookPath("wrk"))
 	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		o.proxyCPU, o.restCPU = "0", "1"
 	}
+	o.pair = newKeyPair(o.dir)
 	defer o.startBackend(ctx)()
 	for _, text := range counts {
 		n := must(strconv.Atoi(text))
@@ -64,30 +67,29 @@ func measureRequests(ctx context.Context, o requestOptions, counts []string) {
 			}
 		}
 		report(o, n, results)
+		figures = figures[:0]
+		for _, name := range o.proxies {
+			if r := results[name]; r != nil && len(r.cpu) > 0 {
+				figures = append(figures, figure{o.shape.name, name, slices.Min(r.cpu)})
+			}
+		}
 	}
+	return figures
 }
 
-// startBackend starts the server behind all proxies: nginx with a fixed answer,
-// the cheapest thing at hand, or this program when there is no nginx. It shares
-// its CPU with wrk, and not with the proxy.
+// startBackend starts the server behind all proxies: nginx, the cheapest thing at hand, with
+// a fixed answer of 1 KiB and with files. It shares its CPU with wrk, and not with the proxy.
 func (o *requestOptions) startBackend(ctx context.Context) (stop func()) {
 	o.backend = freeAddress()
 	body := strings.Repeat("fairway ", 128)
-	if _, err := exec.LookPath("nginx"); err != nil {
-		ln := must(net.Listen("tcp", o.backend))
-		go func() {
-			_ = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // for wrk on loopback
-				_, _ = io.WriteString(w, body)
-			}))
-		}()
-		return func() { _ = ln.Close() }
-	}
+	writeBodies(o.dir)
 	conf := filepath.Join(o.dir, "backend.conf")
 	text := nginxHead(o.dir, "backend") + fmt.Sprintf(
-		"keepalive_requests 1000000000;\nserver { listen %s; location / { default_type text/plain; return 200 '%s'; } }\n}\n", o.backend, body)
+		"keepalive_requests 1000000000; sendfile on; sendfile_max_chunk 1m; client_max_body_size 1m;\nserver { listen %s; root %s;\n"+
+			"  location = / { default_type text/plain; return 200 '%s'; }\n  location / { default_type application/octet-stream; }\n}\n}\n", o.backend, o.dir, body)
 	check(os.WriteFile(conf, []byte(text), 0o600))
 	p := start(o.dir, o.restCPU, "nginx", "-c", conf)
-	p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(o.backend, "backend.bench") })
+	p.await(ctx, 5*time.Second, "the backend answers", func() bool { return (&requestOptions{}).answers(o.backend, "backend.bench") })
 	return p.stop
 }
 
@@ -96,7 +98,7 @@ func (o *requestOptions) turn(ctx context.Context, name string, n int, results m
 	dir := filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
 	check(os.MkdirAll(dir, 0o700))
 	address := freeAddress()
-	args, version, err := configure(name, o.binary, dir, address, o.backend, n)
+	args, version, err := configure(name, o.binary, dir, address, o.backend, n, o.tlsPair())
 	if errors.Is(err, exec.ErrNotFound) {
 		if results[name] == nil {
 			fmt.Printf("!!! %s is not installed, and left out\n", name)
@@ -108,13 +110,20 @@ func (o *requestOptions) turn(ctx context.Context, name string, n int, results m
 	p := start(dir, o.proxyCPU, args...)
 	defer p.stop()
 	for _, host := range []string{hostOf(0), hostOf(n - 1)} {
-		p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) })
+		p.await(ctx, time.Minute, "it answers for "+host, func() bool { return o.answers(address, host) })
 	}
 	time.Sleep(settle)
-	o.wrk(ctx, dir, address, n, time.Second) // warm up
+	ask := o.wrk
+	if o.shape.h2 {
+		ask = o.h2load
+	}
+	ask(ctx, dir, address, n, time.Second) // warm up
 	before := p.cpu()
-	requests, rate, p99 := o.wrk(ctx, dir, address, n, o.duration)
+	requests, rate, p99 := ask(ctx, dir, address, n, o.duration)
 	used := p.cpu() - before
+	if requests == 0 {
+		check(fmt.Errorf("%s: no request was answered whole within %s", name, o.duration))
+	}
 	r := results[name]
 	if r == nil {
 		r = &result{version: version}
@@ -128,10 +137,27 @@ func (o *requestOptions) turn(ctx context.Context, name string, n int, results m
 // hostOf is the host name of a route.
 func hostOf(i int) string { return fmt.Sprintf("s%d.bench", i) }
 
+// open is how many connections ask at once: few for large bodies, which take long enough.
+func (o *requestOptions) open() int {
+	if o.shape.answer >= 1<<20 {
+		return min(o.connections, 4)
+	}
+	return o.connections
+}
+
+// tlsPair is the key pair of the listener; nil for one in clear.
+func (o *requestOptions) tlsPair() *keyPair {
+	if !o.shape.tls {
+		return nil
+	}
+	return &o.pair
+}
+
 // answers reports whether a request is answered with 200.
-func answers(address, host string) bool {
-	req := &http.Request{URL: &url.URL{Scheme: "http", Host: address, Path: "/"}, Host: host}
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+func (o *requestOptions) answers(address, host string) bool {
+	req := &http.Request{URL: &url.URL{Scheme: o.shape.scheme(), Host: address, Path: "/"}, Host: host}
+	insecure := &tls.Config{InsecureSkipVerify: true, ServerName: host} //nolint:gosec // its own certificate, on loopback
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: insecure}}
 	res, err := client.Do(req)
 	if err != nil {
 		return false
@@ -157,10 +183,18 @@ func (o *requestOptions) wrk(ctx context.Context, dir, address string, n int, d 
 		hosts = append(hosts, strconv.Quote(hostOf(i*n/min(n, maxHosts))))
 	}
 	script := filepath.Join(dir, "hosts.lua")
+	method, headers := "GET", ""
+	if o.shape.post > 0 {
+		method = "POST"
+	}
+	if o.shape.fresh {
+		headers = `, ["Connection"] = "close"`
+	}
 	text := "local hosts = {" + strings.Join(hosts, ",") + `}
 local requests, i = {}, 0
 init = function(args)
-  for k, host in ipairs(hosts) do requests[k] = wrk.format("GET", "/", {["Host"] = host}) end
+  local body = ` + fmt.Sprintf("%d > 0 and string.rep('x', %d) or nil", o.shape.post, o.shape.post) + `
+  for k, host in ipairs(hosts) do requests[k] = wrk.format("` + method + `", "` + o.shape.path + `", {["Host"] = host` + headers + `}, body) end
 end
 request = function()
   i = i % #requests + 1
@@ -168,7 +202,7 @@ request = function()
 end
 `
 	check(os.WriteFile(script, []byte(text), 0o600))
-	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, "http://" + address + "/"}
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(o.open()), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, o.shape.scheme() + "://" + address + "/"}
 	args = pinned(o.restCPU, args)
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
 	defer cancel()
@@ -192,10 +226,43 @@ end
 	return requests, rate, field(`(?m)^\s+99%\s+(\S+)`)
 }
 
+// h2load asks over HTTP/2 for one host after the other, and reads what it prints.
+func (o *requestOptions) h2load(ctx context.Context, dir, address string, n int, d time.Duration) (requests int, rate float64, p99 string) {
+	urls := filepath.Join(dir, "urls")
+	var list strings.Builder
+	for i := range min(n, maxHosts) {
+		fmt.Fprintf(&list, "https://%s%s\n", hostOf(i*n/min(n, maxHosts)), o.shape.path)
+	}
+	check(os.WriteFile(urls, []byte(list.String()), 0o600))
+	args := []string{
+		"h2load", "-t1", "-c" + strconv.Itoa(o.open()), "-m1", "-D" + strconv.Itoa(int(d.Seconds())), "--connect-to=" + address, "-i", urls,
+	}
+	args = pinned(o.restCPU, args)
+	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
+	defer cancel()
+	raw, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // our own arguments
+	out := string(raw)
+	if err != nil {
+		check(fmt.Errorf("h2load: %w: %s", err, out))
+	}
+	field := func(pattern string) string {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(out)
+		if m == nil {
+			check(fmt.Errorf("h2load has not said %s:\n%s", pattern, out))
+		}
+		return m[1]
+	}
+	if field(`(\d+) errored`) != "0" || field(`(\d+) failed`) != "0" || !strings.Contains(out, "Application protocol: h2") {
+		check(fmt.Errorf("not every request was answered over HTTP/2:\n%s", out))
+	}
+	requests = must(strconv.Atoi(field(`status codes: (\d+) 2xx`)))
+	return requests, must(strconv.ParseFloat(field(`finished in .*?, ([\d.]+) req/s`), 64)), field(`time for request:\s+\S+\s+(\S+)`)
+}
+
 // report prints the table. The smallest of the rounds is the figure, since noise
 // only ever adds; the range says how much noise there was.
 func report(o requestOptions, n int, results map[string]*result) {
-	fmt.Printf("\n%d route(s); %d connections, %d rounds of %s; CPU time of the proxy, user and system\n\n", n, o.connections, o.rounds, o.duration)
+	fmt.Printf("\n%s, %d route(s); %d connections, %d rounds of %s; CPU time of the proxy, user and system\n\n", o.shape.name, n, o.open(), o.rounds, o.duration)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "proxy\tversion\tCPU µs/request\trange\t%s / it\trequests/s\tp99\n", o.proxies[0])
 	for _, name := range o.proxies {

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type tokenCommand struct {
@@ -25,29 +22,29 @@ type tokenCreateCommand struct {
 
 // Run makes a token. Standard output gets the token alone, so that it can be
 // redirected into a file.
-func (t *tokenCreateCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (t *tokenCreateCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	made, err := a.CreateToken(ctx, api.NewToken{Name: t.Name, Role: t.Role, Days: t.Days})
 	return show(c, made, err, func(made api.MadeToken) {
 		until := ""
 		if !made.Expires.IsZero() {
-			until = " until " + human.Time(made.Expires)
+			until = " until " + c.Time(made.Expires)
 		}
-		c.printf("%s\n", made.Secret)
-		c.note("%s is %s%s", made.Name, made.Role, until)
+		c.Printf("%s\n", made.Secret)
+		c.Note("%s is %s%s", made.Name, made.Role, until)
 	})
 }
 
 type tokenListCommand struct{}
 
 // Run prints the tokens.
-func (*tokenListCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (*tokenListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Tokens(ctx)
 	return list(c, found, err, func(tokens []api.Token) {
-		t := c.columns("TOKEN", "ROLE", "CREATED", "BY", "EXPIRES")
+		t := c.Columns("TOKEN", "ROLE", "-CREATED", "-BY", "EXPIRES")
 		for _, k := range tokens {
-			t.add(k.Name, k.Role, k.Created, k.By, cmp.Or(human.Time(k.Expires), "never"))
+			t.Add(k.Name, k.Role, k.Created, k.By, cmp.Or(c.Time(k.Expires), "never"))
 		}
-		t.print()
+		t.Print()
 	})
 }
 
@@ -56,7 +53,7 @@ type tokenRevokeCommand struct {
 }
 
 // Run revokes a token.
-func (t *tokenRevokeCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (t *tokenRevokeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.done(a.RevokeToken(ctx, t.Name))
 }
 
@@ -65,20 +62,10 @@ type auditCommand struct {
 }
 
 // Run prints who did what.
-func (f *auditCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *auditCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Limit < 1 || f.Limit > 1000 {
 		return usageError{fmt.Errorf("--limit: want 1 to 1000, not %d", f.Limit)}
 	}
 	found, err := a.Audit(ctx, f.Limit)
-	return list(c, found, err, func(entries []api.AuditEntry) {
-		t := c.columns("WHEN", "WHO", "ROLE", "FROM", "STATUS", "WHAT", "+OPERATION")
-		for _, e := range entries {
-			status := cell{strconv.Itoa(e.Status), good}
-			if e.Status >= 400 {
-				status.colour = bad
-			}
-			t.add(e.At, cmp.Or(e.Who, "-"), e.Role, e.From, status, strings.TrimSpace(cmp.Or(e.Text, e.Operation)), e.Operation)
-		}
-		t.print()
-	})
+	return list(c, found, err, c.Audit)
 }

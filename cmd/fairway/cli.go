@@ -14,6 +14,8 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/console"
+	"fairway/internal/fleet/agent/command"
 	"fairway/internal/swarmservice"
 )
 
@@ -37,14 +39,8 @@ const exitCodes = `Exit codes:
     4    any other failure
     130  interrupted`
 
-// exit ends a command that has said everything with an exit code of its own.
-type exit int
-
-// Error implements error.
-func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // errNo ends a command with exitNo after it has printed its answer.
-const errNo exit = exitNo
+const errNo console.Exit = exitNo
 
 // usageError is an error of the command line or the configuration.
 type usageError struct{ error }
@@ -56,7 +52,8 @@ type grammar struct {
 	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Address of the admin API: http://HOST:PORT, https://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
 	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"CA certificate in PEM for https://, besides those of the machine. Default: admin.tls-cert of the configuration."`
 	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration, else the first token in its state-dir."`
-	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off) or json."`
+	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json,csv" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off), json, or csv (of lists)."`
+	UTC       bool   `name:"utc" group:"global" help:"Show times in UTC instead of the time zone of this machine, or of TZ. JSON and CSV have UTC always."`
 	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours, as with the variable NO_COLOR."`
 
 	Run         runCommand         `cmd:"" group:"serve" help:"Watch the sources and route requests."`
@@ -68,10 +65,14 @@ type grammar struct {
 	Services    servicesCommand    `cmd:"" group:"look" help:"List the services, or show one."`
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`
 	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with hints."`
+	Certs       certsCommand       `cmd:"" group:"look" help:"List the certificates, the hosts without one, and when they expire."`
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and their state."`
 	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
 	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`
 	Rules       rulesCommand       `cmd:"" group:"look" help:"List the rules and their state."`
+	Errors      errorsCommand      `cmd:"" group:"look" help:"List the last requests that failed, and why."`
+	Logs        logsCommand        `cmd:"" group:"look" help:"Print what the containers of a service write."`
+	Requests    requestsCommand    `cmd:"" group:"look" help:"Print requests as they are answered: a live access log."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`
 	Plan        planCommand        `cmd:"" group:"steer" help:"Show what a Compose file, a stack or a label would change."`
@@ -85,13 +86,14 @@ type grammar struct {
 	Weight      weightCommand      `cmd:"" group:"steer" help:"Set the weight of a service, instance or node."`
 	Pause       pauseCommand       `cmd:"" group:"steer" help:"Hold the requests for a service."`
 	Resume      resumeCommand      `cmd:"" group:"steer" help:"End a pause."`
+	Maintenance maintenanceCommand `cmd:"" group:"steer" help:"Answer the requests for a service with a message, or list such services."`
 	Commands    commandsCommand    `cmd:"" group:"steer" help:"List the commands in force."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show the CPU, memory, network and disk usage of containers."`
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove Swarm services."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
 	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage HAProxy configurations on many Docker hosts."`
-	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
+	HAProxy     command.Commands   `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Check readiness, for HEALTHCHECK in images."`
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" group:"other" help:"Print the OpenAPI document of the admin API."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a shell completion script."`
@@ -114,7 +116,7 @@ func (grammar) Help() string {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	g := &grammar{}
-	c := newConsole(stdout, stderr, environ)
+	c := newCLI(stdout, stderr, environ)
 	p, err := newParser(g, c)
 	if err != nil {
 		fmt.Fprintf(stderr, "fairway: %v\n", err)
@@ -132,33 +134,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	}
 	if err != nil {
 		c.misused(err)
-		if beside(err) {
+		if command.Named(err, "haproxy") {
 			return exitNo
 		}
 		return exitUsage
 	}
 	c.configure(g)
 	defer c.close()
+	if c.CSV() && !isList(parsed.Selected().Path()) {
+		c.misused(errNoList)
+		return exitUsage
+	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return c.finish(ctx, parsed.Run(c, p))
+	err = parsed.Run(c, p)
+	if err == nil && c.CSV() && c.Tables() == 0 {
+		err = usageError{errNoList}
+	}
+	return c.finish(ctx, err)
 }
 
+// errNoList says that a command prints no table.
+var errNoList = errors.New("-o csv is for lists; json is for everything")
+
 // misused reports an invalid command line, and names the help to read.
-func (c *console) misused(err error) {
-	c.fail(err)
+func (c *cli) misused(err error) {
+	c.Fail(err)
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		n := parse.Context.Selected()
-		c.note("Usage: fairway %s", n.Summary())
-		c.note("Run \"fairway %s --help\" for more.", n.Path())
+		c.Note("Usage: fairway %s", n.Summary())
+		c.Note("Run \"fairway %s --help\" for more.", n.Path())
 		return
 	}
-	c.note("Run \"fairway --help\" for the commands.")
+	c.Note("Run \"fairway --help\" for the commands.")
 }
 
 // finish reports an error and returns the exit code for it.
-func (c *console) finish(ctx context.Context, err error) int {
-	var code exit
+func (c *cli) finish(ctx context.Context, err error) int {
+	var code console.Exit
 	switch {
 	case err == nil:
 		return exitOK
@@ -167,8 +180,11 @@ func (c *console) finish(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return exitStopped
 	}
-	c.fail(err)
+	c.Fail(err)
 	var refused *api.Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Type == api.TypeRole) {
+		c.tokenHint(refused.Status)
+	}
 	var usage usageError
 	var fault swarmservice.InvalidError
 	switch {
@@ -195,15 +211,16 @@ type parser struct {
 	helped bool
 }
 
-func newParser(g *grammar, c *console) (*parser, error) {
+func newParser(g *grammar, c *cli) (*parser, error) {
 	p := &parser{flags: map[string][]string{}}
 	options := []kong.Option{
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
-		kong.Writers(c.out, c.err),
-		kong.Bind(c),
+		kong.Writers(c.Out, c.Err),
+		kong.Bind(c, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
+		kong.Help(console.Help("global")),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(flagHelp),
 		kong.ExplicitGroups([]kong.Group{
@@ -214,7 +231,6 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			{Key: "access", Title: "Access:"},
 			{Key: "fleet", Title: "HAProxy fleet:"},
 			{Key: "other", Title: "Other:"},
-			{Key: "config", Title: "Configuration:", Description: "Each flag is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags override variables, variables override the file."},
 			{Key: "global", Title: "Global flags:"},
 		}),
 	}
@@ -231,6 +247,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 	}
 	p.Kong = k
 	describe(k.Model.Node)
+	k.Model.HelpFlag.Group = &kong.Group{Key: "global", Title: "Global flags:"}
 	return p, nil
 }
 
@@ -257,6 +274,9 @@ func (m keyMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	m.flags[ctx.Value.Name] = append(m.flags[ctx.Value.Name], text)
 	return nil
 }
+
+// PlaceHolder implements kong.PlaceHolderProvider.
+func (keyMapper) PlaceHolder(f *kong.Flag) string { return console.PlaceHolder(f) }
 
 // IsBoolFromValue implements kong.BoolMapperExt.
 func (keyMapper) IsBoolFromValue(target reflect.Value) bool { return target.Kind() == reflect.Bool }

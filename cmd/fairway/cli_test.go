@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -78,7 +79,7 @@ func commandCase(t *testing.T, path string) {
 	if len(api.answers) > 0 && environ == nil {
 		environ = []string{"FAIRWAY_ADMIN=" + server.URL}
 	}
-	code, stdout, stderr := runAt(t, environ, args...)
+	code, stdout, stderr := runAt(t, append(environ, "TZ=UTC"), args...)
 	if len(api.unknown) > 0 {
 		t.Errorf("asked for %q", api.unknown)
 	}
@@ -144,6 +145,9 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
 		w.Header().Set("Content-Type", "application/problem+json")
+	}
+	if strings.HasPrefix(a.body, "event: ") {
+		w.Header().Set("Content-Type", "text/event-stream")
 	}
 	w.WriteHeader(a.status)
 	fmt.Fprintln(w, a.body)
@@ -216,7 +220,7 @@ func TestHelp(t *testing.T) {
 	if strings.Contains(bare, "whoami") {
 		t.Error("the hidden command is shown")
 	}
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,6 +230,17 @@ func TestHelp(t *testing.T) {
 		if code != exitOK || stderr != "" || stdout != other || !strings.HasPrefix(stdout, "Usage: fairway "+n.Name) {
 			t.Errorf("%s: code %d, stderr %q, help\n%s", n.Name, code, stderr, stdout)
 		}
+		// Flags of every command are listed once, in the help of the program; a flag stands in
+		// one line.
+		if !strings.HasSuffix(stdout, "\nGlobal flags: --admin, --admin-ca, --token-file, -o, --utc, --no-color\n(see fairway --help)\n") || strings.Contains(stdout, "--token-file=") || strings.Contains(stdout, "\n...") {
+			t.Errorf("%s: flags in the help\n%s", n.Name, stdout)
+		}
+	}
+	_, stdout, _ := runAt(t, nil, "run", "--help")
+	for _, group := range []string{"Requests:", "Sources and labels:", "Admin API and pages:", "State and logs:", "Engine:"} {
+		if !strings.Contains(stdout, "\n"+group+"\n") {
+			t.Errorf("run --help has no group %s", group)
+		}
 	}
 	left := maps.Clone(details)
 	for _, n := range p.Model.Leaves(false) {
@@ -233,5 +248,41 @@ func TestHelp(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Errorf("help for commands that do not exist: %v", left)
+	}
+}
+
+// A rollback shows what it changes and asks; without a yes nothing is changed.
+func TestRollbackAsks(t *testing.T) {
+	for answer, want := range map[string]struct {
+		asked int
+		err   error
+	}{"y\n": {2, nil}, "n\n": {1, errNo}, "": {1, errNo}} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"summary":"Would change now: routes: 1 removed.","diff":{"same":true},"text":"rolled back to entry 12","command":{"undo":"fairway unpin"}}`)
+		}))
+		var out, errs bytes.Buffer
+		c := newCLI(&out, &errs, []string{"FAIRWAY_ADMIN=" + server.URL})
+		c.admin, c.In = server.URL, strings.NewReader(answer)
+		client, err := c.client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&rollbackCommand{Entry: 12}).Run(t.Context(), c, client)
+		if !errors.Is(err, want.err) || asked != want.asked {
+			t.Errorf("%q: %v after %d calls", answer, err, asked)
+		}
+		if !strings.Contains(out.String(), "routes: 1 removed") || !strings.Contains(errs.String(), "[y/N]") ||
+			strings.Contains(out.String(), "undo: fairway unpin") != (want.err == nil) {
+			t.Errorf("%q:\n%s%s", answer, out.String(), errs.String())
+		}
+		// With --yes there is no question.
+		errs.Reset()
+		if err := (&rollbackCommand{Entry: 12, holding: holding{Yes: true}}).Run(t.Context(), c, client); err != nil || errs.Len() != 0 {
+			t.Errorf("with --yes: %v %s", err, errs.String())
+		}
+		server.Close()
 	}
 }

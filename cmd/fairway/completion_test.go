@@ -31,7 +31,7 @@ func candidates(t *testing.T, words ...string) (found []string) {
 // Every command that help shows is known, every flag, and every value that is one of
 // a few.
 func TestCompletionKnowsEverything(t *testing.T) {
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

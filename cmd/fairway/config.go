@@ -6,6 +6,7 @@ import (
 
 	"fairway/internal/app"
 	"fairway/internal/check"
+	"fairway/internal/console"
 	"fairway/internal/human"
 	"fairway/internal/plan"
 )
@@ -17,16 +18,16 @@ type configFlags struct {
 }
 
 // load also notes the variables that mean nothing.
-func (f configFlags) load(c *console, p *parser) (*app.Loaded, error) {
+func (f configFlags) load(c *cli, p *parser) (*app.Loaded, error) {
 	loaded, err := c.load(f.Path, p.flags)
 	if err == nil && len(loaded.Ignored) > 0 {
-		c.note("fairway: these variables mean nothing to Fairway: %s", strings.Join(loaded.Ignored, ", "))
+		c.Note("fairway: these variables mean nothing to Fairway: %s", strings.Join(loaded.Ignored, ", "))
 	}
 	return loaded, err
 }
 
 // load loads the configuration. Every error ends a command with exitUsage.
-func (c *console) load(path string, flags map[string][]string) (*app.Loaded, error) {
+func (c *cli) load(path string, flags map[string][]string) (*app.Loaded, error) {
 	loaded, err := app.Load(app.LoadOptions{Path: path, Environ: c.environ, Flags: flags})
 	if err != nil {
 		return nil, usageError{err}
@@ -38,8 +39,8 @@ func (c *console) load(path string, flags map[string][]string) (*app.Loaded, err
 // rest comes from the configuration.
 type engineFlags struct {
 	Path     string   `name:"config" placeholder:"PATH" help:"Configuration file that names the engines."`
-	Docker   []string `name:"docker" type:"key" placeholder:"URL,..." help:"Docker engine, as for run. Repeatable."`
-	Swarm    []string `name:"swarm" type:"key" bare:"local" placeholder:"URL,..." help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
+	Docker   []string `name:"docker" type:"key" placeholder:"URL" help:"Docker engine, as for run. Repeatable."`
+	Swarm    []string `name:"swarm" type:"key" bare:"local" placeholder:"URL" help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
 	Insecure bool     `name:"docker-insecure" type:"key" help:"Allow tcp:// Docker engines without TLS, as for run."`
 }
 
@@ -48,7 +49,7 @@ type configCommand struct {
 }
 
 // Run prints the configuration.
-func (f *configCommand) Run(c *console, p *parser) error {
+func (f *configCommand) Run(c *cli, p *parser) error {
 	loaded, err := f.load(c, p)
 	if err != nil {
 		return err
@@ -57,16 +58,16 @@ func (f *configCommand) Run(c *console, p *parser) error {
 		File   string      `json:"file,omitempty"`
 		Values []app.Value `json:"values"`
 	}{loaded.Path, loaded.Values()}
-	return c.print(answer, func() {
-		t := c.columns("KEY", "VALUE", "FROM")
+	return c.Print(answer, func() {
+		t := c.Columns("KEY", "VALUE", "FROM")
 		for _, v := range answer.Values {
-			origin := cell{v.Origin, plain}
+			origin := console.Plain.Cell(v.Origin)
 			if v.Origin == "default" {
-				origin.colour = faint
+				origin.Colour = console.Faint
 			}
-			t.add(v.Key, valueText(v.Value), origin)
+			t.Add(v.Key, valueText(v.Value), origin)
 		}
-		t.print()
+		t.Print()
 	})
 }
 
@@ -78,39 +79,42 @@ func valueText(v any) string {
 }
 
 type checkCommand struct {
+	Stack bool     `name:"stack" help:"The Compose files are deployed with docker stack deploy, also where they have no labels under deploy."`
 	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; by what is in them. Without any: the configuration that run would use."`
 }
 
 // Run checks the files.
-func (k *checkCommand) Run(c *console) error {
-	checked, err := check.Files(k.Paths, c.environ)
+func (k *checkCommand) Run(c *cli) error {
+	checked, err := check.Files(k.Paths, c.environ, k.Stack)
 	if err != nil {
 		return usageError{err}
 	}
-	return noIf(c.print(checked, func() { c.checked(checked) }), len(checked.Problems) > 0)
+	return noIf(c.Print(checked, func() { c.checked(checked) }), len(checked.Problems) > 0)
 }
 
-func (c *console) checked(k *plan.Checked) {
-	for _, p := range k.Problems {
-		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + human.Escape(p.Subject())))
-		c.raw("  " + human.Escape(p.Text))
-		if p.Hint != "" {
-			c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
+func (c *cli) checked(k *plan.Checked) {
+	said := func(found []plan.Problem, colour console.Colour) {
+		for _, p := range found {
+			c.Raw(strings.TrimSpace(c.Paint(console.Bold, p.Position()) + ": " + c.Paint(colour, p.Code) + "  " + human.Escape(p.Subject())))
+			c.Raw("  " + human.Escape(p.Text))
+			c.Hint("  ", p.Hint)
 		}
 	}
-	if len(k.Problems) > 0 && len(k.Routes) > 0 {
-		c.printf("\n")
+	said(k.Problems, console.Bad)
+	said(k.Notes, console.Doubt)
+	if len(k.Problems)+len(k.Notes) > 0 && len(k.Routes) > 0 {
+		c.Printf("\n")
 	}
 	if len(k.Routes) > 0 {
-		t := c.columns("ROUTE", "WOULD TAKE", "STATE", "FILE")
+		t := c.Columns("ROUTE", "WOULD TAKE", "STATE", "-FILE")
 		for _, r := range k.Routes {
-			state := cell{"served", good}
+			state := console.Good.Cell("served")
 			if r.Refused != "" {
-				state = cell{"refused: " + r.Refused, bad}
+				state = console.Bad.Cell("refused: " + r.Refused)
 			}
-			t.add(r.ID, strings.Join(r.Takes, " || "), state, r.File)
+			t.Add(r.ID, strings.Join(r.Takes, " || "), state, r.File)
 		}
-		t.print()
+		t.Print()
 	}
-	c.note("%s", k.Summary())
+	c.Note("%s", k.Summary())
 }

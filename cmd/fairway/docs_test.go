@@ -15,7 +15,7 @@ import (
 // The reference pages are made from the command line and the configuration
 // themselves; run the test with -update after a change.
 func TestDocsAreCurrent(t *testing.T) {
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestConfigExamples(t *testing.T) {
 	both, _ := keyPair(t)
 	for name, text := range map[string]string{
 		"shop.pem": string(both), "shop.key": string(both), ".ssh/known_hosts": "",
-		"fairway.yml": configExample, "services.yml": servicesExample,
+		"fairway.yml": configExample + strings.NewReplacer("  basic-auth: file:/run/secrets/users\n", "", "basic-auth", "max-body").Replace(defaultsExample), "services.yml": servicesExample,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -62,8 +62,12 @@ func cliPage(p *parser) string {
 	b.WriteString("# Commands\n\n<!-- Made by cmd/fairway/docs_test.go with -update. -->\n\n")
 	b.WriteString(p.Model.Help + "\n\n")
 	b.WriteString("Answers go to standard output, everything else to standard error, errors as `fairway: …`. Text is aligned for\n" +
-		"people and, on a terminal only, coloured and cut to its width; `-o wide` has more columns and cuts nothing; `-o json`\n" +
-		"is for programs and keeps its meaning. Control characters are escaped everywhere.\n\n")
+		"people and, on a terminal, coloured and fitted to its width (elsewhere to `COLUMNS`, where that is set): columns of\n" +
+		"lesser importance leave before names are cut, and those without any text are left out; `-o wide` has all columns and\n" +
+		"cuts nothing; `-o json` is for programs and keeps its meaning. `-o csv` writes a list with all its columns and a header\n" +
+		"(RFC 4180; lines end with a line feed); a cell that a spreadsheet would take for a formula begins with an apostrophe.\n" +
+		"Times are those of this machine's zone, or of `TZ`; `--utc` shows UTC, written with a Z, as `-o json` and `-o csv` always do.\n" +
+		"Control characters are escaped everywhere.\n\n")
 	codes, _ := strings.CutPrefix(exitCodes, "Exit codes:\n\n")
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
 	for line := range strings.Lines(codes) {
@@ -79,7 +83,7 @@ func cliPage(p *parser) string {
 		var own []*kong.Flag
 		keys := false
 		for _, f := range n.Flags {
-			if f.Group != nil && f.Group.Key == "config" {
+			if f.Group != nil && strings.HasPrefix(f.Group.Key, "config.") {
 				keys = true
 			} else {
 				own = append(own, f)
@@ -164,6 +168,18 @@ access-log: "-"
 log: {format: json}
 `
 
+const defaultsExample = `defaults:
+  redirect-https: true
+  compress: true
+  max-body: 10MB
+  basic-auth: file:/run/secrets/users
+  headers:
+    response:
+      set: {X-Content-Type-Options: nosniff, Strict-Transport-Security: max-age=31536000}
+      remove: [Server]
+  locked: [basic-auth]
+`
+
 const servicesExample = `services:
   - name: shop
     labels: {fairway.host: shop.example.com, fairway.path: /demo}
@@ -211,6 +227,39 @@ file a mapping each, as a flag the same in braces, ` + "`--rules '{name: hot, wh
 
 ` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when none of ` + "`docker`, `swarm` and `file`" + ` is given, and for ` + "`swarm: local`" + `.
 A tcp:// engine without TLS is refused unless ` + "`docker-insecure`" + ` is set: whoever reaches it is root on that machine.
+
+## Defaults
+
+` + "`defaults`" + ` is what every route has unless its own label says otherwise. The keys are those of the [labels](labels.md), without ` + "`fairway.`" + `:
+
+` + "```yaml\n" + defaultsExample + "```" + `
+
+A label goes before a default of the same key, or of the same header. ` + "`false`, `off` or `0`" + ` takes a default off; so does ` + "`headers.response.remove`" + ` for a
+header. A default that has no meaning for a route is left out: a route with the scheme ` + "`tcp`" + ` has ` + "`ip-allow`, `idle`, `balance`, `slow-start` and `max-fails`" + ` alone.
+Labels of Docker Flow go before defaults in the same way. A default that cannot be read is a fault of the configuration, with its line.
+
+No default opens anything. To protect all services unless their labels say otherwise, set ` + "`ip-allow` or `basic-auth`" + `. What must hold for every service goes
+into ` + "`locked`" + ` as well: a label that changes or takes off a locked default, also to something stricter, is a problem, and its route answers 503. A route that passes connections
+through has no ` + "`basic-auth`" + `: ` + "`tcp-ports`" + ` says which ports labels may open.
+
+` + "`fairway explain` and `fairway doctor`" + ` say which defaults a route has; the history names a changed default as the cause of a table.
+
+## Error pages
+
+` + "`error-pages`" + ` names directories of pages for browsers, where Fairway itself answers with an error. Without one, browsers get a plain page of Fairway's own.
+Programs get a line of text, or JSON where they ask for it, in any case.
+
+` + "```yaml\n" + `error-pages:
+  - {name: default, dir: /etc/fairway/errors}      # for all routes that name no set, and for unknown hosts
+  - {name: brand, dir: /etc/fairway/errors/brand}  # for routes with the label fairway.error-pages=brand
+` + "```" + `
+
+A directory has ` + "`404.html`, `4xx.html`, `5xx.html` or `default.html`" + `: the page of the status goes before that of its class, and that before the one for all; where there is
+none, Fairway's own is used. Other names with ` + "`.html`" + ` are a fault. In a page ` + "`{status}`, `{reason}`, `{host}` and `{request_id}`" + ` stand for what is known, escaped. Behind it a
+comment says why Fairway answers. A page has at most 64 KiB and holds all that it needs: it may be the answer to any path. The files are reread within seconds;
+with HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
+
+Answers of services stay as they are.
 
 ## Services files
 

@@ -6,28 +6,20 @@ import (
 	"slices"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type eventsCommand struct {
 	Kind     string `name:"kind" placeholder:"KIND" help:"Only events of kinds that begin with this, such as node."`
 	Subject  string `name:"subject" placeholder:"NAME" help:"Only events about this subject, by ID or name."`
 	Standing bool   `name:"standing" help:"Only active conditions: what began and is not over."`
+	Severity string `name:"severity" placeholder:"SEVERITY" help:"Only events of this severity: good, bad, warning or neutral."`
 	Limit    int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events."`
 }
 
 // Run prints the events.
-func (f *eventsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
-	return list(c, found, err, orNote(c, "No events.", c.events))
-}
-
-func (c *console) events(events []api.Event) {
-	t := c.columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
-	for _, e := range events {
-		t.add(e.At, cell{e.Kind, colourOf(e.Severity, plain)}, e.Text, e.Subject, e.ID)
-	}
-	t.print()
+func (f *eventsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Severity: f.Severity, Limit: f.Limit})
+	return list(c, found, err, orNote(c, "No events.", c.Events))
 }
 
 type notifyCommand struct {
@@ -39,24 +31,9 @@ type notifyCommand struct {
 type notifyChannelsCommand struct{}
 
 // Run prints the channels.
-func (notifyChannelsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (notifyChannelsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Channels(ctx)
-	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
-}
-
-func (c *console) channels(channels []api.Channel) {
-	t := c.columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
-	for _, ch := range channels {
-		state := cell{"never used", plain}
-		switch {
-		case ch.Error != "":
-			state = cell{ch.Error, bad}
-		case !ch.LastSuccess.IsZero():
-			state = cell{"delivered " + human.Time(ch.LastSuccess), good}
-		}
-		t.add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
-	}
-	t.print()
+	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.Channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
 type notifyOutboxCommand struct {
@@ -65,7 +42,7 @@ type notifyOutboxCommand struct {
 }
 
 // Run prints the pending events.
-func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *notifyOutboxCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	channels := api.List[api.Channel]{Items: []api.Channel{{Name: f.Channel}}}
 	if f.Channel == "" {
 		var err error
@@ -82,10 +59,10 @@ func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client
 		pending[ch.Name] = found.Items
 		some = some || len(found.Items) > 0
 	}
-	return noIf(c.print(pending, func() {
+	return noIf(c.Print(pending, func() {
 		for _, name := range slices.Sorted(maps.Keys(pending)) {
-			c.printf("%s\n", name)
-			orNote(c, "Nothing is pending for "+name+".", c.events)(pending[name])
+			c.Printf("%s\n", name)
+			orNote(c, "Nothing is pending for "+name+".", c.Events)(pending[name])
 		}
 	}), some)
 }
@@ -95,32 +72,14 @@ type notifyTestCommand struct {
 }
 
 // Run sends a test event.
-func (f *notifyTestCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *notifyTestCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.done(a.TestChannel(ctx, f.Channel))
 }
 
 type rulesCommand struct{}
 
 // Run prints the rules with their state.
-func (rulesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (rulesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Rules(ctx)
-	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
-}
-
-func (c *console) rules(rules []api.RuleState) {
-	t := c.columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
-	for _, r := range rules {
-		state := cell{"-", plain}
-		switch {
-		case !r.Fired.IsZero():
-			state = cell{"fired " + human.Time(r.Fired), bad}
-			if r.Drained {
-				state.text += ", drained"
-			}
-		case !r.Since.IsZero():
-			state = cell{"since " + human.Time(r.Since), doubt}
-		}
-		t.add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
-	}
-	t.print()
+	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.Rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }

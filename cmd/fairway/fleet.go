@@ -1,21 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/console"
 	"fairway/internal/human"
+	"fairway/internal/printer"
 )
 
 type fleetCommand struct {
@@ -46,7 +45,7 @@ type documentArg struct {
 }
 
 // AfterApply makes every fleet command wait as long as hosts may take.
-func (fleetCommand) AfterApply(c *console) error {
+func (fleetCommand) AfterApply(c *cli) error {
 	c.patience = patience
 	return nil
 }
@@ -54,27 +53,19 @@ func (fleetCommand) AfterApply(c *console) error {
 type fleetListCommand struct{}
 
 // Run prints the documents.
-func (fleetListCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (fleetListCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetDocuments(ctx)
 	return list(c, found, err, func(documents []api.FleetDocument) {
-		t := c.columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE")
+		t := c.Columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "-AUTHOR", "-TIME", "-MESSAGE")
 		for _, d := range documents {
-			rollout := text("-")
+			rollout := console.Plain.Cell("-")
 			if d.Rollout != nil {
-				rollout = phase(*d.Rollout)
+				rollout = printer.Phase(*d.Rollout)
 			}
-			t.add(d.Name, revision(d.Newest), revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
+			t.Add(d.Name, printer.Revision(d.Newest), printer.Revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
 		}
-		t.print()
+		t.Print()
 	})
-}
-
-// revision writes the number of a revision or a wave, "-" for none.
-func revision(n uint64) string {
-	if n == 0 {
-		return "-"
-	}
-	return strconv.FormatUint(n, 10)
 }
 
 type fleetGetCommand struct {
@@ -83,9 +74,9 @@ type fleetGetCommand struct {
 }
 
 // Run prints a revision.
-func (f *fleetGetCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetGetCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetRevision(ctx, f.Document, f.Revision)
-	return show(c, found, err, func(r api.FleetRevision) { _, _ = c.out.Write(r.Content) })
+	return show(c, found, err, func(r api.FleetRevision) { _, _ = c.Out.Write(r.Content) })
 }
 
 type fleetPutCommand struct {
@@ -96,7 +87,7 @@ type fleetPutCommand struct {
 }
 
 // Run puts a revision.
-func (f *fleetPutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetPutCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	content, err := readInput(f.File)
 	if err != nil {
 		return err
@@ -115,7 +106,7 @@ func (f *fleetPutCommand) Run(ctx context.Context, c *console, a *api.Client) er
 		if r.Released {
 			next = ", released"
 		}
-		c.printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
+		c.Printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
 	})
 }
 
@@ -154,7 +145,7 @@ type fleetCheckCommand struct {
 }
 
 // Run asks the hosts.
-func (f *fleetCheckCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetCheckCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	n := api.NewFleetCheck{Revision: f.Revision, Hosts: f.Host}
 	if f.File != "" {
 		var err error
@@ -167,18 +158,18 @@ func (f *fleetCheckCommand) Run(ctx context.Context, c *console, a *api.Client) 
 	}
 	found, err := a.CheckFleet(ctx, f.Document, n)
 	return noIf(list(c, found, err, func(hosts []api.FleetCheck) {
-		t := c.columns("HOST", "VERDICT", "REASON")
+		t := c.Columns("HOST", "VERDICT", "REASON")
 		for _, h := range hosts {
-			verdict := cell{"valid", good}
+			verdict := console.Good.Cell("valid")
 			switch {
 			case !h.Asked:
-				verdict = cell{"not checked", doubt}
+				verdict = console.Doubt.Cell("not checked")
 			case !h.OK:
-				verdict = cell{"refused", bad}
+				verdict = console.Bad.Cell("refused")
 			}
-			t.add(h.Host, verdict, h.Error)
+			t.Add(h.Host, verdict, h.Error)
 		}
-		t.print()
+		t.Print()
 	}), slices.ContainsFunc(found.Items, func(h api.FleetCheck) bool { return !h.OK }))
 }
 
@@ -189,51 +180,15 @@ type fleetPlanCommand struct {
 }
 
 // Run prints the plan.
-func (f *fleetPlanCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetPlanCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	p, err := a.FleetPlan(ctx, f.Document, f.Revision, f.Host)
-	return noIf(show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) }),
+	return noIf(show(c, p, err, func(p api.FleetPlan) { c.FleetPlan(p, fmt.Sprintf("revision %d", p.Revision)) }),
 		anyHost(p, api.FleetEdited, api.FleetUnreachable))
 }
 
 // anyHost reports whether a host of a plan has one of the conditions.
 func anyHost(p api.FleetPlan, conditions ...string) bool {
 	return slices.ContainsFunc(p.Hosts, func(h api.FleetDifference) bool { return slices.Contains(conditions, h.Condition) })
-}
-
-// differing prints how hosts differ from a revision, the same difference once.
-func (c *console) differing(p api.FleetPlan, than string) {
-	shown := map[string]string{}
-	for _, h := range p.Hosts {
-		has := "has no revision"
-		if h.Revision > 0 {
-			has = fmt.Sprintf("has revision %d", h.Revision)
-		}
-		if h.Condition == api.FleetEdited {
-			has = "was edited by hand"
-		}
-		// The names of host and revision are in the first two lines.
-		_, body, _ := strings.Cut(h.Diff, "\n")
-		_, body, _ = strings.Cut(body, "\n")
-		switch {
-		case h.Condition == api.FleetUnreachable:
-			c.raw(c.paint(bad, h.Host+" cannot be reached: "+h.Error))
-		case h.Same:
-			c.raw(c.paint(good, h.Host+" has "+than))
-		case shown[body] != "":
-			c.raw(c.paint(bold, h.Host+" "+has+": the same difference as "+shown[body]))
-		default:
-			shown[body] = h.Host
-			c.raw(c.paint(bold, h.Host+" "+has))
-			c.unified(h.Diff)
-		}
-	}
-}
-
-func (c *console) unified(diff string) {
-	for line := range strings.Lines(diff) {
-		line = strings.TrimSuffix(line, "\n")
-		c.raw(c.paint(diffColour(line), strings.ReplaceAll(line, "\t", "    ")))
-	}
 }
 
 type fleetHistoryCommand struct {
@@ -243,31 +198,23 @@ type fleetHistoryCommand struct {
 }
 
 // Run prints revisions, or rollouts.
-func (f *fleetHistoryCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetHistoryCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Rollouts {
 		found, err := a.Rollouts(ctx, f.Document)
-		return list(c, found, err, c.rollouts)
+		return list(c, found, err, c.Rollouts)
 	}
 	found, err := a.FleetRevisions(ctx, f.Document, f.Limit)
 	return list(c, found, err, func(revisions []api.FleetRevision) {
-		t := c.columns("REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE")
+		t := c.Columns("REVISION", "TIME", "AUTHOR", "-BYTES", "-DIGEST", "MESSAGE")
 		for _, r := range revisions {
-			number := text(strconv.FormatUint(r.Number, 10))
+			number := console.Plain.Cell(strconv.FormatUint(r.Number, 10))
 			if r.Released {
-				number = cell{number.text + " released", good}
+				number = console.Good.Cell(number.Text + " released")
 			}
-			t.add(number, r.Time, r.Author, r.Size, short12(r.Digest), r.Message)
+			t.Add(number, r.Time, r.Author, r.Size, short12(r.Digest), r.Message)
 		}
-		t.print()
+		t.Print()
 	})
-}
-
-func (c *console) rollouts(rollouts []api.FleetRollout) {
-	t := c.columns("ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON")
-	for _, r := range rollouts {
-		t.add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
-	}
-	t.print()
 }
 
 type fleetDiffCommand struct {
@@ -277,9 +224,9 @@ type fleetDiffCommand struct {
 }
 
 // Run prints the difference.
-func (f *fleetDiffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetDiffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	d, err := a.FleetDiff(ctx, f.Document, f.From, f.To)
-	return noIf(show(c, d, err, func(d api.FleetDiff) { c.unified(d.Diff) }), d.Diff != "")
+	return noIf(show(c, d, err, func(d api.FleetDiff) { c.Unified(d.Diff) }), d.Diff != "")
 }
 
 type fleetDriftCommand struct {
@@ -291,14 +238,14 @@ type fleetDriftCommand struct {
 }
 
 // Run shows or repairs manual edits.
-func (f *fleetDriftCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetDriftCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Adopt != "" || f.Restore != "" {
 		repaired, err := f.repair(ctx, a)
-		return show(c, repaired, err, func(r api.FleetRepair) { c.printf("%s\n", r.Text) })
+		return show(c, repaired, err, func(r api.FleetRepair) { c.Printf("%s\n", r.Text) })
 	}
 	p, err := a.FleetDrift(ctx, f.Document, f.Host)
-	if err = show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
-		c.note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
+	if err = show(c, p, err, func(p api.FleetPlan) { c.FleetPlan(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
+		c.Note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
 	}
 	return noIf(err, anyHost(p, api.FleetEdited))
 }
@@ -347,7 +294,7 @@ type fleetRolloutCommand struct {
 }
 
 // Run rolls a revision out.
-func (f *fleetRolloutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetRolloutCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return f.start(ctx, c, a, f.Document, f.Revision)
 }
 
@@ -358,7 +305,7 @@ type fleetRollbackCommand struct {
 }
 
 // Run rolls back.
-func (f *fleetRollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetRollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	number := f.Revision
 	if number == 0 {
 		ended, err := a.Rollouts(ctx, f.Document)
@@ -376,34 +323,34 @@ func (f *fleetRollbackCommand) Run(ctx context.Context, c *console, a *api.Clien
 	return f.start(ctx, c, a, f.Document, number)
 }
 
-func (f rolloutFlags) start(ctx context.Context, c *console, a *api.Client, document string, number uint64) error {
-	c.note("Reading the hosts ...")
+func (f rolloutFlags) start(ctx context.Context, c *cli, a *api.Client, document string, number uint64) error {
+	c.Note("Reading the hosts ...")
 	r, err := a.StartRollout(ctx, document, f.order(number))
 	if err != nil {
 		return err
 	}
 	c.begun(r)
 	if f.Detach {
-		c.note("fairway fleet watch %s follows it.", document)
-		return show(c, r, nil, c.rollout)
+		c.Note("fairway fleet watch %s follows it.", document)
+		return show(c, r, nil, c.Rollout)
 	}
 	return c.toTheEnd(ctx, a, r)
 }
 
-func (c *console) begun(r api.FleetRollout) {
-	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
+func (c *cli) begun(r api.FleetRollout) {
+	c.Note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
 }
 
 // toTheEnd follows a rollout and prints how it has ended.
-func (c *console) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
+func (c *cli) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
 	r, err := c.follow(ctx, a, r)
-	return noIf(show(c, r, err, c.rollout), r.Phase == api.RolloutReverted)
+	return noIf(show(c, r, err, c.Rollout), r.Phase == api.RolloutReverted)
 }
 
 type fleetWatchCommand struct{ documentArg }
 
 // Run follows a rollout.
-func (f *fleetWatchCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetWatchCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	r, err := a.Rollout(ctx, f.Document)
 	if err != nil {
 		return err
@@ -416,12 +363,12 @@ func (f *fleetWatchCommand) Run(ctx context.Context, c *console, a *api.Client) 
 const followEvery = 300 * time.Millisecond
 
 // follow prints the progress of a rollout until it has ended.
-func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
+func (c *cli) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
 	noted := map[string]string{} // the newest remark about each host, and about the whole
 	note := func(about, line string) {
 		if noted[about] != line {
 			noted[about] = line
-			c.note("%s", line)
+			c.Note("%s", line)
 		}
 	}
 	for {
@@ -437,7 +384,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		if r.Phase == api.RolloutDone || r.Phase == api.RolloutReverted {
 			return r, nil
 		}
-		line := fmt.Sprintf("wave %d of %d: %s", r.Wave, r.Waves, stateCounts(r))
+		line := fmt.Sprintf("wave %d of %d: %s", r.Wave, r.Waves, printer.StateCounts(r))
 		if r.Note != "" {
 			line += "; watching: " + r.Note
 		}
@@ -448,7 +395,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():
-			c.note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s aborts it.", r.Document, r.Document)
+			c.Note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s aborts it.", r.Document, r.Document)
 			return r, ctx.Err()
 		}
 		now, err := client.Rollout(ctx, r.Document)
@@ -462,66 +409,10 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 	}
 }
 
-// rollout prints a rollout, and how it has ended if it has.
-func (c *console) rollout(r api.FleetRollout) {
-	var pending []string
-	t := c.columns("HOST", "STATE", "WAVE", "TOOK", "REASON")
-	for _, h := range r.Hosts {
-		took := "-"
-		if !h.Ended.IsZero() && !h.Began.IsZero() {
-			took = h.Ended.Sub(h.Began).Round(100 * time.Millisecond).String()
-		}
-		if h.Pending {
-			pending = append(pending, h.Host)
-		}
-		t.add(h.Host, stepState(h), revision(uint64(h.Wave)), took, h.Error)
-	}
-	t.print()
-	if r.Ended.IsZero() {
-		return
-	}
-	reason := ""
-	if r.Reason != "" {
-		reason = ": " + r.Reason
-	}
-	p := phase(r)
-	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
-	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reason))
-	if len(pending) > 0 {
-		what := "the revision"
-		if r.Phase == api.RolloutReverted {
-			what = "what is meant for them"
-		}
-		c.raw(c.paint(doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(pending, ", ")))
-	}
-}
-
-func phase(r api.FleetRollout) cell { return cell{r.Phase, colourOf(r.Phase, doubt)} }
-
-func stepState(h api.FleetStep) cell {
-	otherwise, pending := doubt, ""
-	if h.State == "waiting" {
-		otherwise = faint
-	}
-	if h.Pending {
-		pending = ", pending"
-	}
-	return cell{h.State + pending, colourOf(h.State, otherwise)}
-}
-
-// stateCounts writes how many hosts are in which state.
-func stateCounts(r api.FleetRollout) string {
-	var states []string
-	for _, state := range slices.Sorted(maps.Keys(r.States)) {
-		states = append(states, strconv.Itoa(r.States[state])+" "+state)
-	}
-	return strings.Join(states, ", ")
-}
-
 type fleetStopCommand struct{ documentArg }
 
 // Run stops a rollout.
-func (f *fleetStopCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetStopCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.done(a.StopRollout(ctx, f.Document))
 }
 
@@ -530,48 +421,7 @@ type fleetStatusCommand struct {
 }
 
 // Run prints the status.
-func (f *fleetStatusCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (f *fleetStatusCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.FleetHosts(ctx, f.Document)
-	return noIf(list(c, found, err, c.fleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
-}
-
-func (c *console) fleetHosts(hosts []api.FleetHost) {
-	t := c.columns("HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT",
-		"+TRANSPORT", "+OLD", "+SESSIONS", "+REQUESTS", "+FAILED", "+CONNECT FAILURES", "+IN", "+OUT", "REASON")
-	for _, h := range hosts {
-		has := revision(h.Revision)
-		if h.Revision != h.Released && h.Released > 0 {
-			has += " of " + revision(h.Released)
-		}
-		contact := "never"
-		if !h.Contact.IsZero() {
-			contact = time.Since(h.Contact).Round(time.Second).String() + " ago"
-		}
-		rates, counts := statistics(h.Statistics)
-		row := slices.Concat(
-			[]any{h.Host, h.Document, cell{h.Condition, colourOf(h.Condition, doubt)}, has, cmp.Or(h.Version, "-"), cmp.Or(h.Uptime, "-")}, rates,
-			[]any{contact, cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
-		t.add(row...)
-	}
-	t.print()
-}
-
-// statistics are the cells of HAProxy's counters: what goes on now, and the sums.
-func statistics(s *api.FleetStatistics) (rates, counts []any) {
-	if s == nil {
-		return slices.Repeat([]any{"-"}, 3), slices.Repeat([]any{"-"}, 6)
-	}
-	servers := cell{fmt.Sprintf("%d up", s.ServersUp), good}
-	if s.ServersDown > 0 {
-		servers = cell{fmt.Sprintf("%d up, %d down", s.ServersUp, s.ServersDown), doubt}
-	}
-	if len(s.Down) > 0 {
-		servers = cell{servers.text + " (" + strings.Join(s.Down, ", ") + ")", bad}
-	}
-	errs := text(fmt.Sprintf("%.1f", s.FailureRate))
-	if s.FailureRate > 0 {
-		errs.colour = bad
-	}
-	return []any{fmt.Sprintf("%.1f", s.RequestRate), errs, servers},
-		[]any{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut}
+	return noIf(list(c, found, err, c.FleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
 }

@@ -6,12 +6,44 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// describe gives each command its help in full.
+// describe gives each command its help in full, and each key of the configuration its
+// group.
 func describe(model *kong.Node) {
 	for _, n := range model.Leaves(false) {
 		n.Detail = details[strings.TrimPrefix(n.Path(), model.Name+" ")]
+		for _, f := range n.Flags {
+			if f.Group != nil && f.Group.Key == "config" {
+				f.Group = keyGroup(f.Name)
+			}
+		}
 	}
 }
+
+// keyGroup is the group of flags that a key of the configuration is listed in.
+func keyGroup(key string) *kong.Group {
+	first, _, _ := strings.Cut(key, ".")
+	title := "Requests"
+	switch first {
+	case "admin":
+		title = "Admin API and pages"
+	case "docker", "swarm", "docker-tls", "docker-ssh", "docker-insecure", "docker-label", "shared-services", "file", "label-files", "quiet", "bound":
+		title = "Sources and labels"
+	case "dockerflow":
+		title = "Docker Flow"
+	case "fleet":
+		title = "Fleet"
+	case "notify", "rules", "series":
+		title = "Notifications, rules and readings"
+	case "engine", "haproxy":
+		title = "Engine"
+	case "state-dir", "history", "access-log", "log":
+		title = "State and logs"
+	}
+	return &kong.Group{Key: "config." + title, Title: title + ":"}
+}
+
+// keysHelp says what the flags of run and config are besides.
+const keysHelp = `Each flag but --config is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags override variables, variables override the file.`
 
 // details are the help of commands in full. What is indented there are examples.
 var details = map[string]string{
@@ -22,10 +54,13 @@ var details = map[string]string{
     fairway run --file services.yml --listen 127.0.0.1:8000
     fairway run --tls.certificates cert.pem,key.pem --access-log -
 
-SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.`,
-	"check": `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, or beside a configuration that watches a Swarm, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What a configuration among the files names is looked at, too, as a start would: services files, the fleet file and how its hosts are reached, certificates with their keys, CA files, files of tokens, passwords and users. What only a daemon can know (addresses, the ports of an image) is left out. The last line says which files were looked at. The exit code is 1 when there are problems.
+SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.
+
+` + keysHelp,
+	"check": `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, beside a configuration that watches a Swarm, or with --stack, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What a configuration among the files names is looked at, too, as a start would: services files, the fleet file and how its hosts are reached, certificates with their keys, CA files, files of tokens, passwords and users. What only a daemon can know (addresses, the ports of an image) is left out. A service with labels of Traefik, Caddy or nginx-proxy alone gets a note with the labels of Fairway that say the same. The last line says which files were looked at. The exit code is 1 when there are problems; notes are none.
 
     fairway check compose.yml
+    fairway check --stack stack.yml
     fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml
     docker compose config | fairway check /dev/stdin
 
@@ -33,7 +68,9 @@ The last one sees a Compose file with all that it extends and includes, which ar
 	"config": `It takes the same flags as run, and checks as run does.
 
     fairway config
-    fairway config --config /etc/fairway/fairway.yml -o json`,
+    fairway config --config /etc/fairway/fairway.yml -o json
+
+` + keysHelp,
 	"demo": `Starts a few labelled services, serves them, makes requests while services come, grow and
 go, and prints what to try. Everything it has started is removed again at the end, which is
 Ctrl-C. The services are containers of an image made from nothing but this program; nothing
@@ -47,7 +84,9 @@ is downloaded. Without a Docker engine they are processes.`,
 
     fairway routes
     fairway routes --host shop.example.com
-    fairway routes --traffic
+    fairway routes --state degraded,refused,down
+    fairway routes --watch
+    fairway routes --traffic -w
     fairway routes -o json | jq -r '.items[].id'`,
 	"services": `Examples:
 
@@ -63,10 +102,30 @@ is downloaded. Without a Docker engine they are processes.`,
     fairway problems
     fairway problems --service shop-web
     fairway problems -o json | jq -r '.items[] | "\(.service) \(.label): \(.text)"'`,
+	"certs": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, or a host has none.
+
+    fairway certs
+    fairway certs -o wide
+    fairway certs -o json | jq -r '.certificates[] | "\(.notAfter) \(.names[0])"'`,
 	"sources": `A stale source answers with an error. What it said before is still served.
 
     fairway sources
     fairway sources -o json`,
+	"errors": `Fairway keeps the newest twenty of each route, and as many requests that it refused itself, such as 401. Paths and clients are for operators; --follow needs that role.
+
+    fairway errors
+    fairway errors shop-web -o wide
+    fairway errors -f`,
+	"logs": `The lines of several instances stand in the order of their times, with the instance in front; -o wide adds the time. Reading a log needs the role operator, and is in the audit log. Of a task of a Swarm, a manager fetches the lines from its node. With --follow, instances that come later are not in it.
+
+    fairway logs shop-web
+    fairway logs shop-web-1 -f --tail 20
+    fairway logs shop-web -o json | jq -r 'select(.stderr) | .text'`,
+	"requests": `It works without an access log and costs nothing while nothing is printed. It needs the role operator. With HAProxy and no access log, of 500 requests a second or more about 250 are shown.
+
+    fairway requests
+    fairway requests shop-web --status 5xx
+    fairway requests --failed -o json | jq -r .error`,
 	"events": `The newest come first.
 
     fairway events
@@ -133,18 +192,24 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
     fairway pause shop --for 1m -m "database moves"
     fairway resume shop`,
-	"commands": `Rollbacks, pins, drains, weights and pauses in force, with operator and reason.
+	"maintenance": `Answers the requests for a service with 503, Retry-After and a page with the message, until it is ended or its time is over; also across restarts of Fairway and of the service. Clients with --allow get through. Connections that are passed through are closed.
+
+    fairway maintenance shop on -m "Back at noon." --for 2h --allow 10.0.0.0/8
+    fairway maintenance shop off
+    fairway maintenance`,
+	"commands": `Rollbacks, pins, drains, weights, pauses and services in maintenance, with operator and reason.
 
     fairway commands`,
 
 	"stats": `Reads the running containers of every engine of the configuration. Engines and containers that do not answer are listed below the rest; the exit code is 1 when none answers. CPU is as in docker stats: 100% is one full CPU. With --stream and -o json each line is one report.
 
-With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution.
+With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution. --latency shows within which time half, 95% and 99% of the requests of a route and of its instances were answered, within 10%, up to the last byte.
 
     fairway stats
     fairway stats go-demo --stream
     fairway stats --since 6h
     fairway stats --since 1h --by route
+    fairway stats shop --latency --since 24h
     fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`,
 	"service create": `Waits until all tasks run and stay up. The exit code is 1 when they do not. The image is used as named; its digest is not resolved.
 

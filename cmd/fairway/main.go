@@ -27,12 +27,12 @@ type runCommand struct {
 }
 
 // Run serves until ctx ends.
-func (r *runCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (r *runCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	loaded, err := r.load(c, p)
 	if err != nil {
 		return err
 	}
-	logger := newLogger(c.err, loaded.Log)
+	logger := newLogger(c.Err, loaded.Log)
 	// net/http reports what an endpoint says unasked through the standard
 	// logger: it must not write raw lines beside ours.
 	log.SetFlags(0)
@@ -42,7 +42,7 @@ func (r *runCommand) Run(ctx context.Context, c *console, p *parser) error {
 	context.AfterFunc(interrupted, stop) // the second one ends at once
 	a, err := app.New(loaded.Config, app.Options{
 		Logger:  logger,
-		Stdout:  c.out,
+		Stdout:  c.Out,
 		Environ: c.environ,
 		Version: thisBuild().Version,
 		// The end of process 1 is the end of everything in its container.
@@ -67,10 +67,10 @@ func newLogger(w io.Writer, cfg app.LogConfig) *slog.Logger {
 type demoCommand struct{ demo.Options }
 
 // Run runs the command.
-func (d *demoCommand) Run(ctx context.Context, c *console) error {
+func (d *demoCommand) Run(ctx context.Context, c *cli) error {
 	// A reader that goes away must not kill the demo before it has tidied up.
 	signal.Ignore(syscall.SIGPIPE)
-	d.Out, d.Logger = c.out, slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	d.Out, d.Logger = c.Out, slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelError}))
 	return demo.Run(ctx, d.Options)
 }
 

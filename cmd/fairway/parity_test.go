@@ -11,7 +11,7 @@ import (
 // What pages ask operations to do, and the commands that ask for the same.
 func pageCalls() map[string][]string {
 	return map[string][]string{
-		"POST /v1/commands":                                    {"drain", "pause", "weight", "pin", "rollback"},
+		"POST /v1/commands":                                    {"drain", "pause", "maintenance", "weight", "pin", "rollback"},
 		"DELETE /v1/commands/*":                                {"undrain", "resume", "unpin", "weight"},
 		"POST /v1/tokens":                                      {"token create"},
 		"DELETE /v1/tokens/*":                                  {"token revoke"},
@@ -65,7 +65,7 @@ func TestPagesDoWhatCommandsDo(t *testing.T) {
 			found["GET by the client: "+m[1]+" (a page waits for nothing)"] = true
 		}
 	}
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

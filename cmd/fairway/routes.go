@@ -3,32 +3,57 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type routesCommand struct {
 	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service, by ID or name."`
 	Source  string `name:"source" placeholder:"NAME" help:"Only routes of this source."`
 	Host    string `name:"host" placeholder:"HOST" help:"Only routes that match this host."`
+	State   string `name:"state" placeholder:"STATE,..." help:"Only routes in one of these states: healthy, unknown, held, degraded, refused, down."`
 	Traffic bool   `name:"traffic" help:"Show the traffic of each route, the busiest first."`
+	watching
 }
 
 // Run prints the routes.
-func (r *routesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+func (r *routesCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	return r.show(ctx, c, a, r.Traffic, func() error { return r.once(ctx, c, a) })
+}
+
+func (r *routesCommand) once(ctx context.Context, c *cli, a *api.Client) error {
+	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host, State: r.State})
 	if err != nil || !r.Traffic {
-		err = list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.routes))
-		c.incomplete(routes.Incomplete)
+		err = list(c, routes, err, func(items []api.Route) { r.print(ctx, c, a, items) })
+		c.Incomplete(routes.Incomplete)
 		return err
 	}
 	now, err := a.Traffic(ctx)
-	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host == ""), err, c.traffic)
+	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host+r.State == ""), err, c.Traffic)
+}
+
+// print prints routes; where there is none, it says which there are.
+func (r *routesCommand) print(ctx context.Context, c *cli, a *api.Client, routes []api.Route) {
+	if len(routes) > 0 {
+		c.Routes(routes)
+		return
+	}
+	var all api.List[api.Route]
+	if r.Host+r.Service+r.Source+r.State != "" {
+		all, _ = a.Routes(ctx, api.Query{}) // without it there is no hint
+	}
+	if r.Service != "" {
+		if _, err := a.Service(ctx, r.Service); err != nil {
+			c.Note("%v", err) // with the name that may be meant
+			return
+		}
+	}
+	host := r.Host
+	if r.Service+r.Source+r.State != "" {
+		host = "" // it may have a route that is left out for another reason
+	}
+	c.NoRoutes(host, all.Items)
 }
 
 // trafficOf keeps what goes through routes, the busiest first; with all also the
@@ -47,129 +72,17 @@ func trafficOf(now api.Traffic, routes []api.Route, all bool) api.Traffic {
 	return now
 }
 
-func (c *console) traffic(now api.Traffic) {
-	one := func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
-	milliseconds := func(ms float64) string {
-		if ms == 0 {
-			return "-"
-		}
-		return one(ms) + " ms"
-	}
-	t := c.columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95")
-	for _, r := range now.Routes {
-		name, failing := text(r.Route), text(one(r.Errors))
-		if r.Route == "" {
-			name = cell{"(no route)", faint}
-		}
-		if r.Errors > 0 {
-			failing.colour = bad
-		}
-		t.add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95))
-	}
-	t.print()
-}
-
-func (c *console) routes(routes []api.Route) {
-	t := c.columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
-	for _, r := range routes {
-		balance := ""
-		if r.Backend != nil {
-			balance = r.Backend.Balance
-		}
-		t.add(r.ID, takes(r.Matches), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
-	}
-	t.print()
-}
-
-func takes(matches []api.Match) string {
-	var all []string
-	for _, m := range matches {
-		all = append(all, short(m))
-	}
-	return strings.Join(all, " || ")
-}
-
-// short writes a plain match as one writes a URL, and any other in full.
-func short(m api.Match) string {
-	if len(m.Conditions) > 0 || m.PathKind != "prefix" || m.HostKind == "regexp" {
-		return m.Text
-	}
-	if m.Path == "/" {
-		return m.Host
-	}
-	return m.Host + m.Path
-}
-
-// endpoints counts the endpoints of a route: those that take requests of all.
-func endpoints(r api.Route) string {
-	if r.Backend == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%d/%d", r.Ready, len(r.Endpoints))
-}
-
-// routeState is the condition of a route, with the first reason for it.
-func routeState(r api.Route) cell {
-	text := r.Condition.State
-	if why := r.Condition.Why(); why != "" {
-		return cell{text + ": " + why, stateColour(r.Condition.State)}
-	}
-	if by := steered(r); by != "" {
-		return cell{text + by, doubt}
-	}
-	return cell{text, stateColour(r.Condition.State)}
-}
-
-// steered is the command that an endpoint of the route obeys, after a colon; empty for
-// none.
-func steered(r api.Route) string {
-	for _, e := range r.Endpoints {
-		if e.By != "" {
-			return ": " + e.By
-		}
-	}
-	return ""
-}
-
 type problemsCommand struct {
 	Service string `name:"service" placeholder:"NAME" help:"Only problems of this service (ID or name)."`
 	Source  string `name:"source" placeholder:"NAME" help:"Only problems from this source."`
 }
 
 // Run prints the problems.
-func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (p *problemsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
-	incomplete, none := c.incomplete(found.Incomplete), "No problems of labels. What is wrong otherwise: fairway status"
+	incomplete, none := c.Incomplete(found.Incomplete), "No problems of labels. What is wrong otherwise: fairway status"
 	if incomplete {
 		none = "No problems of labels are known."
 	}
-	return noIf(list(c, found, err, orNote(c, none, c.problems)), len(found.Items) > 0 || incomplete)
-}
-
-func (c *console) problems(problems []api.Problem) {
-	for i, p := range problems {
-		if i > 0 {
-			c.printf("\n")
-		}
-		c.problem(p)
-	}
-}
-
-func (c *console) problem(p api.Problem) {
-	subject := c.paint(bold, p.Service)
-	if p.Label != "" {
-		subject += " " + human.Escape(p.Label)
-	}
-	if p.Instance != "" {
-		subject += human.Escape(" (instance " + p.Instance + ")")
-	}
-	// Everything in these lines is escaped already.
-	c.raw(subject + "  " + c.paint(bad, p.Code))
-	c.raw("  " + human.Escape(p.Text))
-	if p.Route != "" && p.Route != p.Service {
-		c.raw(c.paint(faint, "  route: "+p.Route))
-	}
-	if p.Hint != "" {
-		c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
-	}
+	return noIf(list(c, found, err, orNote(c, none, c.Problems)), len(found.Items) > 0 || incomplete)
 }

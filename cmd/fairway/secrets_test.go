@@ -365,14 +365,14 @@ func (h *secretHouse) commands() {
 		"plan":   {{"plan", "-f", "compose.yml"}, {"plan", "--label", "shop=fairway.headers.request.set.X-New=CAN-93-plan", "--label", "ruled=fairway.rule=Header(`X-Token`, `CAN-94-plan`)"}},
 		"diff":   {{"diff", "1"}, {"diff", "1", "2"}}, "history": {{"history"}, {"history", "1"}, {"history", "2"}},
 		"drain": {{"drain", shop, "-m", "on purpose"}}, "undrain": {{"undrain", shop}}, "weight": {{"weight", shop, "1"}, {"weight", shop, "--reset"}},
-		"pause": {{"pause", shop}}, "resume": {{"resume", shop}}, "pin": {{"pin"}}, "unpin": {{"unpin"}}, "rollback": {{"rollback", "1"}, {"unpin"}},
+		"pause": {{"pause", shop}}, "resume": {{"resume", shop}}, "maintenance": {{"maintenance", shop, "on"}, {"maintenance"}, {"maintenance", shop, "off"}}, "pin": {{"pin"}}, "unpin": {{"unpin"}}, "rollback": {{"rollback", "1"}, {"unpin"}},
 		"commands": {{"commands"}}, "stats": {{"stats"}, {"stats", "--since", "1h"}},
 		"token create": {{"token", "create", "ann", "--role", "viewer"}}, "token list": {{"token", "list"}}, "token revoke": {{"token", "revoke", "nobody"}},
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
 	}
 	// These ask no Fairway about what it serves, or wait for ever.
 	others := regexp.MustCompile(`^(run|demo|whoami|completion|service .*|fleet .*|haproxy .*)$`)
-	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		h.t.Fatal(err)
 	}

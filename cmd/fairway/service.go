@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/app"
+	"fairway/internal/console"
 	"fairway/internal/swarmservice"
 )
 
@@ -34,7 +35,7 @@ type serviceCreateCommand struct {
 }
 
 // Run creates the service.
-func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (f *serviceCreateCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 		return s.Create(ctx, f.Spec)
 	})
@@ -50,7 +51,7 @@ type serviceScaleCommand struct {
 }
 
 // Run scales the services.
-func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (f *serviceScaleCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	var changes []change
 	for _, pair := range f.Services {
 		name, number, _ := strings.Cut(pair, "=")
@@ -73,7 +74,7 @@ type serviceUpdateCommand struct {
 }
 
 // Run updates the service.
-func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (f *serviceUpdateCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	if reflect.DeepEqual(f.Change, swarmservice.Change{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
@@ -89,7 +90,7 @@ type serviceRollbackCommand struct {
 }
 
 // Run rolls the service back.
-func (f *serviceRollbackCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (f *serviceRollbackCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 		return s.Rollback(ctx, f.Name)
 	})
@@ -101,7 +102,7 @@ type serviceRmCommand struct {
 }
 
 // Run removes the services.
-func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error {
+func (f *serviceRmCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	s, err := f.swarm(c, p)
 	if err != nil {
 		return err
@@ -118,9 +119,9 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 		}
 		answer.Removed = append(answer.Removed, name)
 	}
-	if err := c.print(answer, func() {
+	if err := c.Print(answer, func() {
 		for _, name := range answer.Removed {
-			c.printf("%s\n", name)
+			c.Printf("%s\n", name)
 		}
 	}); err != nil {
 		return err
@@ -128,7 +129,7 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 	return errors.Join(faults...)
 }
 
-func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
+func (f engineFlags) swarm(c *cli, p *parser) (*swarmservice.Swarm, error) {
 	loaded, err := c.load(f.Path, p.flags)
 	if err != nil {
 		return nil, err
@@ -141,7 +142,7 @@ func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
 }
 
 // change makes changes and waits for convergence, unless detached.
-func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, changes ...change) error {
+func (f waitFlags) change(ctx context.Context, c *cli, p *parser, engines engineFlags, changes ...change) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
 		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
 	}
@@ -163,7 +164,7 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 	}{}
 	for _, x := range changed {
 		for _, w := range x.Warnings {
-			c.note("Docker warns: %s", w)
+			c.Note("Docker warns: %s", w)
 		}
 		answer.Services = append(answer.Services, swarmservice.Progress{ID: x.ID, Name: x.Name})
 	}
@@ -181,14 +182,14 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 			return ctx.Err()
 		}
 	}
-	if printErr := c.print(answer, func() { c.outcome(answer.Services, f.Detach) }); printErr != nil {
+	if printErr := c.Print(answer, func() { c.outcome(answer.Services, f.Detach) }); printErr != nil {
 		return printErr
 	}
 	return err
 }
 
 // progress prints how far a service is, as a remark.
-func (c *console) progress(p swarmservice.Progress) {
+func (c *cli) progress(p swarmservice.Progress) {
 	line := fmt.Sprintf("%s: %d of %d running", p.Name, p.Running, p.Wanted)
 	if p.Update != "" {
 		line += ", update " + strings.ReplaceAll(p.Update, "_", " ")
@@ -196,20 +197,20 @@ func (c *console) progress(p swarmservice.Progress) {
 	if p.Reason != "" {
 		line += ": " + p.Reason
 	}
-	c.note("%s", line)
+	c.Note("%s", line)
 }
 
-func (c *console) outcome(services []swarmservice.Progress, detached bool) {
-	t := c.columns("SERVICE", "ID", "TASKS", "STATE")
+func (c *cli) outcome(services []swarmservice.Progress, detached bool) {
+	t := c.Columns("SERVICE", "-ID", "TASKS", "STATE")
 	for _, p := range services {
-		state, tasks := cell{"converged", good}, fmt.Sprintf("%d/%d", p.Running, p.Wanted)
+		state, tasks := console.Good.Cell("converged"), fmt.Sprintf("%d/%d", p.Running, p.Wanted)
 		switch {
 		case detached:
-			state, tasks = text("accepted"), "-"
+			state, tasks = console.Plain.Cell("accepted"), "-"
 		case !p.Converged:
-			state = cell{"not converged", bad}
+			state = console.Bad.Cell("not converged")
 		}
-		t.add(p.Name, p.ID, tasks, state)
+		t.Add(p.Name, p.ID, tasks, state)
 	}
-	t.print()
+	t.Print()
 }

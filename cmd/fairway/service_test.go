@@ -43,7 +43,7 @@ func TestEngineFlagsOfEveryCommand(t *testing.T) {
 	if err := os.WriteFile("fairway.yml", []byte("swarm: ['unix:///configured/docker.sock']\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newParser(&grammar{}, &console{out: io.Discard, err: io.Discard})
+	p, err := newParser(&grammar{}, newCLI(io.Discard, io.Discard, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

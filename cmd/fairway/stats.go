@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/app"
-	"fairway/internal/human"
+	"fairway/internal/console"
 	"fairway/internal/usage"
 )
 
@@ -21,13 +19,14 @@ type statsCommand struct {
 	Stream  bool          `name:"stream" help:"Print reports until interrupted."`
 	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"Interval, with --stream."`
 	Since   time.Duration `name:"since" placeholder:"DURATION" help:"Show the recorded history of this time from the running Fairway."`
-	By      string        `name:"by" enum:"service,instance,node,route" default:"service" placeholder:"WHAT" help:"With --since: group by service, instance, node or route."`
+	By      string        `name:"by" enum:"service,instance,node,route,endpoint" default:"service" placeholder:"WHAT" help:"With --since: group by service, instance, node, route or endpoint (what the endpoints of an instance answered)."`
+	Latency bool          `name:"latency" help:"Show p50, p95 and p99 of each route and its instances, of the last hour or of --since."`
 	engineFlags
 }
 
 // Run prints what containers use.
-func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
-	if s.Since != 0 {
+func (s *statsCommand) Run(ctx context.Context, c *cli, p *parser) error {
+	if s.Since != 0 || s.Latency {
 		return s.kept(ctx, c)
 	}
 	loaded, err := c.load(s.Path, p.flags)
@@ -47,7 +46,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 		return err
 	}
 	if !s.Stream {
-		if err := c.print(report, func() { c.usage(report) }); err != nil {
+		if err := c.Print(report, func() { c.Usage(report) }); err != nil {
 			return err
 		}
 		return s.verdict(c, report)
@@ -68,65 +67,27 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 }
 
 // verdict is errNo when nothing could be read, or no container of the service runs.
-func (s *statsCommand) verdict(c *console, r *usage.Report) error {
+func (s *statsCommand) verdict(c *cli, r *usage.Report) error {
 	if s.Service != "" && len(r.Services) == 0 {
-		c.note("No container of %s runs on the engines that were asked.", s.Service)
+		c.Note("No container of %s runs on the engines that were asked.", s.Service)
 		return errNo
 	}
 	return noIf(nil, len(r.Services) == 0 && len(r.Unread) > 0)
 }
 
-func (c *console) usageLine(r *usage.Report) error {
-	if c.format == "json" {
+func (c *cli) usageLine(r *usage.Report) error {
+	if c.Format == "json" {
 		line, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("printing: %w", err)
 		}
-		_, err = c.out.Write(append(escapeJSON(line), '\n'))
+		_, err = c.Out.Write(append(console.EscapeJSON(line), '\n'))
 		return err
 	}
-	c.printf("%s\n", r.At.Format(time.TimeOnly))
-	c.usage(r)
-	c.printf("\n")
+	c.Printf("%s\n", r.At.Format(time.TimeOnly))
+	c.Usage(r)
+	c.Printf("\n")
 	return nil
-}
-
-// usage prints one report: each service, and below it its containers.
-func (c *console) usage(r *usage.Report) {
-	t := c.columns("SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE")
-	add := func(name cell, engine string, u usage.Usage) {
-		cpu, limit := "-", "-"
-		if u.CPUPercent != nil {
-			cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
-		}
-		if u.MemoryLimit > 0 {
-			limit = human.Bytes(u.MemoryLimit)
-		}
-		t.add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
-			human.Bytes(u.NetworkReceived), human.Bytes(u.NetworkSent), human.Bytes(u.BlockRead), human.Bytes(u.BlockWritten))
-	}
-	for _, s := range r.Services {
-		add(cell{s.Service, bold}, "", s.Usage)
-		for _, u := range s.Containers {
-			name := "  " + u.Name
-			if c.wide() {
-				name += " " + u.ID
-			}
-			add(text(name), u.Engine, u.Usage)
-		}
-	}
-	if len(r.Services) > 0 {
-		t.print()
-	} else {
-		c.note("No containers run.")
-	}
-	for _, u := range r.Unread {
-		what := u.Engine
-		if u.Container != "" {
-			what += ", container " + u.Container
-		}
-		c.raw(c.paint(bad, "not read: ") + human.Escape(what+": "+u.Reason))
-	}
 }
 
 // keptAnswer is what stats --since prints as JSON.
@@ -134,20 +95,24 @@ type keptAnswer struct {
 	Items []api.Series `json:"items"`
 }
 
-func (s *statsCommand) kept(ctx context.Context, c *console) error {
+func (s *statsCommand) kept(ctx context.Context, c *cli) error {
 	if s.Stream {
-		return usageError{errors.New("--since and --stream exclude each other")}
+		return usageError{errors.New("--stream goes with neither --since nor --latency")}
 	}
-	if s.Since <= 0 || s.Since > 31*24*time.Hour {
+	if s.Since < 0 || s.Since > 31*24*time.Hour {
 		return usageError{fmt.Errorf("--since %s: up to 744h, which are 31 days", s.Since)}
 	}
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+	if s.Latency {
+		found, err := client.Latency(ctx, s.Service, s.Since)
+		return noIf(list(c, found, err, orNote(c, "No routes.", c.Latency)), len(found.Items) == 0)
+	}
 	now := time.Now()
 	answer, err := s.read(ctx, client, now)
-	return noIf(show(c, answer, err, func(k keptAnswer) { c.kept(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
+	return noIf(show(c, answer, err, func(k keptAnswer) { c.Series(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
 }
 
 func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
@@ -175,81 +140,4 @@ func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Ti
 		}
 	}
 	return answer, nil
-}
-
-// kept prints series: for each subject its fields, with a chart.
-func (c *console) kept(items []api.Series, from, to time.Time) {
-	if len(items) == 0 {
-		c.note("No readings.")
-		return
-	}
-	t := c.columns("SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM "+human.Time(from))
-	for _, s := range items {
-		name := cell{s.Subject, bold}
-		for i, f := range s.Fields {
-			sum, n, peak, last := 0.0, 0, math.Inf(-1), math.NaN()
-			values := make([]float64, 0, len(s.Points))
-			at := make([]time.Time, 0, len(s.Points))
-			for _, p := range s.Points {
-				if v := p.Means[i]; v != nil {
-					sum, n, last, peak = sum+*v, n+1, *v, max(peak, *v)
-					values, at = append(values, *v), append(at, p.At)
-				}
-				if v := p.Peaks[i]; v != nil {
-					peak = max(peak, *v)
-				}
-			}
-			if n == 0 {
-				continue
-			}
-			t.add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), spark(at, values, from, to))
-			name = text("")
-		}
-	}
-	t.print()
-}
-
-func unitText(v float64, unit string) string {
-	switch unit {
-	case "percent":
-		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
-	case "bytes":
-		return human.Bytes(uint64(max(0, v)))
-	case "bytes/s":
-		return human.Bytes(uint64(max(0, v))) + "/s"
-	case "1/s":
-		return strconv.FormatFloat(v, 'f', 2, 64) + "/s"
-	case "s":
-		return time.Duration(v * float64(time.Second)).Round(10 * time.Microsecond).String()
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64)
-}
-
-const sparks = 32
-
-// spark draws values over time, from zero to their maximum; a gap is empty.
-func spark(at []time.Time, values []float64, from, to time.Time) string {
-	levels := []rune("▁▂▃▄▅▆▇█")
-	var sum [sparks]float64
-	var n [sparks]int
-	most := 0.0
-	for i, v := range values {
-		slot := int(float64(sparks) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
-		slot = min(max(slot, 0), sparks-1)
-		sum[slot], n[slot] = sum[slot]+v, n[slot]+1
-		most = max(most, v)
-	}
-	var b strings.Builder
-	for i := range sum {
-		switch {
-		case n[i] == 0:
-			b.WriteRune(' ')
-		case most <= 0:
-			b.WriteRune(levels[0])
-		default:
-			level := int(sum[i] / float64(n[i]) / most * float64(len(levels)))
-			b.WriteRune(levels[min(max(level, 0), len(levels)-1)])
-		}
-	}
-	return b.String()
 }

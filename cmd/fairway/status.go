@@ -2,78 +2,56 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"errors"
 	"time"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
-type statusCommand struct{}
+type statusCommand struct{ watching }
 
 // Run prints what is wrong now.
-func (*statusCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	found, err := a.Status(ctx)
-	return noIf(show(c, found, err, c.status), found.State != api.StateHealthy)
+func (s *statusCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	return s.show(ctx, c, a, false, func() error {
+		found, err := a.Status(ctx)
+		return noIf(show(c, found, err, c.Status), found.State != api.StateHealthy)
+	})
 }
 
-// stateColour is the colour of the state of a condition.
-func stateColour(state string) colour {
-	switch state {
-	case api.StateHealthy:
-		return good
-	case api.StateRefused, api.StateDown:
-		return bad
-	case "":
-		return plain
-	}
-	return doubt
+// watching is the flag of commands that can show their answer again and again.
+type watching struct {
+	Watch bool `name:"watch" short:"w" help:"Show it again on every change, until interrupted."`
 }
 
-func (c *console) status(s api.Status) {
-	total := 0
-	var counts []string
-	for _, state := range []string{api.StateHealthy, api.StateUnknown, api.StateHeld, api.StateDegraded, api.StateRefused, api.StateDown} {
-		if n := s.Routes[state]; n > 0 {
-			total += n
-			counts = append(counts, fmt.Sprintf("%d %s", n, state))
+// show prints an answer once; with --watch on every change until ctx ends, with traffic
+// every second. What watches has no negative result, and waits for a Fairway that has gone.
+func (w watching) show(ctx context.Context, c *cli, a *api.Client, traffic bool, once func() error) error {
+	if !w.Watch {
+		return once()
+	}
+	shown := false
+	for {
+		err := a.Watch(ctx, traffic, func(api.Change) error {
+			err := c.Redraw(func() error {
+				if err := once(); !errors.Is(err, errNo) {
+					return err
+				}
+				return nil
+			})
+			shown = shown || err == nil
+			return err
+		})
+		if ctx.Err() != nil {
+			return nil // to stop is how it ends
+		}
+		if !shown || !errors.Is(err, api.ErrNoAnswer) && !errors.Is(err, api.ErrStreamEnded) {
+			return err
+		}
+		c.Note("%v; trying again", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
 		}
 	}
-	line := c.paint(stateColour(s.State), s.State) + ": " + human.Plural(total, "route")
-	if len(counts) > 0 {
-		line += ", " + strings.Join(counts, ", ")
-	}
-	c.raw(line)
-	for _, f := range s.Findings {
-		subject := f.Kind
-		if f.Kind != "command" && f.Kind != "table" { // there is one of each
-			subject += " " + f.Subject
-		}
-		age := ""
-		if d := s.At.Sub(f.Since); !f.Since.IsZero() && d >= time.Second {
-			age = c.paint(faint, "  for "+human.Age(d))
-		}
-		c.raw("\n" + c.paint(stateColour(f.State), f.State) + "  " + c.paint(bold, subject) + age)
-		c.raw("  " + human.Escape(f.Text))
-		c.hint("  ", f.Hint)
-	}
-}
-
-// hint prints what to do, if anything.
-func (c *console) hint(indent, text string) {
-	if text != "" {
-		c.raw(indent + c.paint(good, "hint: ") + human.Escape(text))
-	}
-}
-
-// incomplete says on stderr why a list may lack something. It reports whether it may.
-func (c *console) incomplete(reasons []api.Reason) bool {
-	for _, r := range reasons {
-		c.note("Not complete: %s", r.Text)
-		if r.Hint != "" {
-			c.note("hint: %s", r.Hint)
-		}
-	}
-	return len(reasons) > 0
 }

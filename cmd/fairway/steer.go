@@ -1,14 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
+	"fairway/internal/console"
 	"fairway/internal/plan"
 )
 
@@ -17,8 +19,33 @@ type why struct {
 }
 
 type holding struct {
-	Until     string `name:"until" enum:"released,changed" default:"released" help:"How long it holds: released (until you end it with fairway unpin) or changed (each service until its labels change)."`
+	Until     string `name:"until" enum:"unpinned,changed,released" default:"unpinned" help:"How long it holds: unpinned (until you end it with fairway unpin) or changed (each service until its labels change)."`
 	Endpoints string `name:"endpoints" enum:"live,recorded" default:"live" help:"Endpoints to serve: live (those of today, also as they come and go) or recorded (those of the entry whose container still has the address)."`
+	DryRun    bool   `name:"dry-run" help:"Show what would change, and change nothing."`
+	Yes       bool   `name:"yes" short:"y" help:"Do not ask. Nothing is asked either where input or errors are no terminal."`
+}
+
+// give shows what a rollback or pin would change, asks, and gives it.
+func (h holding) give(ctx context.Context, c *cli, a *api.Client, n api.NewCommand) error {
+	n.Until, n.Endpoints = h.Until, h.Endpoints
+	preview, err := a.Preview(ctx, n)
+	if err != nil || h.DryRun {
+		return show(c, preview, err, c.Preview)
+	}
+	if c.Format != "json" {
+		c.Preview(preview)
+	}
+	if c.In != nil && !h.Yes {
+		question := "Pin what is live?"
+		if n.Entry != 0 {
+			question = fmt.Sprintf("Roll back to entry %d?", n.Entry)
+		}
+		if sure, err := c.Confirm(ctx, question); err != nil || !sure {
+			c.Note("Nothing was changed.")
+			return cmp.Or(err, error(errNo))
+		}
+	}
+	return c.give(ctx, a, n, preview.Remarks...)
 }
 
 type rollbackCommand struct {
@@ -28,8 +55,8 @@ type rollbackCommand struct {
 }
 
 // Run rolls back.
-func (r *rollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	return c.give(ctx, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
+func (r *rollbackCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	return r.give(ctx, c, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Message: r.Message})
 }
 
 type pinCommand struct {
@@ -38,14 +65,14 @@ type pinCommand struct {
 }
 
 // Run pins.
-func (p *pinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
+func (p *pinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	return p.give(ctx, c, a, api.NewCommand{Kind: api.CommandPin, Message: p.Message})
 }
 
 type unpinCommand struct{ why }
 
 // Run ends a pin or rollback.
-func (u *unpinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (u *unpinCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.HoldID, u.Message)
 }
 
@@ -60,7 +87,7 @@ type drainCommand struct {
 }
 
 // Run drains.
-func (d *drainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (d *drainCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandDrain, Subject: d.Subject, Message: d.Message})
 }
 
@@ -70,7 +97,7 @@ type undrainCommand struct {
 }
 
 // Run ends a drain.
-func (u *undrainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (u *undrainCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandDrain+":"+u.Subject, u.Message)
 }
 
@@ -81,7 +108,7 @@ type weightCommand struct {
 }
 
 // Run changes weights.
-func (w *weightCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (w *weightCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if w.Weight == "default" {
 		return c.takeBack(ctx, a, api.CommandWeight+":"+w.Subject, w.Message)
 	}
@@ -99,7 +126,7 @@ type pauseCommand struct {
 }
 
 // Run pauses.
-func (p *pauseCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (p *pauseCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPause, Subject: p.Service, For: p.For, Message: p.Message})
 }
 
@@ -109,130 +136,74 @@ type resumeCommand struct {
 }
 
 // Run ends a pause.
-func (r *resumeCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (r *resumeCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-func (c *console) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
+type maintenanceCommand struct {
+	Service string   `arg:"" optional:"" help:"Service, by ID or name; without one, those in maintenance are listed."`
+	State   string   `arg:"" optional:"" enum:"on,off," default:"" help:"on or off."`
+	For     string   `name:"for" placeholder:"DURATION" help:"Time after which it ends by itself, from 1m to 720h; browsers and programs learn when."`
+	Allow   []string `name:"allow" placeholder:"CIDR" help:"Address or prefix of clients that get through. Repeatable."`
+	Message string   `name:"message" short:"m" placeholder:"TEXT" help:"What visitors read, also recorded in the history."`
+}
+
+// Run begins or ends maintenance, or lists what is in it.
+func (m *maintenanceCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
+	switch {
+	case m.Service == "":
+		found, err := a.Commands(ctx)
+		found.Items = slices.DeleteFunc(found.Items, func(k api.Command) bool { return k.Kind != api.CommandMaintenance })
+		return list(c, found, err, orNote(c, "No service in maintenance.", c.Commands))
+	case m.State == "":
+		return usageError{fmt.Errorf("on or off? fairway maintenance %s on", m.Service)}
+	case m.State == "off":
+		return c.takeBack(ctx, a, api.CommandMaintenance+":service:"+strings.TrimPrefix(m.Service, "service:"), m.Message)
+	}
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandMaintenance, Subject: m.Service, For: m.For, Allow: m.Allow, Message: m.Message})
+}
+
+// give gives a command. Remarks that were shown before are left out.
+func (c *cli) give(ctx context.Context, a *api.Client, n api.NewCommand, shown ...string) error {
 	given, err := a.Give(ctx, n)
-	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
+	given.Remarks = slices.DeleteFunc(given.Remarks, func(r string) bool { return c.Format != "json" && slices.Contains(shown, r) })
+	return show(c, given, err, func(r api.CommandResult) { c.CommandResult(r, "; undo: "+r.Command.Undo) })
 }
 
-func (c *console) takeBack(ctx context.Context, a *api.Client, id, message string) error {
+func (c *cli) takeBack(ctx context.Context, a *api.Client, id, message string) error {
 	ended, err := a.TakeBack(ctx, id, message)
-	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
-}
-
-func (c *console) result(r api.CommandResult, what string) {
-	where := ""
-	if r.Entry != 0 {
-		where = fmt.Sprintf(" (entry %d)", r.Entry)
-	}
-	c.printf("%s: %s%s\n", what, r.Command.Text, where)
-	for _, remark := range r.Remarks {
-		c.note("Note: %s", remark)
-	}
+	return show(c, ended, err, func(r api.CommandResult) { c.CommandResult(r, "") })
 }
 
 type commandsCommand struct{}
 
 // Run lists the commands in force.
-func (*commandsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (*commandsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	found, err := a.Commands(ctx)
-	return list(c, found, err, orNote(c, "No commands in force.", c.commands))
-}
-
-func (c *console) commands(commands []api.Command) {
-	t := c.columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
-	for _, k := range commands {
-		t.add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
-	}
-	t.print()
+	return list(c, found, err, orNote(c, "No commands in force.", c.Commands))
 }
 
 type historyCommand struct {
 	Number  uint64 `arg:"" optional:"" help:"Entry to show with its changes, instead of the list."`
 	Service string `name:"service" placeholder:"NAME" help:"Only entries that concern this service, by ID or name."`
+	By      string `name:"by" placeholder:"OPERATOR" help:"Only what this operator did; '*' is any."`
+	Routes  bool   `name:"routes" help:"Only entries that changed routes."`
+	Search  string `name:"search" placeholder:"WORDS" help:"Only entries that have all of these words in what they say."`
 	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"Maximum number of entries, up to 1000."`
 	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
 }
 
 // Run prints the history.
-func (h *historyCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (h *historyCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if h.Number != 0 {
 		entry, err := a.Entry(ctx, h.Number)
-		return show(c, entry, err, c.entry)
+		return show(c, entry, err, c.Entry)
 	}
-	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
-	return list(c, entries, err, orNote(c, "No entries yet.", c.entries))
-}
-
-func (c *console) entries(entries []api.Entry) {
-	t := c.columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
-	for _, e := range entries {
-		number := text(strconv.FormatUint(e.Number, 10))
-		if e.Live {
-			number = cell{number.text + " live", good}
-		}
-		t.add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
-	}
-	t.print()
+	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service, Operator: h.By, Routes: h.Routes, Words: h.Search})
+	return list(c, entries, err, orNote(c, "No entries yet.", c.Entries))
 }
 
 func short12(hash string) string { return hash[:min(12, len(hash))] }
-
-// counts writes numbers of changes: "+1 ~2 -1", or "-" for none.
-func counts(n api.Counts) string {
-	var words []string
-	for _, part := range []struct {
-		sign string
-		n    int
-	}{{"+", n.Added}, {"~", n.Changed}, {"-", n.Removed}} {
-		if part.n > 0 {
-			words = append(words, part.sign+strconv.Itoa(part.n))
-		}
-	}
-	if words == nil {
-		return "-"
-	}
-	return strings.Join(words, " ")
-}
-
-func (c *console) entry(e api.EntryDetail) {
-	var f fields
-	f.add("entry", cell{strconv.FormatUint(e.Number, 10), bold})
-	f.add("time", e.Time)
-	f.add("cause", e.Cause)
-	f.add("operator", e.Operator)
-	f.add("command", e.Command)
-	f.add("message", e.Message)
-	f.add("hash", e.Hash)
-	if e.Live {
-		f.add("live", cell{"yes", good})
-	}
-	var all []string
-	for _, s := range e.Seen {
-		all = append(all, seen(s))
-	}
-	f.lines("seen", all)
-	if e.Omitted > 0 {
-		f.add("", fmt.Sprintf("and %d more", e.Omitted))
-	}
-	c.table("", nil, f)
-	c.printf("\n")
-	c.differences(e.Diff)
-}
-
-// seen puts into a line what was seen.
-func seen(s api.Seen) string {
-	line := s.Kind
-	for _, w := range []struct{ name, value string }{{"source", s.Source}, {"service", s.Service}, {"instance", s.Instance}, {"label", s.Label}, {"from", s.From}, {"to", s.To}} {
-		if w.value != "" {
-			line += ", " + w.name + " " + w.value
-		}
-	}
-	return line
-}
 
 type diffCommand struct {
 	From string `arg:"" help:"Number of an entry, or live."`
@@ -240,7 +211,7 @@ type diffCommand struct {
 }
 
 // Run prints what differs between two entries.
-func (d *diffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+func (d *diffCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	from, err := entryNumber(d.From)
 	if err != nil {
 		return err
@@ -250,7 +221,7 @@ func (d *diffCommand) Run(ctx context.Context, c *console, a *api.Client) error 
 		return err
 	}
 	diff, err := a.Diff(ctx, from, to)
-	return noIf(show(c, diff, err, c.differences), !diff.Same)
+	return noIf(show(c, diff, err, c.Diff), !diff.Same)
 }
 
 // entryNumber reads the number of an entry; zero for live.
@@ -265,45 +236,6 @@ func entryNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func (c *console) differences(d api.Diff) {
-	if len(d.Listeners)+len(d.Routes)+len(d.Backends)+len(d.Problems) == 0 {
-		c.note("Nothing differs.")
-		return
-	}
-	c.changed("listener", d.Listeners)
-	c.changed("route", d.Routes)
-	c.changed("backend", d.Backends)
-	c.changed("problem", d.Problems)
-}
-
-func (c *console) changed(what string, list []api.DiffChange) {
-	for _, x := range list {
-		mark, col := "~", doubt
-		switch x.Kind {
-		case "added":
-			mark, col = "+", good
-		case "removed":
-			mark, col = "-", bad
-		}
-		c.raw(c.paint(col, mark) + " " + what + " " + c.paint(bold, x.ID))
-		for _, line := range x.Lines {
-			c.raw("    " + c.paint(diffColour(line), line))
-		}
-	}
-}
-
-func diffColour(line string) colour {
-	switch human.DiffSign(line) {
-	case '+':
-		return good
-	case '-':
-		return bad
-	case '@':
-		return faint
-	}
-	return plain
-}
-
 type planCommand struct {
 	Files    []string `name:"file" short:"f" sep:"none" placeholder:"PATH" help:"Compose file, stack file or services file. Repeatable; later ones override earlier ones."`
 	Labels   []string `name:"label" sep:"none" placeholder:"NAME=KEY=VALUE" help:"Label that a service or container would have; without =VALUE it would be gone. Repeatable."`
@@ -316,14 +248,14 @@ type planCommand struct {
 }
 
 // Run plans.
-func (p *planCommand) Run(ctx context.Context, c *console) error {
+func (p *planCommand) Run(ctx context.Context, c *cli) error {
 	found, err := p.ask(ctx, c)
 	if err == nil {
-		err = c.print(found, func() { c.plan(found) })
+		err = c.Print(found, func() { c.Plan(found) })
 	}
 	switch {
 	case err != nil && p.Detailed:
-		c.fail(err)
+		c.Fail(err)
 		return errNo
 	case err != nil:
 		return err
@@ -337,9 +269,9 @@ func (p *planCommand) Run(ctx context.Context, c *console) error {
 
 // errChanges is the exit code that says that something would change, with
 // --detailed-exitcode.
-const errChanges exit = 2
+const errChanges console.Exit = 2
 
-func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
+func (p *planCommand) ask(ctx context.Context, c *cli) (api.Plan, error) {
 	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {
 		return api.Plan{}, usageError{errors.New("plan what? give -f, --label or --remove")}
 	}
@@ -364,38 +296,4 @@ func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
 		return api.Plan{}, err
 	}
 	return client.Plan(ctx, request)
-}
-
-func (c *console) plan(p api.Plan) {
-	c.changed("name", p.Names)
-	c.changed("listener", p.Listeners)
-	c.changed("route", p.Routes)
-	c.changed("backend", p.Backends)
-	for _, line := range p.Lines {
-		c.raw(c.paint(diffColour(line), line))
-	}
-	for _, solved := range p.Solved {
-		c.raw(c.paint(good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
-	}
-	for _, problem := range p.Problems {
-		c.raw("")
-		where := problem.File
-		if problem.Line != 0 {
-			where = fmt.Sprintf("%s:%d", where, problem.Line)
-		}
-		c.raw(strings.TrimSpace(c.paint(bad, "+ problem") + "  " + c.paint(bold, where)))
-		c.problem(problem.Problem)
-	}
-	if len(p.Problems) > 0 {
-		c.raw("")
-	}
-	for _, remark := range p.Remarks {
-		c.note("Note: %s", remark)
-	}
-	if !p.Changes {
-		c.note("Nothing would change.")
-		return
-	}
-	c.note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
-		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

@@ -400,3 +400,20 @@ func TestTLS(t *testing.T) {
 		return ""
 	})
 }
+
+// Who may too little learns the role that is needed, and of what type the error is.
+func TestTooLittle(t *testing.T) {
+	for _, tt := range []struct {
+		who    api.Identity
+		status int
+		detail string
+	}{
+		{api.Identity{}, 401, "the admin API asks for a token here"},
+		{api.Identity{Role: api.RoleViewer, By: api.ByNothing}, 401, "without a token one is viewer here, and this needs the role operator"},
+		{api.Identity{Name: "ann", Role: api.RoleViewer, By: "token"}, 403, "ann is viewer, and this needs the role operator"},
+	} {
+		if e := access.TooLittle(tt.who, api.RoleOperator); e.Status != tt.status || e.Detail != tt.detail || e.Type != api.TypeRole {
+			t.Errorf("%+v: %+v", tt.who, e)
+		}
+	}
+}

@@ -32,12 +32,16 @@ import (
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/logs"
 	"fairway/internal/admin/meter"
+	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
+	"fairway/internal/admin/stream"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/control"
+	"fairway/internal/engine/certs"
 	"fairway/internal/fleet"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
@@ -114,18 +118,25 @@ type Options struct {
 	Diagnose func(name string) []api.Diagnosis
 	// Conditions says how everything is doing.
 	Conditions Conditions
+	// Certificates are those of the listeners; nil where they are not known.
+	Certificates func() *certs.Inventory
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.
 	Pages Pages
 	// What follows is nil where there is none.
+	Requests      requests.Log
+	Logs          logs.Source
 	History       History
 	Commands      Commands
 	Notifications *notify.Notifier
 	Rules         *rules.Rules
 	Series        *series.Store
-	Planner       *plan.Planner
-	Fleet         *fleet.Fleet
+	// LastRequests is when each route had its last request before this run, by ID; nil
+	// knows of none.
+	LastRequests func() map[string]time.Time
+	Planner      *plan.Planner
+	Fleet        *fleet.Fleet
 
 	Metrics *metrics.Set
 	// Logger gets what goes wrong; nil logs nothing.
@@ -152,15 +163,14 @@ type Server struct {
 	log      *slog.Logger
 	started  time.Time
 	listener net.Listener
-	hosts    *hosts
+	hosts    *access.Hosts
 	tls      *tls.Config // nil: none
 	access   *access.Access
 	requests *metrics.Vec[metrics.Counter]
 	mux      http.Handler // the operations, without the guards
 	handler  http.Handler
 	meter    *meter.Meter
-	watchers map[string]chan struct{} // by role, one in it for each stream
-	stopping chan struct{}            // closed when the listener is to be given up
+	streams  *stream.Streams
 
 	views struct { // the newest view, and what it is of
 		sync.Mutex
@@ -178,10 +188,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: time.Now().UTC().Truncate(time.Second),
-		meter: meter.New(o.Engine), watchers: map[string]chan struct{}{}, stopping: make(chan struct{}),
-	}
-	for _, role := range api.Roles() {
-		s.watchers[role] = make(chan struct{}, maxWatchers)
+		meter: meter.New(o.Engine), streams: stream.New(),
 	}
 	s.requests = o.Metrics.CounterVec("fairway_admin_requests_total", "Requests to the admin API by path pattern and status code.", "code", "path")
 	var err error
@@ -217,7 +224,7 @@ func (s *Server) guard(bound net.Addr, token bool) error {
 		}
 	}
 	s.access.Anonymous = access.AnonymousRole(o.Anonymous, bound, token)
-	s.hosts, err = newHosts(bound, o.AllowedHosts, names, config != nil)
+	s.hosts, err = access.NewHosts(bound, o.AllowedHosts, names, config != nil)
 	return err
 }
 
@@ -246,7 +253,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig:         s.tls,
 	}
-	srv.RegisterOnShutdown(func() { close(s.stopping) }) // streams never end by themselves
+	srv.RegisterOnShutdown(s.streams.Stop)
 	if err := serve.HTTP(ctx, srv, netutil.LimitListener(s.listener, maxConnections), stopTimeout); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

@@ -26,6 +26,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/control"
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/history"
 	"fairway/internal/metrics"
@@ -53,6 +54,7 @@ type world struct {
 	status   control.Status
 	doctor   func(name string) []api.Diagnosis
 	past     []history.Recorded
+	over     traffic.Log // where requests are reported
 }
 
 func (w *world) Changed() <-chan struct{}             { return nil }
@@ -226,7 +228,22 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Metrics: &metrics.Set{},
+		Certificates: certificates, Requests: w, Logs: w, Metrics: &metrics.Set{},
+	}
+}
+
+// certificates are a sound one, one that ends soon and has a broken file now, one that has
+// expired, and a host without.
+func certificates() *certs.Inventory {
+	return &certs.Inventory{
+		At: day(3),
+		Certificates: []certs.Use{
+			{File: "/certs/none.pem", Error: "certificate: no such file", Listeners: []string{"https"}},
+			{File: "/certs/old.pem", Names: []string{"old.example.com"}, Issuer: "self-signed", Key: "RSA 2048", NotBefore: day(1), NotAfter: day(2), Listeners: []string{"admin"}},
+			{File: "/certs/soon.pem", Error: "not PEM; what it held before is in use", Names: []string{"soon.example.com"}, Issuer: "R11", Key: "Ed25519", NotBefore: day(1), NotAfter: day(10), Listeners: []string{"https"}},
+			{File: "/certs/shop.pem", Names: []string{"shop.example.com", "*.shop.example.com"}, Issuer: "R11", Key: "ECDSA P-256", NotBefore: day(1), NotAfter: day(31), Listeners: []string{"https"}, Routes: []string{"shop@docker"}},
+		},
+		Uncovered: []certs.Uncovered{{Host: "secure.example.com", Routes: []string{"shop@docker/secure"}, Text: "no certificate covers it", Hint: "add one"}},
 	}
 }
 
@@ -269,8 +286,8 @@ func everyPath(s *Server) map[string]string {
 		"/v1/history/{number}":   "/v1/history/1",
 	}
 	for _, op := range s.operations() {
-		if paths[op.path] == "" && op.method == http.MethodGet && op.path != "/v1/watch" {
-			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1").Replace(op.path)
+		if paths[op.path] == "" && op.method == http.MethodGet && !op.events {
+			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1", "{route}", "shop@docker", "{instance}", "shop-1").Replace(op.path)
 		}
 	}
 	return paths
@@ -286,10 +303,17 @@ func TestGolden(t *testing.T) {
 		"info":                     "/v1/info",
 		"routes":                   "/v1/routes",
 		"routes-live":              "/v1/routes?live=true&service=shop&host=SHOP.example.com.",
+		"routes-state":             "/v1/routes?state=refused,down",
 		"services":                 "/v1/services",
 		"service":                  "/v1/services/shop%40docker",
 		"problems":                 "/v1/problems",
 		"nodes":                    "/v1/nodes",
+		"search":                   "/v1/search?q=shop",
+		"search-entry":             "/v1/search?q=first+table&limit=1",
+		"certificates":             "/v1/certificates",
+		"errors":                   "/v1/errors?limit=2",
+		"errors-route":             "/v1/routes/shop%40docker/errors",
+		"error-unknown-route":      "/v1/routes/none/errors",
 		"doctor":                   "/v1/doctor/tenant",
 		"explain-routed":           explain + "http://Shop.Example.com:8000/demo//a/%252e/../b%3Fc&client=10.1.2.3",
 		"explain-loser":            explain + "http://shop.example.com/other&header=X-Api-Key:+wrong",
@@ -385,7 +409,7 @@ func TestBeforeTheFirstTable(t *testing.T) {
 	s := newServer(t, options(t, &world{status: control.Status{State: control.StateStarting}, doctor: func(string) []api.Diagnosis { return nil }}))
 	for path, want := range map[string]int{
 		"/healthz": 200, "/ready": 503, "/metrics": 200, "/v1/info": 200, "/v1/routes": 200, "/v1/services": 200,
-		"/v1/services/a": 404, "/v1/problems": 200, "/v1/sources": 200, "/v1/nodes": 200, "/v1/doctor/a": 404,
+		"/v1/services/a": 404, "/v1/problems": 200, "/v1/sources": 200, "/v1/nodes": 200, "/v1/search": 400, "/v1/doctor/a": 404,
 		"/v1/explain?url=http://a/": 503,
 	} {
 		if rec := ask(t, s, "GET", path, nil); rec.Code != want {
@@ -541,10 +565,11 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestBadHostIsRefusedEverywhere: also where no service could have it.
+// TestBadHostIsRefusedEverywhere: also where no service could have it; and a state that
+// there is not.
 func TestBadHostIsRefusedEverywhere(t *testing.T) {
 	s := newServer(t, options(t, newWorld(t)))
-	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b"} {
+	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b", "/v1/routes?state=broken"} {
 		if rec := ask(t, s, "GET", path, nil); rec.Code != 400 {
 			t.Errorf("%s = %d", path, rec.Code)
 		}

@@ -61,18 +61,19 @@ func TestDocs(t *testing.T) {
 	}
 
 	into := map[string]any{
-		"list": &api.List[any]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
+		"list": &api.List[any]{}, "search": &api.List[api.Found]{}, "labels": &api.List[api.Label]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
-		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
+		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{}, "certificates": &api.Certificates{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
-		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
+		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "command-preview": &api.CommandPreview{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
 		"fleet-documents": &api.List[api.FleetDocument]{}, "fleet-hosts": &api.List[api.FleetHost]{}, "fleet-revisions": &api.List[api.FleetRevision]{},
 		"fleet-revision": &api.FleetRevision{}, "new-fleet-revision": &api.NewFleetRevision{}, "fleet-diff": &api.FleetDiff{},
 		"new-fleet-check": &api.NewFleetCheck{}, "fleet-check": &api.List[api.FleetCheck]{}, "fleet-plan": &api.FleetPlan{},
 		"new-fleet-repair": &api.NewFleetRepair{}, "fleet-repair": &api.FleetRepair{}, "fleet-rollout": &api.FleetRollout{}, "new-fleet-rollout": &api.NewFleetRollout{},
 		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
-		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{},
+		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{}, "latency": &api.List[api.Latency]{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
+		"errors": &api.List[api.Request]{}, "request": &api.Request{}, "log": &api.List[api.LogLine]{},
 		"status": &api.Status{}, "traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {

@@ -13,6 +13,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 func explained(t interface{ Fatal(...any) }, s *Server, q url.Values) api.Explanation {
@@ -31,7 +32,7 @@ func explained(t interface{ Fatal(...any) }, s *Server, q url.Values) api.Explan
 func TestExplainAgreesWithFind(t *testing.T) {
 	w := newWorld(t)
 	s := newServer(t, options(t, w))
-	matcher, err := route.NewMatcher(w.table.Routes)
+	matcher, err := match.New(w.table.Routes)
 	if err != nil {
 		t.Fatal(err)
 	}

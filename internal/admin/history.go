@@ -3,8 +3,10 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fairway/internal/admin/show"
@@ -32,6 +34,8 @@ type Commands interface {
 	Commands() []control.Command
 	// Resolve finds what a command of a kind is about.
 	Resolve(kind control.CommandKind, text string) (catalog.Subject, error)
+	// Preview says what one would do.
+	Preview(command control.Command) (control.Preview, error)
 	// Give puts one in force.
 	Give(ctx context.Context, command control.Command) (control.Result, error)
 	// TakeBack ends one.
@@ -54,10 +58,14 @@ func (s *Server) historyOperations() []operation {
 	return slices.Concat(
 		where(s.options.History != nil, noHistory,
 			list("/v1/history", s.entries).with(
-				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService),
+				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService,
+				text("operator", "Name of an operator: keeps what that one did; * keeps what any did."),
+				boolean("routes", "Keeps entries that changed routes."),
+				text("q", "Words: keeps entries that have all of them in their cause, message, operator or what was seen.")),
 			get("/v1/history/{number}", s.entry)),
 		where(s.options.Commands != nil, control.ErrNoHistory.Error(),
 			post("/v1/commands", s.giveCommand).by(api.RoleOperator).refuses(http.StatusNotFound, conflict, full),
+			post("/v1/preview", s.previewCommand).by(api.RoleViewer).onlyAsks().refuses(http.StatusNotFound),
 			act(http.MethodDelete, "/v1/commands/{id}", s.takeCommandBack).by(api.RoleOperator).
 				with(text("message", "Why, for the history.")).refuses(conflict, full)),
 		where(s.options.Planner != nil, "nothing can be planned here",
@@ -70,6 +78,7 @@ func (s *Server) historyOperations() []operation {
 
 func (s *Server) entries(r *request) (items []api.Entry, err error) {
 	limit, before, v := r.limit(defaultEntries), r.number("before", 0), r.view()
+	words := strings.Fields(strings.ToLower(r.text("q")))
 	for len(items) < limit {
 		found, err := s.options.History.Entries(before, defaultEntries)
 		if err != nil {
@@ -77,7 +86,7 @@ func (s *Server) entries(r *request) (items []api.Entry, err error) {
 		}
 		for _, e := range found {
 			before = e.Number
-			if len(items) < limit && concerns(v, e, r.text("service")) {
+			if len(items) < limit && concerns(v, e, r.text("service")) && wanted(e, r.text("operator"), r.flag("routes"), words) {
 				items = append(items, v.Entry(e))
 			}
 		}
@@ -93,6 +102,24 @@ func concerns(v *show.View, e history.Entry, service string) bool {
 	return service == "" || slices.ContainsFunc(e.Cause.Changes, func(c history.Change) bool {
 		return c.Service != "" && v.IsService(service, c.Service)
 	})
+}
+
+// wanted says whether an entry is by an operator ("*" for any), changed routes and has
+// all words, where that is asked for.
+func wanted(e history.Entry, operator string, routes bool, words []string) bool {
+	c := e.Cause
+	if operator == "*" && c.Operator == "" || operator != "" && operator != "*" && operator != c.Operator {
+		return false
+	}
+	if routes && e.Routes == (history.Counts{}) {
+		return false
+	}
+	texts := []string{strconv.FormatUint(e.Number, 10), c.Text, c.Operator, c.Command, c.Message}
+	for _, change := range c.Changes {
+		texts = append(texts, change.Service, change.Instance, change.Label, change.From, change.To)
+	}
+	all := strings.ToLower(strings.Join(texts, " "))
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
 }
 
 func (s *Server) entry(r *request) (api.EntryDetail, error) {
@@ -140,65 +167,79 @@ func (s *Server) commands(*request) ([]api.Command, error) {
 }
 
 func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, error) {
-	o := control.Command{Kind: control.CommandKind(n.Kind), Operator: r.operator(), Message: n.Message}
+	command, err := s.newCommand(r, n)
+	if err != nil {
+		return api.CommandResult{}, err
+	}
+	result, err := s.options.Commands.Give(r.Context(), command)
+	return commanded(r, result, result.Command.String(), err)
+}
+
+func (s *Server) previewCommand(r *request, n api.NewCommand) (api.CommandPreview, error) {
+	command, err := s.newCommand(r, n)
+	if err != nil {
+		return api.CommandPreview{}, err
+	}
+	preview, err := s.options.Commands.Preview(command)
+	if err != nil {
+		return api.CommandPreview{}, err
+	}
+	return show.Preview(preview), nil
+}
+
+// newCommand reads what is asked for.
+func (s *Server) newCommand(r *request, n api.NewCommand) (o control.Command, err error) {
+	o = control.Command{Kind: control.CommandKind(n.Kind), Operator: r.operator(), Message: n.Message}
 	switch {
 	case n.Endpoints != "" && n.Endpoints != api.EndpointsLive && n.Endpoints != api.EndpointsRecorded:
-		return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "endpoints are %q or %q", api.EndpointsRecorded, api.EndpointsLive)
+		return o, api.Errorf(http.StatusBadRequest, "endpoints are %q or %q", api.EndpointsRecorded, api.EndpointsLive)
 	case n.Kind == api.CommandWeight && n.Weight == nil:
-		return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "which weight?")
+		return o, api.Errorf(http.StatusBadRequest, "which weight?")
 	case n.Weight != nil:
 		o.Weight = *n.Weight
 	}
-	var err error
 	if n.For != "" {
 		if o.Wait, err = time.ParseDuration(n.For); err != nil {
-			return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "for: write a duration such as 30s")
+			return o, api.Errorf(http.StatusBadRequest, "for: write a duration such as 30s")
 		}
+	}
+	if len(n.Allow) > 0 && n.Kind != api.CommandMaintenance {
+		return o, api.Errorf(http.StatusBadRequest, "allow is for maintenance alone")
+	}
+	for _, text := range n.Allow {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return o, api.Errorf(http.StatusBadRequest, "allow %q: write an address or a prefix such as 10.0.0.0/8", text)
+		}
+		o.Allow = append(o.Allow, route.UnmappedPrefix(prefix).Masked())
 	}
 	switch o.Kind {
 	case control.CommandRollback, control.CommandPin:
 		o.Hold = &control.Hold{Entry: n.Entry, Release: control.Release(n.Until), RecordedEndpoints: n.Endpoints == api.EndpointsRecorded}
-	case control.CommandDrain, control.CommandWeight, control.CommandPause:
-		if o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject); err != nil {
-			return api.CommandResult{}, err
-		}
+	case control.CommandDrain, control.CommandWeight, control.CommandPause, control.CommandMaintenance:
+		o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject)
 	}
-	result, err := s.options.Commands.Give(r.Context(), o)
-	return commanded(r, result, err)
+	return o, err
 }
 
 func (s *Server) takeCommandBack(r *request) (api.CommandResult, error) {
 	result, err := s.options.Commands.TakeBack(r.Context(), r.PathValue("id"), r.operator(), r.text("message"))
-	out, err := commanded(r, result, err)
-	if err == nil {
-		r.remark = undoing(result.Command.Kind) + " (ends: " + r.remark + ")"
-	}
-	return out, err
+	return commanded(r, result, result.Command.Ended(), err)
 }
 
-// undoing is the command that ends one of a kind.
-func undoing(kind control.CommandKind) string {
-	switch kind {
-	case control.CommandDrain:
-		return "undrain"
-	case control.CommandPause:
-		return "resume"
-	case control.CommandWeight:
-		return "weight default"
-	}
-	return "unpin"
-}
-
-// commanded answers what became of a command.
-func commanded(r *request, result control.Result, err error) (api.CommandResult, error) {
+// commanded answers what became of a command, which text says in words.
+func commanded(r *request, result control.Result, text string, err error) (api.CommandResult, error) {
 	if err != nil {
 		return api.CommandResult{}, err
 	}
-	out := api.CommandResult{Command: show.Command(result.Command), Entry: result.Entry.Number, Remarks: append([]string{}, result.Remarks...)}
+	out := api.CommandResult{Command: show.Command(result.Command), Text: text, Entry: result.Entry.Number, Remarks: append([]string{}, result.Remarks...)}
 	if !result.Recorded {
 		out.Remarks = append(out.Remarks, "it is in force, but its table is not in the history yet")
 	}
-	r.remark = out.Command.Text
+	r.remark = text
 	return out, nil
 }
 
@@ -224,7 +265,7 @@ func (s *Server) plan(_ *request, ask api.PlanRequest) (api.Plan, error) {
 func shownPlan(p *plan.Plan) api.Plan {
 	d := show.Diff(0, 0, p.Before, p.After)
 	out := api.Plan{
-		Listeners: d.Listeners, Routes: show.WithoutClaims(d.Routes), Backends: d.Backends, Names: show.DiffNames(p.Before, p.After),
+		Listeners: d.Listeners, Routes: d.Routes, Backends: d.Backends, Names: show.DiffNames(p.Before, p.After),
 		Problems: []api.PlanProblem{}, Solved: []api.Problem{}, Remarks: append([]string{}, p.Remarks...),
 	}
 	had, has := map[route.Problem]bool{}, map[route.Problem]bool{}
@@ -244,5 +285,6 @@ func shownPlan(p *plan.Plan) api.Plan {
 		}
 	}
 	out.Changes = len(out.Listeners)+len(out.Routes)+len(out.Backends)+len(out.Problems)+len(out.Solved) > 0
+	out.Summary = show.PlanSummary(out)
 	return out
 }

@@ -72,9 +72,9 @@ func newPast(t *testing.T, w *world) []history.Recorded {
 		{Table: w.table, Entry: history.Entry{
 			Number: 2, Time: day(3), Revision: 7, Hash: w.table.Hash,
 			Cause: history.Cause{
-				Operator: "ann", Command: "drain service shop@docker", Message: hostile, Text: "drain service shop@docker by ann: " + hostile,
+				Operator: "ann", Command: "service shop@docker drained", Message: hostile, Text: "service shop@docker drained by ann: " + hostile,
 				Changes: []history.Change{
-					{Kind: history.CommandChanged, To: "drain service shop@docker"},
+					{Kind: history.CommandChanged, To: "service shop@docker drained"},
 					{Kind: history.LabelChanged, Source: "docker", Service: "shop@docker", Instance: "shop-1", Label: "fairway.host", From: "old.example.com", To: "shop.example.com"},
 				},
 				Omitted: 1,
@@ -105,6 +105,28 @@ func TestHistoryGolden(t *testing.T) {
 			}
 			golden(t, name, indented(t, rec))
 		})
+	}
+}
+
+// Entries are kept by who did what, by what changed and by words.
+func TestHistoryFilters(t *testing.T) {
+	s := newServer(t, options(t, newWorld(t)))
+	for query, want := range map[string]string{
+		"": "2 1", "operator=*": "2", "operator=ann": "2", "operator=bob": "", "routes=true": "2 1", "q=FIRST+table": "1", "q=old.example.com": "2", "q=2": "2",
+		"q=none": "", "operator=*&q=first+table": "", "limit=1&q=first+table": "1",
+	} {
+		var got []string
+		rec := ask(t, s, "GET", "/v1/history?"+query, nil)
+		var found api.List[api.Entry]
+		if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range found.Items {
+			got = append(got, fmt.Sprint(e.Number))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("?%s gives %q, want %s", query, got, want)
+		}
 	}
 }
 
@@ -167,12 +189,19 @@ type fakeCommands struct {
 	err      error
 	operator string
 	given    control.Command
+	preview  control.Preview
 }
 
 func (f *fakeCommands) Commands() []control.Command { return nil }
 
 func (f *fakeCommands) Resolve(_ control.CommandKind, text string) (catalog.Subject, error) {
 	return catalog.Subject{Service: text}, nil
+}
+
+// Preview says that nothing but the drained endpoints would be left.
+func (f *fakeCommands) Preview(o control.Command) (control.Preview, error) {
+	f.given, f.operator = o, o.Operator
+	return f.preview, f.err
 }
 
 func (f *fakeCommands) Give(_ context.Context, o control.Command) (control.Result, error) {
@@ -194,7 +223,7 @@ func TestAuditOfTakingBack(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+goodToken)
 	rec := httptest.NewRecorder()
 	s.handler.ServeHTTP(rec, r)
-	if entries := s.access.Audit.Newest(1); rec.Code != 200 || len(entries) != 1 || entries[0].Text != "undrain (ends: drain service a)" {
+	if entries := s.access.Audit.Newest(1); rec.Code != 200 || len(entries) != 1 || entries[0].Text != "service a no longer drained" {
 		t.Errorf("%d, audit %+v", rec.Code, entries)
 	}
 }
@@ -221,7 +250,7 @@ func TestCommandsNeedAnOperator(t *testing.T) {
 	if rec := give(goodToken); rec.Code != 200 || f.operator != "token-file" || f.given.Subject.Service != "a" {
 		t.Errorf("with a token: %d, given by %q: %s", rec.Code, f.operator, rec.Body)
 	}
-	if entries := s.access.Audit.Newest(1); len(entries) != 1 || entries[0].Text != "drain service a" {
+	if entries := s.access.Audit.Newest(1); len(entries) != 1 || entries[0].Text != "service a drained" {
 		t.Errorf("audit %+v", entries)
 	}
 	for err, want := range map[error]int{
@@ -231,5 +260,50 @@ func TestCommandsNeedAnOperator(t *testing.T) {
 		if f.err = err; give(goodToken).Code != want {
 			t.Errorf("%v = %d, want %d", err, give(goodToken).Code, want)
 		}
+	}
+}
+
+// A preview says in words what a command would do. Viewers may ask; nothing is audited.
+func TestPreview(t *testing.T) {
+	w := newWorld(t)
+	f := &fakeCommands{preview: control.Preview{
+		Command: control.Command{ID: "hold", Kind: control.CommandRollback, Hold: &control.Hold{Entry: 1}},
+		Before:  w.table, After: w.past[0].Table, Unserved: []string{"tenant@file:services.yml"}, Remarks: []string{"one"},
+	}}
+	o := options(t, w)
+	o.Commands = f
+	s := newServer(t, o)
+	ask := func() (p api.CommandPreview) {
+		t.Helper()
+		rec := sendJSON(t, s, "POST", "/v1/preview", `{"kind":"rollback","entry":1,"until":"released","endpoints":"recorded"}`, nil)
+		if err := json.Unmarshal(rec.Body.Bytes(), &p); rec.Code != 200 || err != nil {
+			t.Fatal(rec.Code, rec.Body, err)
+		}
+		return p
+	}
+	p := ask()
+	if f.given.Hold.Entry != 1 || !f.given.Hold.RecordedEndpoints || len(s.access.Audit.Newest(1)) != 0 {
+		t.Errorf("asked for %+v", f.given.Hold)
+	}
+	if p.Summary != "Would change now: routes: 2 removed, 2 changed." || !slices.Equal(p.Unserved, []string{"tenant@file:services.yml"}) ||
+		len(p.Diff.Routes) != 4 || p.Command.Text != "rolled back to entry 1" || p.Command.Undo != "fairway unpin" || len(p.Remarks) != 1 {
+		t.Errorf("%+v", p)
+	}
+	f.preview.After = w.table
+	if p = ask(); p.Summary != "Nothing would change now." || !p.Diff.Same {
+		t.Errorf("without a difference: %+v", p)
+	}
+	busy := *w.table.Backends[0]
+	busy.Endpoints = slices.Clone(busy.Endpoints)
+	busy.Endpoints[0].Weight, busy.Endpoints[0].ID = 77, "c0:8080"
+	var err error
+	if f.preview.After, err = route.New(8, w.table.Listeners, w.table.Routes, append([]*route.Backend{&busy}, w.table.Backends[1:]...), nil); err != nil {
+		t.Fatal(err)
+	}
+	if p = ask(); p.Summary != "Would change now: endpoints: 1 added, 1 removed." {
+		t.Errorf("with another endpoint: %s", p.Summary)
+	}
+	if lines := fmt.Sprint(p.Diff.Backends); strings.Contains(lines, " id ") || !strings.Contains(lines, "weight 77") {
+		t.Errorf("the lines are %s", lines)
 	}
 }

@@ -22,7 +22,8 @@ func (s *Server) notifyOperations() []operation {
 	all := where(s.options.Notifications != nil, "there are no notifications here",
 		list("/v1/events", s.events).with(
 			text("kind", "A kind of event, or how several kinds begin."), text("subject", "Subject of an event, or its name."),
-			boolean("standing", "Keeps events that began what is not over."), limit),
+			boolean("standing", "Keeps events that began what is not over."), limit,
+			text("severity", "good, bad, warning or neutral."), param{name: "since", form: aTime, help: "Keeps events since this time."}),
 		list("/v1/notify/channels", func(*request) ([]api.Channel, error) { return s.options.Notifications.Channels(), nil }),
 		list("/v1/notify/channels/{name}/pending", s.pendingEvents).with(limit),
 		act(http.MethodPost, "/v1/notify/channels/{name}/test", s.testChannel).by(api.RoleOperator).refuses(http.StatusBadGateway))
@@ -35,9 +36,20 @@ func (s *Server) events(r *request) (items []api.Event, err error) {
 		found = s.options.Notifications.Standing()
 		slices.Reverse(found)
 	}
+	prefix := r.text("kind")
+	if kinds := show.All(notify.Kinds(), func(k notify.Kind) string { return string(k) }); !slices.ContainsFunc(kinds, func(k string) bool { return strings.HasPrefix(k, prefix) }) {
+		return nil, api.Errorf(http.StatusBadRequest, "kind: no event is of the kind %q; there are %s", prefix, strings.Join(kinds, ", "))
+	}
+	severity, since := r.text("severity"), r.time("since")
+	if all := []string{"", api.SeverityGood, api.SeverityBad, api.SeverityWarning, api.SeverityNeutral}; !slices.Contains(all, severity) {
+		return nil, api.Errorf(http.StatusBadRequest, "query parameter \"severity\": want good, bad, warning or neutral")
+	}
 	for _, e := range found {
+		if severity != "" && string(e.Kind.Severity()) != severity || e.At.Before(since) {
+			continue
+		}
 		about := r.wants("subject", e.Subject) || r.wants("subject", e.Name)
-		if len(items) < r.limit(defaultEvents) && strings.HasPrefix(string(e.Kind), r.text("kind")) && about {
+		if len(items) < r.limit(defaultEvents) && strings.HasPrefix(string(e.Kind), prefix) && about {
 			items = append(items, show.Event(e))
 		}
 	}

@@ -243,11 +243,11 @@ func (d *documenter) operation(op operation, path string) object {
 func (d *documenter) responses(op operation, path string) object {
 	content := object{"text/plain": object{"schema": object{"type": "string"}}}
 	switch {
+	case op.events:
+		content = object{"text/event-stream": object{"schema": object{"type": "string"}}}
+		d.schema(op.gives) // of the data of an event
 	case op.gives != nil:
 		content = object{"application/json": object{"schema": d.schema(op.gives)}}
-	case path == "/v1/watch":
-		content = object{"text/event-stream": object{"schema": object{"type": "string"}}}
-		d.schema(reflect.TypeFor[api.Change]()) // of the event "change"
 	case path == "/v1/openapi.json":
 		content = object{"application/json": object{"schema": object{"type": "object"}}}
 	}

@@ -62,6 +62,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 		{"POST", "/v1/session", `{"token":"` + goodToken + `"}`},
 		{"DELETE", "/v1/session", ""},
 		{"POST", "/v1/commands", `{"kind":"drain","subject":"shop","message":"why"}`},
+		{"POST", "/v1/preview", `{"kind":"drain","subject":"shop"}`},
 		{"DELETE", "/v1/commands/x?message=why", ""},
 		{"POST", "/v1/plan", `{"labels":[{"subject":"shop","label":"fairway.host","value":"a.example"}]}`},
 		{"POST", web + "/revisions", `{"expect":2,"content":"Z2xvYmFsCg=="}`},

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/body"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 )
@@ -32,6 +33,7 @@ type operation struct {
 	// takes and gives are the types of body and answer; nil for none, and for an
 	// answer that is no JSON.
 	takes, gives reflect.Type
+	events       bool  // the answer is a stream of server-sent events, whose data is of the type gives
 	refusals     []int // statuses of errors beyond those that follow from the above
 	serve        func(*request) error
 }
@@ -108,6 +110,13 @@ func raw(path string, serve func(*request) error) operation {
 	return operation{method: http.MethodGet, path: path, serve: serve}
 }
 
+// streaming marks an operation that answers with server-sent events; t is the type of the
+// data of the first kind of them.
+func (op operation) streaming(t reflect.Type) operation {
+	op.gives, op.events = t, true
+	return op
+}
+
 // giving names the type of the JSON that a raw operation answers.
 func (op operation) giving(t reflect.Type) operation {
 	op.gives = t
@@ -150,12 +159,12 @@ func act[T any](method, path string, serve func(*request) (T, error)) operation 
 // post is an operation with a body.
 func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 	op := act(http.MethodPost, path, func(r *request) (T, error) {
-		var body B
-		if err := readBody(r.Request, &body); err != nil {
+		var sent B
+		if err := body.Decode(r.Request, &sent); err != nil {
 			var none T
 			return none, err
 		}
-		return serve(r, body)
+		return serve(r, sent)
 	})
 	op.takes = reflect.TypeFor[B]()
 	return op

@@ -1,19 +1,23 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
+	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/plan"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
@@ -36,12 +40,15 @@ func (s *Server) operations() []operation {
 		get("/v1/info", s.info),
 		get("/v1/status", s.status),
 		get("/v1/identity", func(r *request) (api.Identity, error) { return r.who, nil }),
-		list("/v1/routes", s.routes).with(byService, bySource, byHost, boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
+		list("/v1/routes", s.routes).with(byService, bySource, byHost, text("state", "State of the condition; several are separated by commas."), boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
 		list("/v1/services", s.services).with(byService, bySource, byHost),
 		list("/v1/services/{name...}", s.service),
 		list("/v1/problems", s.problems).with(byService, bySource),
 		list("/v1/sources", s.sources),
+		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
 		list("/v1/nodes", s.nodes).with(bySource),
+		list("/v1/labels", s.labels),
+		list("/v1/search", s.search).with(param{name: "q", help: "Words, all of which must be there.", required: true}, number("limit", maxFound, "How many; 20 by default.")),
 		get("/v1/explain", s.explain).with(
 			param{name: "url", help: "Absolute URL of the request.", required: true},
 			text("method", "HTTP method; GET by default."),
@@ -50,14 +57,14 @@ func (s *Server) operations() []operation {
 			text("listener", "Name of the listener that it comes in by; http or https by default, like the scheme.")).refuses(http.StatusServiceUnavailable),
 		list("/v1/doctor/{name...}", s.doctor),
 		get("/v1/traffic", s.showTraffic).with(boolean("wait", "With false nothing is measured: the answer is what is measured for other clients already.")),
-		raw("/v1/watch", s.watch).with(boolean("traffic", "Adds an event every second.")),
+		raw("/v1/watch", s.watch).streaming(reflect.TypeFor[api.Change]()).with(boolean("traffic", "Adds an event every second.")),
 		post("/v1/session", s.signIn).open().refuses(http.StatusUnauthorized, http.StatusTooManyRequests),
 		act(http.MethodDelete, "/v1/session", s.signOut).by(api.RoleViewer),
 		list("/v1/tokens", func(*request) ([]api.Token, error) { return s.access.Tokens.List(), nil }).by(api.RoleAdmin),
 		post("/v1/tokens", s.createToken).refuses(http.StatusConflict),
 		act(http.MethodDelete, "/v1/tokens/{name}", s.revokeToken),
 		list("/v1/audit", s.auditLog).by(api.RoleAdmin).with(number("limit", access.MaxEntries, "How many; 100 by default.")),
-	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations())
+	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations(), s.logOperations())
 }
 
 func (s *Server) healthz(*request) (api.Health, error) { return api.Health{Status: "ok"}, nil }
@@ -120,6 +127,21 @@ func (s *Server) info(r *request) (api.Info, error) {
 	return info, nil
 }
 
+// states are the states of a condition that the request asks for; nil for any.
+func (r *request) states() ([]string, error) {
+	if r.text("state") == "" {
+		return nil, nil
+	}
+	states := strings.Split(r.text("state"), ",")
+	for i, state := range states {
+		states[i] = strings.TrimSpace(state)
+		if !slices.Contains(api.States(), states[i]) {
+			return nil, api.Errorf(http.StatusBadRequest, "there is no state %q: want some of %s", states[i], strings.Join(api.States(), ", "))
+		}
+	}
+	return states, nil
+}
+
 // chosen keeps the routes that the request asks for by host, of those given.
 func (r *request) chosen(routes []*route.Route) ([]*route.Route, error) {
 	if r.text("host") == "" {
@@ -149,15 +171,36 @@ func (s *Server) routes(r *request) (items []api.Route, err error) {
 		live = s.live()
 	}
 	found := s.options.Conditions.Report()
+	states, err := r.states()
+	if err != nil {
+		return nil, err
+	}
 	chosen, err := r.chosen(v.Table.Routes)
+	used := s.lastRequests()
 	for _, one := range chosen {
 		if v.IsService(r.text("service"), one.Service) && r.wants("source", one.Origin.Source) {
 			item := v.Route(one, live)
-			show.Judge(&item, found)
-			items = append(items, item)
+			item.LastRequest = used[one.ID]
+			if show.Judge(&item, found); states == nil || slices.Contains(states, item.Condition.State) {
+				items = append(items, item)
+			}
 		}
 	}
 	return items, err
+}
+
+// lastRequests is when each route had its last request, by ID.
+func (s *Server) lastRequests() map[string]time.Time {
+	all := map[string]time.Time{}
+	if s.options.LastRequests != nil {
+		maps.Copy(all, s.options.LastRequests())
+	}
+	for _, t := range s.options.Engine.Traffic() {
+		if t.Last.After(all[t.Route]) {
+			all[t.Route] = t.Last
+		}
+	}
+	return all
 }
 
 func (s *Server) services(r *request) (items []api.Service, err error) {
@@ -186,23 +229,29 @@ func (s *Server) services(r *request) (items []api.Service, err error) {
 func (s *Server) service(r *request) (items []api.Service, err error) {
 	name := r.PathValue("name")
 	for _, svc := range r.view().Snapshot.Services {
-		if svc.ID == name || svc.Name == name {
+		if r.view().IsService(name, svc.ID) {
 			items = append(items, s.judged(r.view(), svc))
 		}
 	}
 	if len(items) == 0 {
-		return nil, api.Errorf(http.StatusNotFound, "no service %q", name)
+		return nil, s.missing("service", name)
 	}
 	return items, nil
 }
 
-// incomplete is why lists of what sources see may lack something.
-func (s *Server) incomplete() (reasons []api.Reason) {
-	found := s.options.Conditions.Report().Sources
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		reasons = append(reasons, show.Condition(found[name]).Reasons...)
+// incomplete is why lists may lack something.
+func (s *Server) incomplete() []api.Reason {
+	return show.Reasons(s.options.Conditions.Report().Incomplete())
+}
+
+// missing is the error about a name that nothing has, which something that sources do not
+// say may have. It names a similar one.
+func (s *Server) missing(what, name string) *api.Error {
+	err := api.Errorf(http.StatusNotFound, "no %s %q%s", what, name, s.newest().Snapshot.DidYouMean(name))
+	for _, reason := range s.incomplete() {
+		err.Detail += "; " + reason.Text
 	}
-	return reasons
+	return err
 }
 
 // judged is a service with how it is doing.
@@ -237,13 +286,17 @@ func (s *Server) sources(*request) ([]api.Source, error) {
 }
 
 func (s *Server) nodes(r *request) (items []api.Node, err error) {
-	instances := map[string]int{}
-	for _, service := range r.view().Snapshot.Services {
+	snapshot := r.view().Snapshot
+	instances, named := map[string]int{}, map[string]string{} // by node: how many, and a source that names it
+	for _, service := range snapshot.Services {
 		for _, in := range service.Instances {
 			instances[in.Node]++
+			named[in.Node] = cmp.Or(in.Source, service.Source)
 		}
 	}
-	for _, n := range r.view().Snapshot.Nodes {
+	delete(named, "")
+	for _, n := range snapshot.Nodes {
+		delete(named, n.ID)
 		if r.wants("source", n.Source) {
 			items = append(items, api.Node{
 				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
@@ -252,11 +305,30 @@ func (s *Server) nodes(r *request) (items []api.Node, err error) {
 			})
 		}
 	}
+	for id, source := range named {
+		if r.wants("source", source) {
+			items = append(items, api.Node{ID: id, Name: id, Source: source, State: api.NodeNotWatched, Instances: instances[id]})
+		}
+	}
+	slices.SortFunc(items, func(a, b api.Node) int { return cmp.Compare(a.ID, b.ID) })
 	return items, nil
 }
 
+func (s *Server) certificates(*request) (api.Certificates, error) {
+	return show.Certificates(s.options.Certificates()), nil
+}
+
 func (s *Server) explain(r *request) (api.Explanation, error) {
-	return explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
+	out, err := explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
+	if err == nil && out.Request.Scheme == "https" && s.options.Certificates != nil {
+		if text, hint := s.options.Certificates().Shown(out.Request.Host); text != "" {
+			out.Text += "; " + text + ": " + hint
+		}
+	}
+	if out.Winner != nil && s.options.Requests != nil {
+		out.Winner.LastError = requests.Last(r.view(), s.options.Requests, out.Winner.Route.ID, r.sees(api.RoleOperator))
+	}
+	return out, err
 }
 
 func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
@@ -269,10 +341,34 @@ func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
 func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	found := s.options.Diagnose(r.PathValue("name"))
 	if len(found) == 0 {
-		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
+		return nil, s.missing("service, container or other instance", r.PathValue("name"))
 	}
 	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
+	if s.options.Certificates != nil {
+		for i := range found {
+			s.uncovered(r.view(), &found[i])
+		}
+	}
+	if s.options.Requests != nil {
+		for i := range found {
+			requests.Diagnose(r.view(), s.options.Requests, time.Now(), &found[i])
+		}
+	}
 	return found, nil
+}
+
+// uncovered adds to a diagnosis the first host of the service that has no certificate, where
+// nothing is said of certificates yet.
+func (s *Server) uncovered(v *show.View, d *api.Diagnosis) {
+	if slices.ContainsFunc(d.Checks, func(c api.Check) bool { return c.Name == condition.CodeCertificate }) {
+		return
+	}
+	for _, u := range s.options.Certificates().Uncovered {
+		if slices.ContainsFunc(v.RoutesOf(d.Service), func(of *route.Route) bool { return slices.Contains(u.Routes, of.ID) }) {
+			d.Checks = append(d.Checks, api.Check{Name: condition.CodeCertificate, Outcome: api.CheckDoubt, Text: u.Text, Hint: u.Hint})
+			return
+		}
+	}
 }
 
 func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {

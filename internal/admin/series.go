@@ -18,19 +18,66 @@ func (s *Server) seriesOperations() []operation {
 		get("/v1/series/{group}/{subject...}", s.series).with(
 			param{name: "from", form: aTime, help: "An hour before the end by default."},
 			param{name: "to", form: aTime, help: "Now by default."},
-			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}))
+			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}),
+		list("/v1/latency", s.latency).with(byService, param{name: "since", form: aDuration, help: "The time that it is about, up to 744h; the last hour by default."}))
 }
 
-// quantiles stand for the counts of a route, in fields named p50, p95 and p99.
+// longest is how long readings are kept.
+const longest = 31 * 24 * time.Hour
+
+// latency is what the routes answered and, below each, its instances.
+func (s *Server) latency(r *request) (items []api.Latency, err error) {
+	since, now := time.Hour, time.Now()
+	if r.text("since") != "" {
+		since, _ = time.ParseDuration(r.text("since")) // it was checked
+	}
+	if since <= 0 || since > longest {
+		return nil, api.Errorf(http.StatusBadRequest, "since=%s: up to %s", since, longest)
+	}
+	read := func(group, subject string) (api.Latency, error) {
+		found, err := s.options.Series.Query(series.Query{Group: group, Subject: subject, From: now.Add(-since), To: now})
+		l := api.Latency{Name: subject}
+		if err == nil && len(found.Points) > 0 {
+			rates, whole := known(found.Whole.Means), found.Whole
+			l.Requests, l.Errors, l.InFlight = rates[series.Requests], rates[series.Errors], rates[series.InFlight]
+			times := known([]float64{whole.Quantile(.5), whole.Quantile(.95), whole.Quantile(.99)})
+			l.P50, l.P95, l.P99 = times[0], times[1], times[2]
+		}
+		return l, err
+	}
+	v := r.view()
+	for _, one := range v.Table.Routes {
+		if !v.IsService(r.text("service"), one.Service) {
+			continue
+		}
+		subjects := [][2]string{{series.Routes, one.ID}}
+		if b := v.Table.Backend(one.Backend); b != nil {
+			for _, e := range b.Endpoints {
+				if of := [2]string{series.Endpoints, e.Instance + "@" + e.Source}; !slices.Contains(subjects, of) {
+					subjects = append(subjects, of)
+				}
+			}
+		}
+		for _, of := range subjects {
+			l, err := read(of[0], of[1])
+			if err != nil {
+				return nil, err
+			}
+			l.Kind, l.Route, l.Service = of[0], one.ID, one.Service
+			items = append(items, l)
+		}
+	}
+	return items, nil
+}
+
+// quantiles stand for the buckets of routes and endpoints, in fields named p50, p95 and p99.
 func quantiles() []float64 { return []float64{0.5, 0.95, 0.99} }
 
 func seriesFields(group string, fields []series.Field) (list []api.SeriesField) {
-	for i, f := range fields {
-		if group != series.Routes || i < series.Latency {
-			list = append(list, api.SeriesField{Name: f.Name, Unit: f.Unit})
-		}
+	for _, f := range fields {
+		list = append(list, api.SeriesField{Name: f.Name, Unit: f.Unit})
 	}
-	if group == series.Routes {
+	if group == series.Routes || group == series.Endpoints {
 		for _, q := range quantiles() {
 			list = append(list, api.SeriesField{Name: fmt.Sprintf("p%.0f", 100*q), Unit: "s"})
 		}
@@ -64,10 +111,9 @@ func (s *Server) series(r *request) (api.Series, error) {
 	out := api.Series{Group: q.Group, Subject: q.Subject, Fields: seriesFields(q.Group, found.Fields), Step: found.Step.String(), Points: []api.SeriesPoint{}}
 	for _, p := range found.Points {
 		means, peaks := p.Means, p.Peaks
-		if q.Group == series.Routes {
-			means, peaks = slices.Clone(p.Means[:series.Latency]), slices.Clone(p.Peaks[:series.Latency])
+		if len(p.Buckets) > 0 {
 			for _, q := range quantiles() {
-				means, peaks = append(means, series.Quantile(p.Means, q)), append(peaks, math.NaN())
+				means, peaks = append(means, p.Quantile(q)), append(peaks, math.NaN())
 			}
 		}
 		out.Points = append(out.Points, api.SeriesPoint{At: p.At, Means: known(means), Peaks: known(peaks)})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 	"fairway/internal/series"
 )
 
@@ -20,7 +22,7 @@ func newSeries(t *testing.T) *series.Store {
 	t.Cleanup(func() { _ = store.Close() })
 	service := make([]float64, series.Containers+1)
 	service[series.CPU], service[series.Limit], service[series.Containers] = 12, math.NaN(), 5
-	route := make([]float64, series.Latency+len(series.LatencyBounds())+1)
+	route := make([]float64, series.Latency+latency.Buckets)
 	route[series.Requests], route[series.Latency] = 10, 10
 	for group, values := range map[string][]float64{series.Services: service, series.Routes: route} {
 		if err := store.Add(group, time.Now(), []series.Reading{{Subject: "shop", Values: values}}); err != nil {
@@ -49,7 +51,7 @@ func TestSeries(t *testing.T) {
 		t.Errorf("%+v", service)
 	}
 	route := query("/v1/series/route/shop" + to)
-	if p := route.Points[0]; len(route.Fields) != 5 || route.Fields[4].Name != "p99" || p.Means[4] == nil || len(p.Peaks) != 5 || p.Peaks[4] != nil {
+	if p := route.Points[0]; len(route.Fields) != 6 || route.Fields[5].Name != "p99" || p.Means[5] == nil || len(p.Peaks) != 6 || p.Peaks[5] != nil {
 		t.Errorf("%+v", route)
 	}
 	for path, want := range map[string]int{
@@ -58,6 +60,72 @@ func TestSeries(t *testing.T) {
 	} {
 		if rec := ask(t, s, "GET", path, nil); rec.Code != want {
 			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
+		}
+	}
+}
+
+// The latency of a route and of its instances is that of all requests of the time.
+func TestLatency(t *testing.T) {
+	o := options(t, newWorld(t))
+	o.Series = newSeries(t)
+	for group, subject := range map[string]string{series.Routes: "shop@docker", series.Endpoints: "shop-1@docker"} {
+		for i := range 10 {
+			values := make([]float64, series.Latency+latency.Buckets)
+			values[series.Requests], values[series.InFlight] = 2, 1
+			values[series.Latency+10+i/9*20] = 2 // one in ten is slow
+			if err := o.Series.Add(group, time.Now().Add(time.Duration(i-20)*10*time.Second), []series.Reading{{Subject: subject, Values: values}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := newServer(t, o)
+	var found api.List[api.Latency]
+	rec := ask(t, s, "GET", "/v1/latency?service=shop&since=10m", nil)
+	if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil || rec.Code != 200 || len(found.Items) < 2 {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	for i, kind := range []string{"route", "endpoint"} {
+		l := found.Items[i]
+		if l.Kind != kind || l.Route != "shop@docker" || l.Requests == nil || *l.Requests != 2 || *l.InFlight != 1 || !(*l.P50 < .001 && *l.P95 > 5**l.P50 && *l.P99 == *l.P95) {
+			t.Errorf("%d: %s", i, rec.Body)
+		}
+	}
+	for path, want := range map[string]int{"since=-1h": 400, "since=800h": 400, "since=x": 400, "service=none": 200} {
+		if rec := ask(t, s, "GET", "/v1/latency?"+path, nil); rec.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
+		}
+	}
+}
+
+// usedWorld has an engine that counted a request.
+type usedWorld struct{ *world }
+
+func (usedWorld) Traffic() []traffic.Totals {
+	return []traffic.Totals{{Route: "shop@docker", Last: day(3)}, {Route: "", Last: day(3)}}
+}
+
+// The last request of a route is that of this run, or else one from before.
+func TestLastRequest(t *testing.T) {
+	w := newWorld(t)
+	o := options(t, w)
+	before := map[string]time.Time{"shop@docker": day(1)}
+	for _, route := range w.table.Routes[1:] {
+		before[route.ID] = day(2)
+	}
+	o.Engine = usedWorld{w}
+	o.LastRequests = func() map[string]time.Time { return before }
+	var found api.List[api.Route]
+	rec := ask(t, newServer(t, o), "GET", "/v1/routes", nil)
+	if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil || len(found.Items) < 2 {
+		t.Fatalf("%v: %s", err, rec.Body)
+	}
+	for _, route := range found.Items {
+		want := day(2)
+		if route.ID == "shop@docker" {
+			want = day(3)
+		}
+		if !route.LastRequest.Equal(want) {
+			t.Errorf("%s: %s, want %s", route.ID, route.LastRequest, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/admin/stream"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 )
@@ -22,11 +23,17 @@ type events struct {
 
 func watchServer(t *testing.T, s *Server, query string, edit ...func(*http.Request)) *events {
 	t.Helper()
+	return openStream(t, s, "/v1/watch"+query, edit...)
+}
+
+// openStream asks for a stream.
+func openStream(t *testing.T, s *Server, path string, edit ...func(*http.Request)) *events {
+	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr().String()+"/v1/watch"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr().String()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +136,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	s := newServer(t, o)
 	run(t, s)
 	var c api.Change
-	for range maxWatchers {
+	for range stream.Most {
 		if !watchServer(t, s, "").next("change", &c) {
 			t.Fatal("no event")
 		}

@@ -32,8 +32,8 @@ type List[T any] struct {
 	Revision uint64 `json:"revision"`
 	// Hash identifies the contents of the live table; empty before the first.
 	Hash string `json:"hash"`
-	// Incomplete is why things of sources that do not answer may be missing or old; left
-	// out when all answer.
+	// Incomplete is why things may be missing or old: a source does not answer, the newest
+	// table is not live, a rollback or pin is in force; left out when nothing is so.
 	Incomplete []Reason `json:"incomplete,omitempty"`
 	// Items is sorted; never null.
 	Items []T `json:"items"`
@@ -45,6 +45,7 @@ type Query struct {
 	Service string // the ID or the name of a service
 	Source  string // the name of a source
 	Host    string // keeps the routes that could take a request for this host
+	State   string // keeps the routes in one of these states of a condition: "degraded,down"
 	Live    bool   // asks routes for Endpoint.Live as well
 }
 
@@ -60,6 +61,9 @@ type Route struct {
 	Instance string `json:"instance,omitempty"`
 	// Labels are the labels that made the route, as they were written.
 	Labels map[string]string `json:"labels"`
+	// Defaults are labels that the configuration has for every route and this one uses,
+	// in the place of its own; left out for none.
+	Defaults map[string]string `json:"defaults,omitempty"`
 	// Priority goes before every other rule of precedence; higher wins.
 	Priority int `json:"priority"`
 	// Matches are alternatives; never empty.
@@ -88,6 +92,10 @@ type Route struct {
 	// and were seen to accept a connection.
 	Condition Condition `json:"condition"`
 	Ready     int       `json:"ready"`
+	// LastRequest is when its last request or connection was over; left out when none is
+	// known. From before this run of Fairway it is known to two minutes within 22 hours, and to
+	// half an hour within 30 days.
+	LastRequest time.Time `json:"lastRequest,omitzero"`
 }
 
 // Match is one way for a request to be taken by a route: all of it must hold.
@@ -140,8 +148,10 @@ type Endpoint struct {
 	// By is the command of an operator that State or Weight come from, with who
 	// gave it and why; left out when they are what the source says.
 	By string `json:"by,omitempty"`
-	// Fault is why it takes no requests at the moment; left out when it does.
-	Fault string `json:"fault,omitempty"`
+	// Fault is why it takes no requests at the moment, in words; left out when it does.
+	// FaultCode classifies it, and keeps its meaning: one of the codes of reasons.
+	Fault     string `json:"fault,omitempty"`
+	FaultCode string `json:"faultCode,omitempty"`
 	// Live is what the engine knows of it at this moment; only on demand
 	// (Query.Live), since it changes without the table changing.
 	Live *EndpointLive `json:"live,omitempty"`
@@ -175,9 +185,14 @@ type Service struct {
 	Name string `json:"name"`
 	// Source is the name of the source that sees it.
 	Source string `json:"source"`
+	// Project is the Compose project or the stack that it belongs to; left out for none.
+	Project string `json:"project,omitempty"`
 	// Labels are the service's own labels that begin with "fairway.". Others
 	// belong to other programs and are not shown.
 	Labels map[string]string `json:"labels"`
+	// Labelled is true when it or one of its instances has a label of Fairway or Docker
+	// Flow. Lists for people leave out what is not and has no route.
+	Labelled bool `json:"labelled"`
 	// Instances is sorted by ID.
 	Instances []Instance `json:"instances"`
 	// Routes are the IDs of its routes in the live table, sorted.
@@ -191,6 +206,9 @@ type Service struct {
 	// Condition says how it is doing: as the worst of its routes and instances.
 	Condition Condition `json:"condition"`
 }
+
+// Asks is true for a service that asks for something: it is labelled or has a route.
+func (s Service) Asks() bool { return s.Labelled || len(s.Routes) > 0 }
 
 // Instance is one copy of a service.
 type Instance struct {
@@ -210,6 +228,8 @@ type Instance struct {
 	StateReason string    `json:"stateReason,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Started     time.Time `json:"started,omitzero"`
+	// Restarts is how often its restart policy has started it again; left out for never.
+	Restarts int `json:"restarts,omitempty"`
 	// Weight is the share that the source gives it; left out when it gives none.
 	Weight int `json:"weight,omitempty"`
 	// By is the command of an operator that its endpoints obey, with who gave it
@@ -280,6 +300,10 @@ type Source struct {
 	// Condition says how it is doing, and what to do.
 	Condition Condition `json:"condition"`
 }
+
+// NodeNotWatched is the state of a node that instances of a services file are on and no
+// source sees.
+const NodeNotWatched = "not watched"
 
 // Node is a machine that runs instances. Nodes are sorted by ID.
 type Node struct {

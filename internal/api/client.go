@@ -172,6 +172,13 @@ func number[N int | uint64](n N) []string {
 }
 
 // flag is a query parameter; false is left out.
+func moment(t time.Time) []string {
+	if t.IsZero() {
+		return nil
+	}
+	return []string{t.UTC().Format(time.RFC3339)}
+}
+
 func flag(on bool) []string {
 	if !on {
 		return nil
@@ -180,7 +187,7 @@ func flag(on bool) []string {
 }
 
 func (q Query) values() url.Values {
-	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "live": flag(q.Live)}
+	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": flag(q.Live)}
 }
 
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) (List[T], error) {
@@ -240,7 +247,8 @@ func (a answer) problem() error {
 	return e
 }
 
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
+// request makes a request; body is sent as JSON, nil sends none.
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
 	address := c.base + path
 	if text := query.Encode(); text != "" {
 		address += "?" + text
@@ -249,13 +257,13 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return answer{}, fmt.Errorf("admin request: %w", err)
+			return nil, fmt.Errorf("admin request: %w", err)
 		}
 		sent = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, sent)
 	if err != nil {
-		return answer{}, fmt.Errorf("admin request: %w", err)
+		return nil, fmt.Errorf("admin request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
@@ -263,6 +271,14 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
+	req, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return answer{}, err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

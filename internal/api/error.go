@@ -15,8 +15,8 @@ var ErrNoAnswer = errors.New("no Fairway answers")
 // Error is an answer that says no: problem details after RFC 9457. The client
 // returns it as *Error.
 type Error struct {
-	// Type is a URI that names the kind of error; "about:blank" when Title and
-	// Status say it all.
+	// Type is a URI that names the kind of error: TypeRole, or "about:blank" when Title
+	// and Status say it all.
 	Type string `json:"type"`
 	// Title is the kind of error in a few words.
 	Title string `json:"title"`
@@ -25,6 +25,9 @@ type Error struct {
 	// Detail says what is wrong in this case.
 	Detail string `json:"detail,omitempty"`
 }
+
+// TypeRole is the type of errors for callers whose role may not do what they ask for.
+const TypeRole = "urn:fairway:role"
 
 // ProblemContentType is the content type of an Error on the wire.
 const ProblemContentType = "application/problem+json"

@@ -79,6 +79,8 @@ type Winner struct {
 	Choice string `json:"choice,omitempty"`
 	// Eligible are the IDs of the endpoints that can be picked, sorted.
 	Eligible []string `json:"eligible"`
+	// LastError is the newest request of the route that failed, of those that are kept.
+	LastError *Request `json:"lastError,omitempty"`
 }
 
 // Loser is a route that does not take a request.

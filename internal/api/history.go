@@ -43,7 +43,7 @@ type Counts struct {
 // Seen is one thing that a source saw, from one snapshot to the next, or that
 // became of a command.
 type Seen struct {
-	// Kind is "label", "service-added", "service-removed", "instance-added",
+	// Kind is "label", "default" (of the configuration), "service-added", "service-removed", "instance-added",
 	// "instance-removed", "instance-state", "instance-address", "source",
 	// "command" or "other".
 	Kind   string `json:"kind"`
@@ -95,6 +95,18 @@ type DiffChange struct {
 	ID string `json:"id"`
 	// Lines are those that came, behind "+ ", and that went, behind "- ".
 	Lines []string `json:"lines"`
+	// Fields say the same as data, in the order of the lines; left out for none.
+	Fields []DiffField `json:"fields,omitempty"`
+}
+
+// DiffField is a property of an element that differs.
+type DiffField struct {
+	// Name is the property: "match", "filter", "backend", "endpoint". A property with several
+	// values stands there once for each that differs.
+	Name string `json:"name"`
+	// From is what it was and To what it is; left out where it was, or is, not there.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }
 
 // EntryDetail is an entry with what it changed.
@@ -112,11 +124,13 @@ const (
 	CommandDrain    = "drain"    // endpoints get nothing new
 	CommandWeight   = "weight"   // endpoints have another weight
 	CommandPause    = "pause"    // requests for a service wait
+	// CommandMaintenance answers requests for a service with 503
+	CommandMaintenance = "maintenance"
 )
 
 // The ways in which a rollback or pin ends.
 const (
-	UntilReleased = "released" // when an operator takes it back
+	UntilUnpinned = "unpinned" // when an operator takes it back; "released" is read as the same
 	UntilChanged  = "changed"  // for each service when its labels change
 )
 
@@ -136,8 +150,10 @@ type Command struct {
 	ID string `json:"id"`
 	// Kind is one of the Command constants.
 	Kind string `json:"kind"`
-	// Text is the command as one would write it.
+	// Text says in words what is in force: "service shop@docker drained".
 	Text string `json:"text"`
+	// Undo is the command line that takes it back.
+	Undo string `json:"undo"`
 	// Service is the ID of the service it is about; Instance with Source, or
 	// Node, stand in its place.
 	Service  string `json:"service,omitempty"`
@@ -146,9 +162,11 @@ type Command struct {
 	Node     string `json:"node,omitempty"`
 	// Weight is that of CommandWeight.
 	Weight *int `json:"weight,omitempty"`
-	// Ends is when a pause ends by itself, and Wait how long its requests wait.
-	Ends time.Time `json:"ends,omitzero"`
-	Wait string    `json:"wait,omitempty"`
+	// Ends is when a pause or maintenance ends by itself, and Wait how long the requests of a
+	// pause wait. Allow are the addresses and prefixes that get through maintenance.
+	Ends  time.Time `json:"ends,omitzero"`
+	Wait  string    `json:"wait,omitempty"`
+	Allow []string  `json:"allow,omitempty"`
 	// Entry, Until and Endpoints say what a rollback or pin holds.
 	Entry     uint64 `json:"entry,omitempty"`
 	Until     string `json:"until,omitempty"`
@@ -165,27 +183,45 @@ type Command struct {
 type NewCommand struct {
 	// Kind is one of the Command constants.
 	Kind string `json:"kind"`
-	// Subject is what a drain, weight or pause is about: the ID or name of a
-	// service, or, except for a pause, of an instance or node. "service:",
+	// Subject is what a drain, weight, pause or maintenance is about: the ID or name of a
+	// service, or, for a drain or weight, of an instance or node. "service:",
 	// "instance:" or "node:" in front says which is meant.
 	Subject string `json:"subject,omitempty"`
 	// Weight is for CommandWeight, 0 to 256.
 	Weight *int `json:"weight,omitempty"`
-	// For is how long a pause lasts, "1s" to "10m"; empty means "30s".
+	// For is how long a pause lasts, "1s" to "10m", "30s" for none, or maintenance, "1m" to
+	// "720h", until it is taken back for none.
 	For string `json:"for,omitempty"`
+	// Allow are addresses and prefixes of clients that get through maintenance, at most 100.
+	Allow []string `json:"allow,omitempty"`
 	// Entry is the entry to roll back to.
 	Entry uint64 `json:"entry,omitempty"`
-	// Until is UntilReleased, which empty means, or UntilChanged.
+	// Until is UntilUnpinned, which empty means, or UntilChanged.
 	Until string `json:"until,omitempty"`
 	// Endpoints is EndpointsLive, which empty means, or EndpointsRecorded.
 	Endpoints string `json:"endpoints,omitempty"`
-	// Message says why; at most 1000 bytes.
+	// Message says why; at most 1000 bytes. That of maintenance is what visitors read.
 	Message string `json:"message,omitempty"`
+}
+
+// CommandPreview is what a command would do. Nothing is changed by it.
+type CommandPreview struct {
+	Command Command `json:"command"`
+	// Summary says in a line what would change.
+	Summary string `json:"summary"`
+	// Diff is what would change in what is live.
+	Diff Diff `json:"diff"`
+	// Unserved are the IDs of the services that ask for a route and would have none, sorted.
+	Unserved []string `json:"unserved"`
+	// Remarks say what one may not expect.
+	Remarks []string `json:"remarks"`
 }
 
 // CommandResult is what became of a command.
 type CommandResult struct {
 	Command Command `json:"command"`
+	// Text says in words what is in force now, or is in force no longer.
+	Text string `json:"text"`
 	// Entry is the number of the table that it made live; zero when it could not
 	// be recorded; Remarks say which.
 	Entry uint64 `json:"entry"`
@@ -198,11 +234,18 @@ type HistoryQuery struct {
 	Before  uint64 // keeps entries with a lower number; zero keeps all
 	Limit   int    // how many are wanted, at most 1000; zero means 50
 	Service string // keeps entries that have to do with this service, by ID or name
+	// Operator keeps what the operator of this name did; "*" keeps what any did.
+	Operator string
+	Routes   bool   // keeps entries that changed routes
+	Words    string // keeps entries that have all of these words in what they say
 }
 
 // History lists entries.
 func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
-	return list[Entry](ctx, c, "/v1/history", url.Values{"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service)})
+	return list[Entry](ctx, c, "/v1/history", url.Values{
+		"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service),
+		"operator": text(q.Operator), "routes": flag(q.Routes), "q": text(q.Words),
+	})
 }
 
 // Entry returns an entry with what it changed; an *Error with 404 for none.
@@ -225,6 +268,11 @@ func (c *Client) Diff(ctx context.Context, from, to uint64) (Diff, error) {
 // Commands lists the commands in force.
 func (c *Client) Commands(ctx context.Context) (List[Command], error) {
 	return list[Command](ctx, c, "/v1/commands", nil)
+}
+
+// Preview says what a command would do, and changes nothing.
+func (c *Client) Preview(ctx context.Context, n NewCommand) (CommandPreview, error) {
+	return post[CommandPreview](ctx, c, "/v1/preview", n)
 }
 
 // Give puts a command in force.

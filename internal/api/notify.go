@@ -35,16 +35,19 @@ type Event struct {
 
 // EventQuery narrows events down. The zero value narrows nothing.
 type EventQuery struct {
-	Kind     string // a kind, or the beginning of some: "node."
-	Subject  string // a subject or a name
-	Standing bool   // keeps those that began something which is not over
-	Limit    int    // how many at most; zero means 100, and 2000 is the most
+	Kind     string    // a kind, or the beginning of some: "node."
+	Subject  string    // a subject or a name
+	Standing bool      // keeps those that began something which is not over
+	Severity string    // one of the Severity constants
+	Since    time.Time // keeps those since then
+	Limit    int       // how many at most; zero means 100, and 2000 is the most
 }
 
 // Events lists what happened.
 func (c *Client) Events(ctx context.Context, q EventQuery) (List[Event], error) {
 	return list[Event](ctx, c, "/v1/events", url.Values{
 		"kind": text(q.Kind), "subject": text(q.Subject), "standing": flag(q.Standing), "limit": number(q.Limit),
+		"severity": text(q.Severity), "since": moment(q.Since),
 	})
 }
 

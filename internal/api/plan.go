@@ -50,6 +50,8 @@ type Plan struct {
 	// Changes is true when something would be served in another way, or a problem
 	// would come or go.
 	Changes bool `json:"changes"`
+	// Summary says in one sentence how much would change.
+	Summary string `json:"summary"`
 	// The lists are sorted by ID.
 	Listeners []DiffChange `json:"listeners"`
 	Routes    []DiffChange `json:"routes"`

@@ -13,6 +13,7 @@ const (
 	SeriesServices  = "service"  // of each service, by ID
 	SeriesNodes     = "node"     // of each node, by ID
 	SeriesRoutes    = "route"    // of each route, by ID
+	SeriesEndpoints = "endpoint" // of the endpoints of each instance, by NAME@SOURCE
 )
 
 // SeriesGroup is a sort of series that is kept. Groups are sorted by name.
@@ -57,6 +58,40 @@ type SeriesPoint struct {
 	Means []*float64 `json:"means"`
 	// Peaks are the largest readings; null for fields of which none is kept.
 	Peaks []*float64 `json:"peaks"`
+}
+
+// Latency is what a route or an instance answered within some time. What is not known,
+// since nothing was read, is left out; times are also where there was no request.
+type Latency struct {
+	// Kind is "route" or "endpoint": the endpoints of one instance together.
+	Kind string `json:"kind"`
+	// Name is the route's ID, or NAME@SOURCE of the instance.
+	Name string `json:"name"`
+	// Route is the ID of the route, of an instance too, and Service that of its service.
+	Route   string `json:"route"`
+	Service string `json:"service"`
+	// Requests and Errors are per second. InFlight is how many were under way, in the mean.
+	Requests *float64 `json:"requests,omitempty"`
+	Errors   *float64 `json:"errors,omitempty"`
+	InFlight *float64 `json:"inFlight,omitempty"`
+	// P50, P95 and P99 are in seconds to the last byte, within 10 %, of all requests of the
+	// time.
+	P50 *float64 `json:"p50,omitempty"`
+	P95 *float64 `json:"p95,omitempty"`
+	P99 *float64 `json:"p99,omitempty"`
+}
+
+// Latency lists what routes answered in the last time, by route, and below each its
+// instances. An empty service is all; zero is an hour.
+func (c *Client) Latency(ctx context.Context, service string, since time.Duration) (List[Latency], error) {
+	v := url.Values{}
+	if service != "" {
+		v.Set("service", service)
+	}
+	if since != 0 {
+		v.Set("since", since.String())
+	}
+	return list[Latency](ctx, c, "/v1/latency", v)
 }
 
 // SeriesQuery narrows series down.

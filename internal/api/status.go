@@ -15,6 +15,11 @@ const (
 	StateDown     = "down"     // nothing of it works
 )
 
+// States returns the states of a condition, from the best to the worst.
+func States() []string {
+	return []string{StateHealthy, StateUnknown, StateHeld, StateDegraded, StateRefused, StateDown}
+}
+
 // Condition says how something is doing at the moment.
 type Condition struct {
 	// State is StateHealthy, StateUnknown, StateHeld, StateDegraded, StateRefused or

@@ -29,11 +29,14 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/containerlog"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
+	"fairway/internal/heap"
 	"fairway/internal/history"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
@@ -62,28 +65,31 @@ type Options struct {
 
 // App is one Fairway, wired and with its listeners bound, but not yet running.
 type App struct {
-	cfg       Config
-	env       map[string]string
-	log       *slog.Logger
-	engine    engine
-	collector *discovery.Collector
-	control   *control.Control
-	history   *history.Store
-	feed      *catalog.Feed
-	notifier  *notify.Notifier
-	series    *series.Store // nil when none are kept
-	rules     *rules.Rules
-	admin     *admin.Server        // nil when switched off
-	fleet     *fleet.Fleet         // nil without a fleet file
-	drained   chan observe.Drained // how endpoints have left
-	flow      *dockerFlow
-	bound     map[string]net.Addr           // by key
-	parts     []func(context.Context) error // what else runs
-	lifecycle lifecycle
-	recompile func()      // has the control compile again, as soon as there is one
-	draining  atomic.Bool // Run has begun to end
-	failed    bool        // New has, and undoes what it has done
-	outlive   func() bool // of Options
+	cfg          Config
+	env          map[string]string
+	log          *slog.Logger
+	engine       engine
+	collector    *discovery.Collector
+	control      *control.Control
+	history      *history.Store
+	feed         *catalog.Feed
+	notifier     *notify.Notifier
+	series       *series.Store               // nil when none are kept
+	lastRequests func() map[string]time.Time // of routes, before this run; likewise
+	rules        *rules.Rules
+	admin        *admin.Server        // nil when switched off
+	fleet        *fleet.Fleet         // nil without a fleet file
+	drained      chan observe.Drained // how endpoints have left
+	flow         *dockerFlow
+	certificates *certs.Coverage
+	logs         *containerlog.Logs
+	bound        map[string]net.Addr           // by key
+	parts        []func(context.Context) error // what else runs
+	lifecycle    lifecycle
+	recompile    func()      // has the control compile again, as soon as there is one
+	draining     atomic.Bool // Run has begun to end
+	failed       bool        // New has, and undoes what it has done
+	outlive      func() bool // of Options
 }
 
 // New wires everything that cfg, which must have passed Validate, asks for and binds the
@@ -94,7 +100,7 @@ type App struct {
 func New(cfg Config, o Options) (_ *App, err error) {
 	a := &App{
 		cfg: cfg, env: Environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
-		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{},
+		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{}, logs: containerlog.New(),
 	}
 	var running atomic.Pointer[control.Control]
 	a.recompile = func() {
@@ -107,7 +113,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 			a.failed = true
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
-			err = errors.Join(err, a.lifecycle.stop(ctx))
+			err = errors.Join(cfg.withFlag(err), a.lifecycle.stop(ctx))
 		}
 	}()
 
@@ -200,6 +206,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
+	a.certificates = newCoverage(&cfg, a.log.With("part", "certificates"))
 	conditions := a.newConditions(m)
 	if err := a.newWatching(m, conditions.Reports()); err != nil {
 		return nil, err
@@ -233,8 +240,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector.Sources,
 		Engine:        a.engine,
+		Requests:      a.engine.Requests(),
+		Logs:          a.logs,
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
 		Conditions:    conditions,
+		Certificates:  func() *certs.Inventory { return a.certificates.Of(a.control.Table(), time.Now()) },
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,
@@ -242,6 +252,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Notifications: a.notifier,
 		Rules:         a.rules,
 		Series:        a.series,
+		LastRequests:  a.lastRequests,
 		Planner:       plan.New(a.planOptions(settings)),
 		Fleet:         a.fleet,
 		Metrics:       m,
@@ -265,6 +276,7 @@ const stopTimeout = 5 * time.Second
 // API goes last, so that the drain can be watched.
 func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return heap.Bound(running) })
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
 	for _, part := range a.parts {
@@ -272,6 +284,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	stopAdmin := a.runAdmin(running, g)
 	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.bound["admin.listen"]))
+	if url := a.cfg.pagesURL(a.bound["admin.listen"]); url != "" {
+		a.log.Info("pages at " + url)
+	}
 
 	<-running.Done()
 	a.draining.Store(true)

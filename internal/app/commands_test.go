@@ -210,6 +210,50 @@ func TestDrainAndWeight(t *testing.T) {
 	}
 }
 
+// A service in maintenance says so to its visitors, but for those who may get through, and
+// to operators; also after a restart.
+func TestMaintenance(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "services.yml"), filepath.Join(dir, "state")
+	shops(t, file, "shop shop.example.com "+backend(t, "one"), "blog blog.example.com "+backend(t, "two"))
+	p := startProgram(t, file, state, steerable)
+	p.answers(t, "shop.example.com", "one")
+	client := p.client(t)
+	newest(t, client)
+	for _, wrong := range []api.NewCommand{
+		{Kind: api.CommandMaintenance, Subject: "shop", Allow: []string{"everybody"}},
+		{Kind: api.CommandDrain, Subject: "shop", Allow: []string{"10.0.0.0/8"}},
+		{Kind: api.CommandMaintenance, Subject: "shop", For: "1s"},
+	} {
+		if _, err := client.Give(t.Context(), wrong); err == nil {
+			t.Errorf("%+v was taken", wrong)
+		}
+	}
+	given := give(t, client, api.NewCommand{Kind: api.CommandMaintenance, Subject: "shop", For: "2h", Message: "Back at noon.", Allow: []string{"192.0.2.7"}})
+	if c := given.Command; len(c.Allow) != 1 || c.Allow[0] != "192.0.2.7/32" || c.Ends.IsZero() {
+		t.Errorf("%+v", c)
+	}
+	p.stop()
+	p = startProgram(t, file, state, steerable)
+	if status, body := p.get("shop.example.com", "/"); status != 503 || body != "Back at noon.\n" {
+		t.Errorf("%d %q", status, body)
+	}
+	p.answers(t, "blog.example.com", "two")
+	client = p.client(t)
+	testkit.Eventually(t, "the condition says so", func() bool {
+		found, err := client.Status(t.Context())
+		return err == nil && slices.ContainsFunc(found.Findings, func(f api.Finding) bool {
+			return f.Kind == "route" && f.State == api.StateHeld && strings.HasPrefix(f.Text, "held by maintenance of shop") && strings.HasPrefix(f.Hint, "end it with: fairway maintenance shop")
+		})
+	})
+	give(t, client, api.NewCommand{Kind: api.CommandMaintenance, Subject: "shop", Allow: []string{"127.0.0.0/8", "::1"}})
+	p.answers(t, "shop.example.com", "one")
+	if _, err := client.TakeBack(t.Context(), "maintenance:service:shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	p.answers(t, "shop.example.com", "one")
+}
+
 func TestPauseHoldsRequestsUntilItEnds(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "services.yml")

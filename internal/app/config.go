@@ -39,6 +39,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are trusted; none by default."`
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP, except Fairway's own; none by default. Repeatable."`
 	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories below which labels may name files, as basic-auth does; no others are opened. Repeatable."`
+	Defaults       DefaultsConfig `embed:"" prefix:"defaults."`
+	ErrorPages     []ErrorPages   `name:"error-pages" placeholder:"{…}" sep:"\n" help:"Sets of pages for browsers where Fairway answers with an error: a name, which the label error-pages uses, and a directory. The set default is for all routes that name none. Reread on changes. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for state that survives restarts: last good table, history, commands, documents, tokens."`
 
@@ -77,6 +79,31 @@ type Config struct {
 // TLSConfig is the keys below tls.
 type TLSConfig struct {
 	Certificates []Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
+}
+
+// DefaultsConfig is the keys below defaults: labels that every route has unless its own say
+// otherwise. internal/compile reads the values.
+type DefaultsConfig struct {
+	RedirectHTTPS  string       `name:"redirect-https" placeholder:"true" oneof:"true,false" help:"Default for the label redirect-https."`
+	Compress       string       `name:"compress" placeholder:"true" oneof:"true,false" help:"Default for the label compress."`
+	MaxBody        string       `name:"max-body" placeholder:"SIZE" help:"Default for the label max-body, such as 10MB."`
+	RateLimit      string       `name:"rate-limit" placeholder:"RATE" help:"Default for the label rate-limit, such as 100/s burst 200, for each route."`
+	IPAllow        []string     `name:"ip-allow" placeholder:"CIDR" sep:"," help:"Default for the label ip-allow. Repeatable."`
+	BasicAuth      string       `name:"basic-auth" placeholder:"file:PATH" help:"Default for the label basic-auth; the file is below a directory of label-files."`
+	Timeout        string       `name:"timeout" placeholder:"DURATION" help:"Default for the label timeout."`
+	Idle           string       `name:"idle" placeholder:"DURATION" help:"Default for the label idle."`
+	Hold           string       `name:"hold" placeholder:"DURATION" help:"Default for the label hold."`
+	RequestSet     []HeaderLine `name:"headers.request.set" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that every request to a service has, as by the label. In a flag or variable one a line. Repeatable."`
+	RequestAdd     []HeaderLine `name:"headers.request.add" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that are added to every request. Repeatable."`
+	RequestRemove  []string     `name:"headers.request.remove" placeholder:"NAME" sep:"," help:"Headers that are taken off every request. Repeatable."`
+	ResponseSet    []HeaderLine `name:"headers.response.set" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that every response has, such as Strict-Transport-Security: max-age=31536000. Repeatable."`
+	ResponseAdd    []HeaderLine `name:"headers.response.add" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that are added to every response. Repeatable."`
+	ResponseRemove []string     `name:"headers.response.remove" placeholder:"NAME" sep:"," help:"Headers that are taken off every response, such as Server. Repeatable."`
+	Balance        string       `name:"balance" placeholder:"POLICY" help:"Default for the label balance."`
+	Sticky         string       `name:"sticky" placeholder:"COOKIE" help:"Default for the label sticky."`
+	SlowStart      string       `name:"slow-start" placeholder:"DURATION" help:"Default for the label slow-start."`
+	MaxFails       string       `name:"max-fails" placeholder:"N" help:"Default for the label max-fails."`
+	Locked         []string     `name:"locked" placeholder:"KEY" sep:"," help:"Defaults that no label may change or take off: basic-auth, ip-allow. Repeatable."`
 }
 
 // AdminConfig is the keys below admin.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairway/internal/api"
+	"fairway/internal/api/local"
 	"fairway/internal/confload"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
@@ -23,6 +23,9 @@ func inDir(t *testing.T, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -89,6 +92,29 @@ tls:
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
+error-pages:
+  - {name: default, dir: pages}
+defaults:
+  redirect-https: true
+  compress: true
+  max-body: 10MB
+  rate-limit: 100/s burst 200
+  ip-allow: [10.0.0.0/8, 192.0.2.7]
+  basic-auth: file:/srv/users/all
+  timeout: 30s
+  idle: 10m
+  hold: 5s
+  headers:
+    request: {set: {X-Env: staging}, add: {X-Tag: one}, remove: X-Debug}
+    response:
+      set: {X-Frame-Options: DENY, Strict-Transport-Security: max-age=31536000}
+      add: ["Vary: Accept"]
+      remove: [Server, X-Powered-By]
+  balance: least-conn
+  sticky: lane
+  slow-start: 30s
+  max-fails: 3
+  locked: [basic-auth, ip-allow]
 admin:
   listen: 0.0.0.0:9000
   tls-cert: cert.pem
@@ -153,7 +179,7 @@ bound: 20ms
 `
 
 func fullFiles() map[string]string {
-	files := map[string]string{"fairway.yml": fullConfig}
+	files := map[string]string{"fairway.yml": fullConfig, "pages/default.html": "sorry"}
 	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id", "services.yml"} {
 		files[name] = ""
 	}
@@ -170,6 +196,15 @@ func fullWant() Config {
 		},
 		TCPPorts:   []string{"5432", "6000-6010"},
 		LabelFiles: []string{"/srv/users", "/run/more"},
+		ErrorPages: []ErrorPages{{"default", "pages"}},
+		Defaults: DefaultsConfig{
+			RedirectHTTPS: "true", Compress: "true", MaxBody: "10MB", RateLimit: "100/s burst 200", IPAllow: []string{"10.0.0.0/8", "192.0.2.7"},
+			BasicAuth: "file:/srv/users/all", Timeout: "30s", Idle: "10m", Hold: "5s",
+			RequestSet: []HeaderLine{{"X-Env", "staging"}}, RequestAdd: []HeaderLine{{"X-Tag", "one"}}, RequestRemove: []string{"X-Debug"},
+			ResponseSet: []HeaderLine{{"X-Frame-Options", "DENY"}, {"Strict-Transport-Security", "max-age=31536000"}},
+			ResponseAdd: []HeaderLine{{"Vary", "Accept"}}, ResponseRemove: []string{"Server", "X-Powered-By"},
+			Balance: "least-conn", Sticky: "lane", SlowStart: "30s", MaxFails: "3", Locked: []string{"basic-auth", "ip-allow"},
+		},
 		Admin: AdminConfig{
 			Listen: "0.0.0.0:9000", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem", Insecure: true,
 			AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token", Anonymous: "none",
@@ -467,16 +502,16 @@ func TestAdminAccess(t *testing.T) {
 	home := "HOME=" + t.TempDir()
 	for _, tt := range []struct {
 		environ []string
-		want    api.Access
+		want    local.Access
 	}{
-		{nil, api.Access{URL: "http://127.0.0.1:9000", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, api.Access{URL: "http://[::1]:9001", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, api.Access{URL: "http://127.0.0.1:9001", TokenFile: "t"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "token"}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, api.Access{URL: "unix:///run/f.sock", TokenFile: "token"}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: ""}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "state/admin-token"}},
-		{[]string{"FAIRWAY_CONFIG=tls.yml"}, api.Access{URL: "https://127.0.0.1:9000", TokenFile: "state/admin-token", CertFile: "cert.pem", OwnCert: true}},
+		{nil, local.Access{URL: "http://127.0.0.1:9000", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, local.Access{URL: "http://[::1]:9001", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, local.Access{URL: "http://127.0.0.1:9001", TokenFile: "t"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, local.Access{URL: "unix:///run/f.sock", TokenFile: "token"}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: ""}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, local.Access{URL: "http://127.0.0.1:8080", TokenFile: "state/admin-token"}},
+		{[]string{"FAIRWAY_CONFIG=tls.yml"}, local.Access{URL: "https://127.0.0.1:9000", TokenFile: "state/admin-token", CertFile: "cert.pem", OwnCert: true}},
 	} {
 		if got := AdminAccess(LoadOptions{Environ: append(tt.environ, home)}); got != tt.want {
 			t.Errorf("%q: %+v, want %+v", tt.environ, got, tt.want)

@@ -98,6 +98,8 @@ func (f *dockerFlow) sources() []discovery.Source {
 // settings are those of the compiler, with the listeners that the environment asks for.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts()}
+	_, s.ErrorPages = cfg.errorPages()
+	s.Defaults, _ = cfg.compiledDefaults() // checked before
 	if port := portOf(cfg.ListenTLS); port != 443 {
 		s.HTTPSPort = port
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
@@ -25,9 +26,13 @@ type engine interface {
 	Addr(listener string) net.Addr
 	// UserFile reports what is wrong with the user file of a filter.
 	UserFile(a *route.BasicAuth) (unreadable string, faults []string)
-	// Endpoints and Traffic are what it knows of endpoints and has counted of routes.
+	// Endpoints and Traffic are what it knows of endpoints and has counted of routes, and
+	// EndpointTotals what it has counted of endpoints.
 	Endpoints() []traffic.EndpointStatus
+	EndpointTotals() []traffic.EndpointTotals
 	Traffic() []traffic.Totals
+	// Requests is where requests that are over are reported.
+	Requests() *traffic.Log
 	// Stop drains until ctx ends.
 	Stop(ctx context.Context) error
 }
@@ -35,6 +40,14 @@ type engine interface {
 // newEngine makes the engine, and what says which routes it cannot serve, nil for none.
 func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
+	sources, _ := a.cfg.errorPages()
+	pages, err := errorpage.Open(sources, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(sources) > 0 {
+		a.parts = append(a.parts, pages.Run)
+	}
 	if a.cfg.Engine == EngineHAProxy {
 		h := &a.cfg.HAProxy
 		dir, err := filepath.Abs(filepath.Join(a.cfg.StateDir, "haproxy"))
@@ -53,6 +66,7 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 			AccessLog:    accessLog,
 			Metrics:      m,
 			UserDirs:     a.flow.userDirs(&a.cfg),
+			Pages:        pages,
 			OnChange:     a.recompile,
 			OnDrained:    a.reportDrained,
 			Render: render.Options{
@@ -89,6 +103,7 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 		IdleTimeout:     limits.IdleTimeout,
 		BodyTimeout:     a.cfg.BodyTimeout,
 		UserDirs:        a.flow.userDirs(&a.cfg),
+		Pages:           pages,
 		OnChange:        a.recompile,
 		OnDrained:       a.reportDrained,
 	})

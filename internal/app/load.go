@@ -16,6 +16,7 @@ import (
 
 	"fairway/internal/admin/access"
 	"fairway/internal/api"
+	"fairway/internal/api/local"
 	"fairway/internal/compile"
 	"fairway/internal/confload"
 	"fairway/internal/files"
@@ -110,11 +111,13 @@ func (l *Loaded) Values() []Value {
 	return values
 }
 
-// masked hides the password in a URL, and the path and query of a webhook.
+// masked hides the password in a URL, credentials in headers, and the path and query of a webhook.
 func masked(v any) any {
 	switch v := v.(type) {
 	case string:
 		return Redact(v)
+	case HeaderLine:
+		return maskedHeader(v)
 	case notify.Channel:
 		if u, err := url.Parse(v.URL); v.URL != "" && (err != nil || u.Host == "") {
 			v.URL = route.Masked
@@ -128,14 +131,21 @@ func masked(v any) any {
 
 // AdminAccess returns the access to a Fairway with the configuration of o. What cannot be
 // read counts as not given.
-func AdminAccess(o LoadOptions) api.Access {
+func AdminAccess(o LoadOptions) local.Access {
 	path, data, _ := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	c := fill(path, data, o)
 	listen := c.Admin.Listen
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
 		listen = Defaults().Admin.Listen // off, or no address
 	}
-	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, filepath.Join(c.StateDir, access.FirstTokenFile))
+	return local.Fairway(listen, c.Admin.TLSCert, c.Admin.TokenFile, FirstToken(o))
+}
+
+// FirstToken is the path of the file with the first token of a Fairway with the
+// configuration of o. What cannot be read counts as not given.
+func FirstToken(o LoadOptions) string {
+	path, data, _ := FindConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
+	return filepath.Join(fill(path, data, o).StateDir, access.FirstTokenFile)
 }
 
 // FindConfig returns the configuration file that applies; no path means none.
@@ -185,6 +195,8 @@ func (c *Config) validate() confload.Faults {
 	v.series()
 	v.engine()
 	v.rules()
+	v.defaults()
+	v.errorPages()
 	if c.Fleet.Listen != Off && c.Fleet.File == "" {
 		v.add("fleet.listen", c.Fleet.Listen, "needs fleet.file")
 	}

@@ -100,6 +100,9 @@ func TestWhatHappensIsTold(t *testing.T) {
 	if err != nil || len(list.Items) != 2 || list.Items[0].Severity != api.SeverityGood || list.Items[1].Details["label"] != "fairway.host" {
 		t.Errorf("%v: %+v", err, list.Items)
 	}
+	if _, err = c.Events(t.Context(), api.EventQuery{Kind: "foo"}); err == nil || !strings.Contains(err.Error(), `no event is of the kind "foo"; there are `) || !strings.Contains(err.Error(), "node.down, ") {
+		t.Errorf("a kind that does not exist: %v", err)
+	}
 	if list, err = c.Events(t.Context(), api.EventQuery{Standing: true}); err != nil || len(list.Items) != 0 {
 		t.Errorf("%v: %+v stands", err, list.Items)
 	}
@@ -204,7 +207,7 @@ func TestRulesDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want("drain instance web-1 by rule hot")
+	want("instance web-1 drained by rule hot")
 	give(t, c, api.NewCommand{Kind: api.CommandDrain, Subject: "instance:web-2"})
 	if err := h.Drain(t.Context(), second, "hot", "instance.cpu > 90%"); err != nil {
 		t.Fatal(err)
@@ -214,7 +217,7 @@ func TestRulesDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "drain instance web-2 by ") {
+	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "instance web-2 drained by ") {
 		t.Errorf("commands %q", got)
 	}
 	if err := h.Drain(t.Context(), catalog.Subject{Node: "none"}, "hot", "node.down"); err == nil {

@@ -32,6 +32,7 @@ func (a *App) newSources() ([]discovery.Source, error) {
 		if err != nil {
 			return nil, err
 		}
+		a.logs.AddEngine(source.Name(), client)
 		sources = append(sources, source)
 	}
 	if len(a.cfg.Swarm) > 0 {
@@ -48,6 +49,7 @@ func (a *App) newSources() ([]discovery.Source, error) {
 		if err != nil {
 			return nil, err
 		}
+		a.logs.AddManagers(source.Name(), o.Clients)
 		sources = append(sources, source)
 	}
 	for _, path := range a.cfg.File {

@@ -19,6 +19,7 @@ import (
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
 	"fairway/internal/notify/observe"
+	"fairway/internal/route"
 	"fairway/internal/rules"
 	"fairway/internal/series"
 	"fairway/internal/swarmservice"
@@ -103,14 +104,19 @@ func (a *App) newSeries(m *metrics.Set) (err error) {
 		return err
 	}
 	a.lifecycle.onStop("series", func(context.Context) error { return a.series.Close() })
-	o := usage.RecorderOptions{Store: a.series, Every: cfg.Series.Every, Snapshot: a.feed.Newest, Traffic: a.engine.Traffic, Logger: log}
+	o := usage.RecorderOptions{
+		Store: a.series, Every: cfg.Series.Every, Snapshot: a.feed.Newest, Traffic: a.engine.Traffic,
+		Endpoints: a.engine.EndpointTotals, Table: func() *route.Table { return a.control.Table() }, Logger: log,
+	}
 	if len(cfg.Docker)+len(cfg.Swarm) > 0 {
 		if o.Meter, err = usage.NewMeter(MeterOptions(cfg, a.env, "")); err != nil {
 			return err
 		}
 		a.lifecycle.onStop("meter", func(context.Context) error { o.Meter.Close(); return nil })
 	}
-	a.parts = append(a.parts, usage.NewRecorder(o).Run)
+	recorder := usage.NewRecorder(o)
+	a.lastRequests = recorder.LastRequests
+	a.parts = append(a.parts, recorder.Run)
 	return nil
 }
 

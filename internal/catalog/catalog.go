@@ -94,6 +94,8 @@ type Instance struct {
 	Created time.Time `json:"created,omitzero"`
 	// Started is when it was last started; zero when unknown or never.
 	Started time.Time `json:"started,omitzero"`
+	// Restarts is how often its restart policy has started it again; zero when unknown.
+	Restarts int `json:"restarts,omitempty"`
 	// Weight is its share as the source says it (services file); zero for not said.
 	Weight int `json:"weight,omitempty"`
 	// Addresses are sorted by network, then by host.

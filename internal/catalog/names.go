@@ -79,7 +79,8 @@ func (s *Snapshot) isLone(service, instance Subject) bool {
 }
 
 // ResolveSubject finds what an ID or name means; "service:", "instance:" or "node:" in front
-// says which kind. A name that a service shares with its only instance means the service.
+// says which kind. A name that a service shares with its only instance means the service,
+// and one that nothing has the service that it is the short name of.
 // The error is ErrNoSubject, or says that the name is empty or ambiguous.
 func ResolveSubject(s *Snapshot, text string) (Subject, error) {
 	kind, name, found := strings.Cut(text, ":")
@@ -96,9 +97,14 @@ func ResolveSubject(s *Snapshot, text string) (Subject, error) {
 			list = append(list, x)
 		}
 	})
+	if len(list) == 0 && (kind == "" || kind == "service") {
+		for _, svc := range s.ServicesNamed(name) {
+			list = append(list, Subject{Service: svc.ID})
+		}
+	}
 	switch len(list) {
 	case 0:
-		return Subject{}, fmt.Errorf("%w %q", ErrNoSubject, text)
+		return Subject{}, fmt.Errorf("%w %q%s", ErrNoSubject, text, s.DidYouMean(name))
 	case 1:
 		return list[0], nil
 	case 2:
@@ -137,6 +143,15 @@ func OwnedID(name, owner string) string { return name + "~" + owner }
 // IsLabel reports whether a label means something to Fairway.
 func IsLabel(key string) bool {
 	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix)
+}
+
+// Labelled reports whether the service or one of its instances has a label that means
+// something to Fairway.
+func (s *Service) Labelled() bool {
+	has := func(labels map[string]string) bool {
+		return HaveLabels(labels, LabelPrefix) || HaveLabels(labels, FlowLabelPrefix)
+	}
+	return has(s.Labels) || slices.ContainsFunc(s.Instances, func(in *Instance) bool { return has(in.Labels) })
 }
 
 // HasPrefix reports whether a label begins with a prefix in lower case. Case and space

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +28,10 @@ import (
 
 // Files checks files; see plan.Check. Without a configuration among them, the one that Load
 // would find says how labels are read. What a configuration names is looked at where that
-// is among the files, or no file is given.
-func Files(paths, environ []string) (*plan.Checked, error) {
-	return plan.Check(plan.CheckOptions{
-		Paths: paths, Environ: environ,
+// is among the files, or no file is given. With stack the Compose files are stacks.
+func Files(paths, environ []string, stack bool) (*plan.Checked, error) {
+	checked, err := plan.Check(plan.CheckOptions{
+		Paths: paths, Environ: environ, Stack: stack,
 		Configuration: func(path string, data []byte) plan.Configured {
 			return configured(path, data, environ, len(paths) == 0 || slices.Contains(paths, path))
 		},
@@ -38,6 +39,21 @@ func Files(paths, environ []string) (*plan.Checked, error) {
 			return app.FindConfig("", app.Environment(environ)["FAIRWAY_CONFIG"])
 		},
 	})
+	if errors.Is(err, plan.ErrNothing) {
+		err = fmt.Errorf("%w\nhint: name a file: fairway check %s", err, composeFile())
+	}
+	return checked, err
+}
+
+// composeFile is the Compose file of this directory; where there is none, its usual name.
+func composeFile() string {
+	names := []string{"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"}
+	for _, name := range names {
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+	}
+	return names[1]
 }
 
 // configured reads a configuration for Files, and looks at what it names if that is wanted;

@@ -41,11 +41,18 @@ func checkCase(t *testing.T, path string) {
 	}
 	var paths, environ []string
 	var want *txtar.File
+	stack := false
 	t.Chdir(t.TempDir())
 	for i, f := range archive.Files {
 		switch f.Name {
 		case "args":
-			paths = strings.Fields(string(f.Data))
+			for _, arg := range strings.Fields(string(f.Data)) {
+				if arg == "--stack" {
+					stack = true
+				} else {
+					paths = append(paths, arg)
+				}
+			}
 		case "env":
 			environ = strings.Fields(string(f.Data))
 		case "want":
@@ -59,7 +66,7 @@ func checkCase(t *testing.T, path string) {
 			}
 		}
 	}
-	checked, err := Files(paths, environ)
+	checked, err := Files(paths, environ, stack)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +95,9 @@ func checkedText(c *plan.Checked) string {
 		}
 		b.WriteString("\n")
 	}
+	for _, p := range c.Notes {
+		fmt.Fprintf(&b, "note %s %s [%s] %s (%s)\n", p.Position(), p.Code, p.Subject(), p.Text, p.Hint)
+	}
 	for _, r := range c.Routes {
 		fmt.Fprintf(&b, "route %s %s %v %s", r.ID, strings.Join(r.Takes, " || "), r.Filters, r.File)
 		if r.Refused != "" {
@@ -100,18 +110,18 @@ func checkedText(c *plan.Checked) string {
 
 func TestCheckFileThatCannotBeRead(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if _, err := Files([]string{"none.yml"}, nil); err == nil || !strings.Contains(err.Error(), "none.yml") {
+	if _, err := Files([]string{"none.yml"}, nil, false); err == nil || !strings.Contains(err.Error(), "none.yml") {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat("/etc/fairway/fairway.yml"); err != nil {
-		if _, err := Files(nil, nil); err == nil || !strings.Contains(err.Error(), "nothing to check") {
+		if _, err := Files(nil, nil, false); err == nil || !strings.Contains(err.Error(), "nothing to check") || !strings.HasSuffix(err.Error(), "\nhint: name a file: fairway check compose.yml") {
 			t.Errorf("without any configuration: error %v", err)
 		}
 	}
 	if err := os.WriteFile("large.yml", make([]byte, app.MaxConfigBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Files([]string{"large.yml"}, nil); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := Files([]string{"large.yml"}, nil, false); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("error %v", err)
 	}
 }

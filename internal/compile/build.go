@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func newClaimant(pl *plan, a *asked, d *draft.Draft) *claimant {
 	c := &claimant{plan: pl, asked: a, draft: d, route: route.Route{
 		ID: pl.routeID(d.Name), Service: pl.service.ID, Matches: d.Matches(), Priority: d.Priority, Origin: a.origin,
 	}}
-	c.route.Origin.Labels = d.Labels
+	c.route.Origin.Labels, c.route.Origin.Defaults = d.Labels, d.Defaults
 	c.claims = claimsOf(&c.route)
 	return c
 }
@@ -69,6 +70,7 @@ func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	}
 	c.route.Filters = d.Filters()
 	c.route.Hold, c.route.Timeout, c.route.BodyTimeout, c.route.Idle = d.Hold, d.Timeout, d.BodyTimeout, d.Idle
+	c.route.ErrorPages = d.ErrorPages
 	if d.Filter.Redirect != nil {
 		return c
 	}
@@ -136,14 +138,14 @@ func (p planner) blame(c *claimant, why string) string {
 // A check that names no host asks for the first name that a route of the backend takes.
 func wantedBackends(served []*claimant) []*route.Backend {
 	wanted := make([]*route.Backend, len(served))
-	hosts := map[string]string{} // by the text of a backend whose check names none
+	hosts := map[[sha256.Size]byte]string{} // by the digest of a backend whose check names none
 	for i, s := range served {
 		if s.backend == nil {
 			continue
 		}
 		wanted[i] = s.wanted()
-		if text := wanted[i].Text(); asksNoHost(wanted[i]) && hosts[text] == "" {
-			hosts[text] = firstName(s.route.Matches)
+		if digest := wanted[i].Digest(); asksNoHost(wanted[i]) && hosts[digest] == "" {
+			hosts[digest] = firstName(s.route.Matches)
 		}
 	}
 	for _, b := range wanted {
@@ -151,7 +153,7 @@ func wantedBackends(served []*claimant) []*route.Backend {
 			continue
 		}
 		health := *b.Health
-		health.Host = hosts[b.Text()]
+		health.Host = hosts[b.Digest()]
 		b.Health = &health
 	}
 	return wanted
@@ -182,18 +184,18 @@ func (s *claimant) wanted() *route.Backend {
 	return &b
 }
 
-// backend returns the backend for a route: one of shared, by its text without ID, that
+// backend returns the backend for a route: one of shared, by its digest without ID, that
 // another route of the service has already, else b under the ID of the route.
-func (pl *plan) backend(id string, b *route.Backend, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
-	text := b.Text()
-	if has := shared[text]; has != nil {
+func (pl *plan) backend(id string, b *route.Backend, shared map[[sha256.Size]byte]*route.Backend, previous *route.Table) *route.Backend {
+	digest := b.Digest()
+	if has := shared[digest]; has != nil {
 		return has
 	}
 	b.ID = id
-	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
+	if before := previous.Backend(b.ID); before != nil && before.Digest() == b.Digest() {
 		b = before
 	}
-	shared[text] = b
+	shared[digest] = b
 	pl.backends = append(pl.backends, b)
 	return b
 }

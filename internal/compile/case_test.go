@@ -13,8 +13,10 @@ import (
 
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 // caseSettings are the settings of a case; without the section there are none.
@@ -29,6 +31,11 @@ type caseSettings struct {
 	// Unsupported is what the engine cannot serve: words of the text of a route or
 	// its backend, with the reason, each a line.
 	Unsupported string `yaml:"unsupported"`
+	// Defaults are labels without fairway., each a line; Locked are keys of them.
+	Defaults string   `yaml:"defaults"`
+	Locked   []string `yaml:"locked"`
+	// Pages are the names of sets of error pages.
+	Pages []string `yaml:"pages"`
 }
 
 // settingsOf reads the settings of a case.
@@ -43,7 +50,16 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, Unsupported: unsupportedOf(c.Unsupported)}
+	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, Unsupported: unsupportedOf(c.Unsupported)}
+	var defaults []Default
+	for line := range strings.Lines(c.Defaults) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		defaults = append(defaults, Default{Key: key, Value: value})
+	}
+	var faults []native.DefaultFault
+	if s.Defaults, faults = NewDefaults(defaults, c.Locked, nil); len(faults) > 0 {
+		t.Fatal(faults)
+	}
 	for _, l := range c.Listeners {
 		words := strings.Fields(l)
 		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})
@@ -86,7 +102,7 @@ func unsupportedOf(lines string) func(*route.Route, *route.Backend) string {
 // answers says for each line which route of the table takes the request.
 func answers(t *testing.T, table *route.Table, lines []byte) []byte {
 	t.Helper()
-	m, err := route.NewMatcher(table.Routes)
+	m, err := match.New(table.Routes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +123,7 @@ func answers(t *testing.T, table *route.Table, lines []byte) []byte {
 //	TCP tcp-6379 redis.example
 //
 // and names it, with the port it leads to.
-func answer(t *testing.T, table *route.Table, m *route.Matcher, line string) string {
+func answer(t *testing.T, table *route.Table, m *match.Matcher, line string) string {
 	t.Helper()
 	request, rest, _ := strings.Cut(line, " | ")
 	words := append(strings.Fields(request), "")

@@ -15,6 +15,7 @@ package compile
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -49,9 +50,25 @@ type Settings struct {
 	Answers func() uint64
 	// UserDirs are the directories below which labels may name user files; nil: any.
 	UserDirs []string
+	// ErrorPages are the names of the sets of error pages; nil: any.
+	ErrorPages []string
+	// Defaults are what every route has unless its own labels say otherwise; nil: nothing.
+	Defaults *Defaults
 	// UserFile reports, without waiting for the file, why the user file of a filter cannot
 	// be read, or which of its lines let no user in; nil knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
+}
+
+// Default is a label that every route has unless its own labels say otherwise.
+type Default = native.Default
+
+// Defaults are those of all routes.
+type Defaults = native.Defaults
+
+// NewDefaults reads defaults and the keys that no label may change; faults are those that
+// cannot be used, and are left out. userDirs are as in Settings.
+func NewDefaults(list []Default, locked, userDirs []string) (all *Defaults, faults []native.DefaultFault) {
+	return native.NewDefaults(list, locked, userDirs)
 }
 
 // PortRange is a range of ports, First and Last included.
@@ -75,9 +92,9 @@ type dialect interface {
 // dialects are the kinds of labels that are read: Fairway's own first.
 func (s Settings) dialects() []dialect {
 	ports := s.ports()
-	list := []dialect{native.New(ports, s.UserDirs)}
+	list := []dialect{native.New(ports, s.UserDirs, s.Defaults, s.ErrorPages)}
 	if s.DockerFlow != nil {
-		list = append(list, dockerflow.New(*s.DockerFlow, ports.Named(s.Listeners, s.DockerFlow.Ports)))
+		list = append(list, dockerflow.New(*s.DockerFlow, ports.Named(s.Listeners, s.DockerFlow.Ports), s.Defaults.Apply))
 	}
 	return list
 }
@@ -229,7 +246,7 @@ func (pl *plan) make(previous *route.Table) {
 	}
 	pl.served, pl.routes, pl.backends = served, nil, nil
 	wanted := wantedBackends(served)
-	shared := map[string]*route.Backend{}
+	shared := map[[sha256.Size]byte]*route.Backend{}
 	for i, c := range served {
 		r := c.route
 		r.Claim = c.number
@@ -238,7 +255,7 @@ func (pl *plan) make(previous *route.Table) {
 		}
 		made := &r
 		before := previous.Route(r.ID)
-		if before != nil && before.Text() == r.Text() && maps.Equal(before.Origin.Labels, r.Origin.Labels) {
+		if before != nil && before.Digest() == r.Digest() && maps.Equal(before.Origin.Labels, r.Origin.Labels) && maps.Equal(before.Origin.Defaults, r.Origin.Defaults) {
 			made = before
 		}
 		if c.made = made; len(c.members) > 0 {

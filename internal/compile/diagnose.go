@@ -48,8 +48,8 @@ type Check struct {
 }
 
 // Diagnose explains why instances are served, or are not: those whose name is the name,
-// whose ID begins with it (four characters or more) or whose service has it as name or
-// ID. s and t may be nil. Any goroutine may call it.
+// whose ID begins with it (four characters or more) or whose service has it as name, short
+// name or ID. s and t may be nil. Any goroutine may call it.
 func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	if s == nil || name == "" {
 		return nil
@@ -58,8 +58,9 @@ func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []
 		t = &route.Table{}
 	}
 	var list []Diagnosis
+	named := s.ServicesNamed(name)
 	for _, service := range s.Services {
-		all := name == service.ID || name == service.Name
+		all := slices.Contains(named, service)
 		instances := service.Instances
 		if all && len(instances) == 0 {
 			instances = []*catalog.Instance{nil}
@@ -99,6 +100,7 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 		}
 	}
 	if d.labels(p, labels) {
+		d.defaults()
 		d.problems(in)
 		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
@@ -162,13 +164,26 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 		return false
 	}
 	hint := "add a label such as " + own.Prefix() + "host=app.example.com"
-	if foreign := meant(labels); foreign != "" {
+	if foreign := Meant(labels); foreign != "" {
 		hint = foreign
 	} else if misses := nearMisses(labels); len(misses) > 0 {
 		hint = "labels of Fairway begin with " + own.Prefix() + "; these do not: " + strings.Join(misses, ", ")
 	}
 	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", own.Prefix())
 	return false
+}
+
+// defaults names what the routes have from the configuration, each default once.
+func (d *doctor) defaults() {
+	all := map[string]string{}
+	for _, c := range d.plan.asks {
+		if c.route.Refused == "" {
+			maps.Copy(all, c.draft.Defaults)
+		}
+	}
+	if keys := slices.Sorted(maps.Keys(all)); len(keys) > 0 {
+		d.add("labels", OutcomeOK, "a label of the service goes before a default", "its routes have defaults of the configuration: %s", strings.Join(keys, ", "))
+	}
 }
 
 // nearMisses finds labels that look as if they were meant for Fairway.
@@ -274,6 +289,8 @@ func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 		switch state, by := d.endpoint(r, in); {
 		case r.Refused != "":
 			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
+		case r.Maintenance() != nil:
+			d.add("route", OutcomeFailed, "an operator takes it back; see: fairway commands", "%s answers 503: %s", what, chars.Printable(r.Maintenance().By))
 		case userFileOf(p, r) != "":
 			d.add("route", OutcomeFailed, "put a user file there that can be read", "%s answers 503, for its user file cannot be read", what)
 		case r.Backend == "":

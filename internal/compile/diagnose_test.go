@@ -56,6 +56,24 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
+// Defaults of the configuration are named, but for those that a label takes off.
+func TestDiagnoseNamesDefaults(t *testing.T) {
+	snapshot := parseCatalog(t, []byte("- {id: a@docker, one: {fairway.host: a.example, fairway.max-body: \"off\"}}"))
+	defaults, faults := NewDefaults([]Default{{Key: "compress", Value: "true"}, {Key: "max-body", Value: "1MB"}, {Key: "headers.response.set.X-A", Value: "b"}}, nil, nil)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	c := New(Settings{Defaults: defaults})
+	table := c.Compile(snapshot, nil)
+	const want = "its routes have defaults of the configuration: fairway.compress, fairway.headers.response.set.X-A"
+	if checks := c.Diagnose(snapshot, table, "a@docker")[0].Checks; !slices.ContainsFunc(checks, func(c Check) bool { return c.Text == want }) {
+		t.Errorf("%v", checks)
+	}
+	if changed := New(Settings{}).Compile(snapshot, table).Routes[0]; changed == table.Routes[0] || len(changed.Filters) > 0 || changed.Origin.Defaults != nil {
+		t.Errorf("without the defaults: %v", changed)
+	}
+}
+
 // TestDiagnoseAgreesWithTheTable: an instance is served when, and only when, a
 // route of the table leads to a ready endpoint of it, or redirects.
 func TestDiagnoseAgreesWithTheTable(t *testing.T) {
@@ -135,5 +153,17 @@ func TestDiagnoseNamesTheOperator(t *testing.T) {
 	last := found[0].Checks[len(found[0].Checks)-1]
 	if !strings.Contains(last.Text, "draining: drain by ann: memory leak") || last.Hint == "" {
 		t.Errorf("%+v", last)
+	}
+}
+
+// A service in maintenance serves nothing, though its endpoints are ready.
+func TestDiagnoseNamesMaintenance(t *testing.T) {
+	snapshot := parseCatalog(t, []byte("- {id: a@docker, one: {fairway.host: a.example}}"))
+	c := New(Settings{})
+	shut := *c.Compile(snapshot, nil).Routes[0]
+	shut.Filters = []route.Filter{{Maintenance: &route.Maintenance{By: "maintenance by ann"}}}
+	found := c.Diagnose(snapshot, &route.Table{Routes: []*route.Route{&shut}}, "a@docker")[0]
+	if last := found.Checks[len(found.Checks)-1]; found.Served || !strings.HasSuffix(last.Text, "answers 503: maintenance by ann") {
+		t.Errorf("served %v: %v", found.Served, last)
 	}
 }

@@ -65,7 +65,7 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 				Reason:   choice.Reason,
 			})
 		case refused.Code == route.CodeNoAddress && (state == route.EndpointReady || len(m.instance.Addresses) > 0):
-			problem(m.instance, wishes.NetworkLabel, refused)
+			problem(m.instance, cmp.Or(wishes.AddressLabel, wishes.NetworkLabel), refused)
 		case state == route.EndpointReady || len(m.instance.Addresses) > 0:
 			problem(m.instance, "", refused)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -125,6 +126,7 @@ func (p planner) ask(pl *plan, a *asked) {
 			c.route.Priority = max(c.route.Priority, highest)
 		}
 	}
+	a.reading = draft.Reading{} // the plan is kept, and the claimants have what is needed of it
 }
 
 func (pl *plan) routeID(name string) string {
@@ -189,7 +191,11 @@ func (a *asked) compare(pl *plan, decider *catalog.Instance) {
 		}
 		serves := theirs.Wanted && a.reading.Wanted
 		if serves {
-			a.members = append(a.members, member{in, theirs.Own})
+			own := theirs.Own
+			if reflect.DeepEqual(own, a.reading.Own) {
+				own = a.reading.Own // held once
+			}
+			a.members = append(a.members, member{in, own})
 		}
 		if key, differs := firstDifference(a.reading.Says, theirs.Says); differs && liveness(in) == isRunning && (a.reading.Wanted || theirs.Wanted) {
 			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves))
@@ -288,7 +294,7 @@ func (p planner) flowIsOff(pl *plan) {
 	if !runs || catalog.HaveLabels(s.Labels, catalog.LabelPrefix) {
 		return
 	}
-	a := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports()))
+	a := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports(), nil))
 	if a == nil {
 		return
 	}

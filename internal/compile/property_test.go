@@ -17,6 +17,7 @@ import (
 	"fairway/internal/compile/draft"
 	"fairway/internal/compile/native"
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // neighbour is a service whose labels nobody else may have any influence on.
@@ -501,11 +502,11 @@ func TestWhatCannotBeReadIsClosed(t *testing.T) {
 			with("host", host, "path-regexp", "("), with("rule", rule+")"), with("rule", rule, "host", host+" x"), with("host", host+" x"),
 		}).Draw(t, "unreadable")
 		want, got := New(Settings{}).Compile(snapshotOf(readable), nil), New(Settings{}).Compile(snapshotOf(unreadable), nil)
-		asked, err := route.NewMatcher(want.Routes)
+		asked, err := match.New(want.Routes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		served, err := route.NewMatcher(got.Routes)
+		served, err := match.New(got.Routes)
 		if err != nil {
 			t.Fatal(err)
 		}

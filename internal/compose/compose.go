@@ -68,6 +68,9 @@ type Service struct {
 	// Swarm; only those that mean something to Fairway. Lines says where each is.
 	Labels, Deploy map[string]string
 	Lines          map[string]Position
+	// Others are its labels, and variables whose names begin with VIRTUAL_, that mean nothing
+	// to Fairway, with where they are.
+	Others map[string]Position
 	// Replicas is how many instances it would have; nil where no file says so.
 	Replicas *int
 	Global   bool // one instance on each node
@@ -145,12 +148,14 @@ func (r *reader) wrongForm(n *yaml.Node, what string) {
 func (r *reader) service(key, n *yaml.Node) {
 	s := r.Project.Service(key.Value)
 	if s == nil {
-		s = &Service{Key: key.Value, Labels: map[string]string{}, Deploy: map[string]string{}, Lines: map[string]Position{}}
+		s = &Service{Key: key.Value, Labels: map[string]string{}, Deploy: map[string]string{}, Lines: map[string]Position{}, Others: map[string]Position{}}
 		r.Services = append(r.Services, s)
 	}
 	s.At = Position{r.path, key.Line}
 	r.labels(yamlnode.Get(n, "labels"), s.Labels, s.Lines)
 	r.labels(yamlnode.Get(n, "deploy", "labels"), s.Deploy, s.Lines)
+	r.others(s, "", yamlnode.Get(n, "labels"), yamlnode.Get(n, "deploy", "labels"))
+	r.others(s, "VIRTUAL_", yamlnode.Get(n, "environment"))
 	for _, replicas := range []*yaml.Node{yamlnode.Get(n, "scale"), yamlnode.Get(n, "deploy", "replicas")} {
 		if count, err := strconv.Atoi(r.vars.text(replicas)); err == nil && count >= 0 {
 			count = min(count, maxReplicas)
@@ -203,6 +208,24 @@ func (r *reader) labels(n *yaml.Node, into map[string]string, lines map[string]P
 		case catalog.IsLabel(item.Value):
 			key, value, _ := strings.Cut(r.labelText(item), "=")
 			add(key, value, item)
+		}
+	}
+}
+
+// others notes what begins with a prefix and is no label of Fairway.
+func (r *reader) others(s *Service, prefix string, nodes ...*yaml.Node) {
+	add := func(key string, at *yaml.Node) {
+		if strings.HasPrefix(key, prefix) && !catalog.IsLabel(key) {
+			s.Others[key] = Position{r.path, at.Line}
+		}
+	}
+	for _, n := range nodes {
+		for _, e := range yamlnode.Entries(n) {
+			add(e.Key.Value, e.Key)
+		}
+		for _, item := range yamlnode.List(n) {
+			key, _, _ := strings.Cut(item.Value, "=")
+			add(key, item)
 		}
 	}
 }

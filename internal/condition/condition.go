@@ -7,6 +7,7 @@
 package condition
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -56,11 +57,12 @@ const (
 	CodeRefused     = "refused"      // labels or a route are refused
 	CodeLastGood    = "last-good"    // labels are refused, and their last good form is served
 	CodeHold        = "hold"         // a rollback or pin is in force
+	CodeMaintenance = "maintenance"  // a service is in maintenance
 	CodeNotServed   = "not-served"   // a rollback or pin keeps it out
 	CodeStale       = "stale"        // a source does not answer any more
 	CodeNoAnswer    = "no-answer"    // a source has never answered
 	CodePending     = "pending"      // the newest table is not live
-	CodeCertificate = "certificate"  // no certificate covers a host that is redirected to HTTPS
+	CodeCertificate = "certificate"  // no certificate covers a host that is served over HTTPS alone, or it has expired
 	CodeUnobserved  = "not-observed" // nothing is known yet
 )
 
@@ -125,4 +127,18 @@ type Report struct {
 	// and endpoint.
 	Routes, Services, Sources map[string]Condition
 	Endpoints                 map[[2]string]Endpoint
+}
+
+// Incomplete is why lists, and what is said about a name or a request, may lack something: the newest
+// table is not live, a rollback or pin is in force, a source does not answer.
+func (r *Report) Incomplete() (reasons []Reason) {
+	for _, f := range r.Findings {
+		if f.Kind == KindTable || f.Kind == KindCommand {
+			reasons = append(reasons, f.Reason)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
+		reasons = append(reasons, r.Sources[name].Reasons...)
+	}
+	return reasons
 }

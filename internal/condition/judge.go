@@ -3,6 +3,7 @@ package condition
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,10 +33,11 @@ type World struct {
 	Connected map[string]Attempt
 	// Rates are requests per second at the moment, by route.
 	Rates map[string]Rate
-	// Holds are the rollback and pin in force.
+	// Holds are the rollback, pin and maintenance in force.
 	Holds []Hold
-	// Covers says whether a certificate covers a host; nil when that is not known.
-	Covers func(host string) bool
+	// Certificates says what is wrong with the certificates that a route needs, and what to
+	// do; empty for nothing. It may be nil.
+	Certificates func(route string) (text, hint string)
 }
 
 // Attempt is a connection that was tried.
@@ -50,20 +52,39 @@ type Rate struct {
 	Requests, Errors float64
 }
 
-// Hold is a rollback or pin in force.
+// Hold is a rollback, pin or maintenance in force.
 type Hold struct {
 	// Command is the command with who gave it and why.
 	Command string
 	Since   time.Time
 	// Services are the IDs of the services that are held; nil for all.
 	Services map[string]bool
+	// Maintenance: the services are held by maintenance. Undo is the command line that ends
+	// the hold.
+	Maintenance bool
+	Undo        string
 }
 
-// undoHold says what ends a rollback or pin.
-const undoHold = "end it with: fairway unpin"
+// reason is what a route or the whole is held by.
+func (h *Hold) reason(text string) Reason {
+	code := CodeHold
+	if h.Maintenance {
+		code = CodeMaintenance
+	}
+	return Reason{Code: code, Text: text, Hint: "end it with: " + h.Undo, Since: h.Since}
+}
 
-// mayFail is the share of requests that may fail before a route is degraded.
-const mayFail = 0.05
+// mayFail is the share of requests that may fail before a route is degraded, and seldom how
+// many a second: of fewer most have to fail.
+const (
+	mayFail = 0.05
+	seldom  = 0.1
+)
+
+// fails says whether more requests fail than may.
+func (r Rate) fails() bool {
+	return r.Errors > mayFail*r.Requests && (r.Errors >= seldom || 2*r.Errors > r.Requests)
+}
 
 // Judge judges everything. before is the report before this one, or nil: what was wrong
 // then keeps its Since.
@@ -103,21 +124,27 @@ type judge struct {
 	report     *Report
 	since      map[string]time.Time // by key of a finding
 	stale      map[string]Reason    // by source
-	engine     map[[2]string]traffic.EndpointStatus
+	engine     map[[2]string]*traffic.EndpointStatus
 	instances  map[[2]string]*catalog.Instance // by source and name
 	routesOf   map[string][]*route.Route       // by service, as the next two
 	problemsOf map[string][]route.Problem
-	asks       map[string]bool // its labels ask for a route
+	services   map[string]*catalog.Service // by ID
+	covered    map[route.Problem]bool      // those that the finding of a route has said
+	asks       map[string]bool             // its labels ask for a route
 }
 
 // index makes what things are found by.
 func (j *judge) index() {
-	j.engine, j.instances = map[[2]string]traffic.EndpointStatus{}, map[[2]string]*catalog.Instance{}
-	j.routesOf, j.problemsOf, j.asks = map[string][]*route.Route{}, map[string][]route.Problem{}, map[string]bool{}
-	for _, e := range j.Endpoints {
+	n := len(j.Endpoints)
+	j.engine, j.instances = make(map[[2]string]*traffic.EndpointStatus, n), make(map[[2]string]*catalog.Instance, n)
+	j.routesOf, j.problemsOf, j.asks = make(map[string][]*route.Route, len(j.Live.Routes)), map[string][]route.Problem{}, make(map[string]bool, len(j.Live.Routes))
+	for i := range j.Endpoints {
+		e := &j.Endpoints[i]
 		j.engine[[2]string{e.Backend, e.Endpoint}] = e
 	}
+	j.services, j.covered = make(map[string]*catalog.Service, len(j.Snapshot.Services)), map[route.Problem]bool{}
 	for _, svc := range j.Snapshot.Services {
+		j.services[svc.ID] = svc
 		for _, in := range svc.Instances {
 			j.instances[[2]string{in.Source, in.Name}] = in
 		}
@@ -163,18 +190,24 @@ func (j *judge) table() {
 func (j *judge) holds() {
 	for _, h := range j.Holds {
 		text := h.Command + " is in force: "
-		if h.Services == nil {
+		if h.Maintenance {
+			text += "requests get 503, but those of clients that are allowed through"
+		} else if h.Services == nil {
 			text += "no change of containers or labels goes live"
 		} else {
 			text += human.Plural(len(h.Services), "service") + " held until their labels change"
 		}
-		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: h.Command, State: Held, Reason: Reason{Code: CodeHold, Text: text, Hint: undoHold, Since: h.Since}})
+		j.find(&Condition{}, Finding{Kind: KindCommand, Subject: h.Command, State: Held, Reason: h.reason(text)})
 	}
 }
 
-// heldBy is the hold that decides about a service; nil for none.
-func (j *judge) heldBy(service string) *Hold {
+// heldBy is the rollback or pin, or the maintenance, that decides about a service; nil for
+// none.
+func (j *judge) heldBy(service string, maintenance bool) *Hold {
 	for i, h := range j.Holds {
+		if h.Maintenance != maintenance {
+			continue
+		}
 		if h.Services == nil || h.Services[service] {
 			return &j.Holds[i]
 		}
@@ -229,52 +262,55 @@ func (j *judge) route(r *route.Route) Condition {
 		j.find(&c, Finding{Kind: KindRoute, Subject: r.ID, Service: r.Service, State: state, Reason: reason})
 	}
 	if r.Refused != "" {
-		find(Refused, Reason{Code: CodeRefused, Text: r.Refused + "; requests get 503", Hint: j.hintOf(r)})
+		_, hint := j.problemOf(r)
+		find(Refused, Reason{Code: CodeRefused, Text: r.Refused + "; requests get 503", Hint: hint})
 		return c
 	}
 	if b := j.Live.Backend(r.Backend); b != nil {
 		j.backend(b, find)
 	}
-	if rate := j.Rates[r.ID]; rate.Errors > mayFail*rate.Requests {
+	if m := j.heldBy(r.Service, true); m != nil {
+		find(Held, m.reason("held by "+m.Command))
+	} else if rate := j.Rates[r.ID]; rate.fails() && c.State != Down {
 		find(Degraded, Reason{Code: CodeErrors, Text: fmt.Sprintf("%.0f %% of requests fail (%.1f of %.1f a second)", 100*rate.Errors/max(rate.Requests, rate.Errors), rate.Errors, rate.Requests)})
 	}
 	if r.Origin.Stale {
-		find(Degraded, Reason{Code: CodeLastGood, Text: "its labels are refused, and their last good form is served", Hint: j.hintOf(r)})
+		text, hint := j.problemOf(r)
+		if text != "" {
+			text = " (" + text + ")"
+		}
+		find(Degraded, Reason{Code: CodeLastGood, Text: "its labels are refused" + text + ", and their last good form is served", Hint: hint})
 	}
 	if stale, ok := j.stale[r.Origin.Source]; ok && stale.Code == CodeStale {
 		find(Degraded, stale)
 	}
-	if host := j.uncovered(r); host != "" {
-		find(Degraded, Reason{Code: CodeCertificate, Text: "it redirects to HTTPS, and no certificate covers " + host})
+	if j.Certificates != nil {
+		if text, hint := j.Certificates(r.ID); text != "" {
+			find(Degraded, Reason{Code: CodeCertificate, Text: text, Hint: hint})
+		}
 	}
-	if h := j.heldBy(r.Service); h != nil {
-		find(Held, Reason{Code: CodeHold, Text: "held by " + h.Command, Hint: undoHold, Since: h.Since})
+	if h := j.heldBy(r.Service, false); h != nil {
+		find(Held, h.reason("held by "+h.Command))
 	}
 	return c
 }
 
-// hintOf is what to do about the first problem of a route.
-func (j *judge) hintOf(r *route.Route) string {
-	for _, p := range j.problemsOf[r.Service] {
-		if p.Route == r.ID || p.Route == "" {
-			return p.Hint
+// problemOf is the problem that says why a route is refused or of an earlier form, and what
+// to do about it. It is no finding of its own where that of the route says it.
+func (j *judge) problemOf(r *route.Route) (text, hint string) {
+	saysIt := func(p route.Problem) bool { return r.Refused == "" || strings.Contains(r.Refused, p.Text) }
+	for _, is := range []func(route.Problem) bool{
+		func(p route.Problem) bool { return p.Route == r.ID && saysIt(p) },
+		func(p route.Problem) bool { return p.Route == r.ID },
+		func(p route.Problem) bool { return p.Route == "" }, // of the service
+	} {
+		if i := slices.IndexFunc(j.problemsOf[r.Service], is); i >= 0 {
+			p := j.problemsOf[r.Service][i]
+			j.covered[p] = j.covered[p] || saysIt(p)
+			return p.Text, p.Hint
 		}
 	}
-	return ""
-}
-
-// uncovered is the first host that a route redirects to HTTPS and no certificate covers.
-func (j *judge) uncovered(r *route.Route) string {
-	redirects := func(f route.Filter) bool { return f.RedirectHTTPS != nil }
-	if j.Covers == nil || !slices.ContainsFunc(r.Filters, redirects) {
-		return ""
-	}
-	for _, m := range r.Matches {
-		if m.Host.Kind == route.HostExact && !j.Covers(m.Host.Value) {
-			return m.Host.Value
-		}
-	}
-	return ""
+	return "", ""
 }
 
 // backend judges the endpoints of a backend.
@@ -326,8 +362,14 @@ func (j *judge) whyNone(b *route.Backend) string {
 	if !ok {
 		return "its service is gone"
 	}
-	if len(j.Snapshot.Services[i].Instances) == 0 {
+	instances := j.Snapshot.Services[i].Instances
+	if len(instances) == 0 {
 		return "the service has no instance"
+	}
+	for _, in := range instances {
+		if in.State != catalog.StateReady {
+			return in.Name + ": " + Explained(in)
+		}
 	}
 	return "no instance can take requests"
 }
@@ -354,7 +396,7 @@ func (j *judge) endpoint(b *route.Backend, e route.Endpoint) Endpoint {
 		}
 		return fails(CodeCheck, "", "%s", text)
 	case wasTried && tried.Error != "":
-		return fails(CodeConnect, PortHint(j.instances[[2]string{e.Source, e.Instance}], e.Address), "%s at %s", tried.Error, e.Address)
+		return fails(CodeConnect, PortHint(j.services[b.Service], j.instances[[2]string{e.Source, e.Instance}], e.Address), "%s at %s", tried.Error, e.Address)
 	case known && status.Ejected:
 		return fails(CodeEjected, "", "%s at %s is left out after failed requests", e.Instance, e.Address)
 	case known && status.OutOfRotation:
@@ -381,13 +423,43 @@ func Explained(in *catalog.Instance) string {
 	return fmt.Sprintf("it is %s (%s)", in.State, in.StateReason)
 }
 
-// PortHint says what to do when an instance refuses connections at an address: the label
-// to set where the port is none that its image exposes. The instance may be nil.
-func PortHint(in *catalog.Instance, address string) string {
+// portLabel is the label by which a service says its port: Docker Flow's where it has only
+// labels of that. The service may be nil.
+func portLabel(svc *catalog.Service, in *catalog.Instance) string {
+	sets := []map[string]string{in.Labels}
+	if svc != nil {
+		sets = append(sets, svc.Labels)
+	}
+	flow := ""
+	for _, labels := range sets {
+		if catalog.HaveLabels(labels, catalog.LabelPrefix) {
+			return catalog.LabelPrefix + "port"
+		}
+		for _, key := range slices.Sorted(maps.Keys(labels)) {
+			switch {
+			case catalog.HasPrefix(key, catalog.FlowLabelPrefix+"port"):
+				return key
+			case catalog.HasPrefix(key, catalog.FlowLabelPrefix):
+				flow = catalog.FlowLabelPrefix + "port"
+			}
+		}
+	}
+	return cmp.Or(flow, catalog.LabelPrefix+"port")
+}
+
+// PortHint says what to do when an instance of a service refuses connections at an address:
+// the label to set where the port is none that its image exposes. Both may be nil.
+func PortHint(svc *catalog.Service, in *catalog.Instance, address string) string {
 	if in == nil {
 		return ""
 	}
+	if len(in.Addresses) == 1 && in.Addresses[0].Reach == catalog.ReachFixed {
+		return "see why nothing listens there, or correct the address in " + in.Source
+	}
 	logs := "docker logs " + in.Name
+	if len(in.Addresses) == 1 && in.Addresses[0].Network == "host" && !strings.HasPrefix(address, "127.") {
+		return "on its host's network it has to listen on all addresses, not on 127.0.0.1 alone, and a firewall to let Fairway in; see: " + logs
+	}
 	var exposed []string
 	for _, p := range in.Ports {
 		if p.Protocol != "tcp" {
@@ -399,9 +471,9 @@ func PortHint(in *catalog.Instance, address string) string {
 		exposed = append(exposed, strconv.Itoa(int(p.Number)))
 	}
 	if len(exposed) == 0 {
-		return "set the label fairway.port to the port that it listens on; see: " + logs
+		return "set the label " + portLabel(svc, in) + " to the port that it listens on; see: " + logs
 	}
-	return "the image exposes " + strings.Join(exposed, ", ") + ": set the label fairway.port=" + exposed[0]
+	return "the image exposes " + strings.Join(exposed, ", ") + ": set the label " + portLabel(svc, in) + "=" + exposed[0]
 }
 
 // service judges a service by its routes, its instances and its problems.
@@ -422,15 +494,29 @@ func (j *judge) service(svc *catalog.Service) Condition {
 	if len(routes)+len(problems) == 0 && !j.asks[svc.ID] {
 		return c
 	}
-	if h := j.heldBy(svc.ID); h != nil && j.asks[svc.ID] && len(routes) == 0 {
-		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: undoHold, Since: h.Since})
+	// What is wrong with a service is said of its routes, too; it is one finding.
+	spread := func(route string, reason Reason) {
+		for _, r := range routes {
+			if of := j.report.Routes[r.ID]; of.State != Refused && (route == "" || route == r.ID) {
+				of.add(Degraded, reason)
+				j.report.Routes[r.ID] = of
+			}
+		}
+	}
+	if h := j.heldBy(svc.ID, false); h != nil && j.asks[svc.ID] && len(routes) == 0 {
+		find(Down, Reason{Code: CodeNotServed, Text: "it is not served: " + h.Command + " keeps out what came since", Hint: "end it with: " + h.Undo, Since: h.Since})
 	}
 	for _, p := range problems {
+		if j.covered[p] {
+			continue
+		}
 		state := Degraded
 		if len(routes) == 0 {
 			state = Refused
 		}
-		find(state, Reason{Code: CodeRefused, Text: p.Text, Hint: p.Hint})
+		reason := Reason{Code: CodeRefused, Text: p.Text, Hint: p.Hint}
+		find(state, reason)
+		spread(p.Route, reason)
 	}
 	for _, in := range svc.Instances {
 		hint := "docker logs " + in.Name
@@ -443,7 +529,9 @@ func (j *judge) service(svc *catalog.Service) Condition {
 		default:
 			continue
 		}
-		find(Degraded, Reason{Code: CodeInstance, Text: fmt.Sprintf("instance %s: %s", in.Name, Explained(in)), Hint: hint})
+		reason := Reason{Code: CodeInstance, Text: fmt.Sprintf("instance %s: %s", in.Name, Explained(in)), Hint: hint}
+		find(Degraded, reason)
+		spread("", reason)
 	}
 	return c
 }

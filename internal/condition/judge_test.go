@@ -1,280 +1,34 @@
-package condition
+package condition_test
 
 import (
-	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"fairway/internal/catalog"
-	"fairway/internal/engine/traffic"
+	"fairway/internal/condition"
+	"fairway/internal/condition/situations"
 	"fairway/internal/route"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// shop is a service with two instances that work; edit breaks it.
-func shop(t *testing.T, edit func(w *World, r *route.Route, b *route.Backend)) World {
-	t.Helper()
-	instance := func(n int) *catalog.Instance {
-		return &catalog.Instance{
-			ID: fmt.Sprint("c", n), Name: fmt.Sprint("shop-", n), Source: "docker", State: catalog.StateReady,
-			Labels: map[string]string{"fairway.host": "shop.example"}, Ports: []catalog.Port{{Number: 8080, Protocol: "tcp"}},
-		}
-	}
-	r := &route.Route{
-		ID: "shop@docker", Service: "shop@docker", Backend: "shop@docker", Claim: 1, Origin: route.Origin{Source: "docker"},
-		Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: "shop.example"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}},
-	}
-	b := &route.Backend{ID: "shop@docker", Service: "shop@docker", Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}
-	w := World{
-		Now: now, Connected: map[string]Attempt{}, Rates: map[string]Rate{},
-		Snapshot: &catalog.Snapshot{Services: []*catalog.Service{{ID: "shop@docker", Name: "shop", Source: "docker", Instances: []*catalog.Instance{instance(1), instance(2)}}}},
-		Sources:  []catalog.SourceStatus{{Name: "docker", Synced: true, LastSuccess: now}},
-	}
-	for n := 1; n <= 2; n++ {
-		e := route.Endpoint{ID: fmt.Sprintf("c%d:8080", n), Address: fmt.Sprintf("10.0.0.%d:8080", n), Weight: 1, State: route.EndpointReady, Instance: fmt.Sprint("shop-", n), Source: "docker"}
-		b.Endpoints = append(b.Endpoints, e)
-		w.Connected[e.Address] = Attempt{At: now}
-	}
-	if edit != nil {
-		edit(&w, r, b)
-	}
-	routes, backends := []*route.Route{}, []*route.Backend{}
-	if r.ID != "" {
-		routes = append(routes, r)
-	}
-	if r.Backend != "" {
-		backends = append(backends, b)
-	}
-	table, err := route.New(1, nil, routes, backends, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.Live == nil {
-		w.Live = table
-	}
-	if w.Compiled == nil {
-		w.Compiled = table
-	}
-	return w
-}
-
 // TestSituations is what is said of each broken situation: of the route, of its service,
 // of the source and of the whole.
 func TestSituations(t *testing.T) {
-	refused := func(w *World, n int, state catalog.State, reason string) {
-		in := w.Snapshot.Services[0].Instances[n]
-		in.State, in.StateReason = state, reason
-	}
-	for name, tt := range map[string]struct {
-		edit           func(w *World, r *route.Route, b *route.Backend)
-		route, service State
-		whole          State // as the service, where empty
-		code, text     string
-		hint           string
-		ready          int
-	}{
-		"healthy": {route: Healthy, service: Healthy, ready: 2},
-		"not observed yet": {
-			edit:  func(w *World, _ *route.Route, _ *route.Backend) { clear(w.Connected) },
-			route: Unknown, service: Unknown, code: CodeUnobserved,
-		},
-		"wrong port": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				for i := range b.Endpoints {
-					b.Endpoints[i].Address = strings.Replace(b.Endpoints[i].Address, "8080", "9999", 1)
-					w.Connected[b.Endpoints[i].Address] = Attempt{At: now, Error: "connection refused"}
-				}
-			},
-			route: Down, service: Down, code: CodeConnect, text: "connection refused at 10.0.0.1:9999", hint: "the image exposes 8080: set the label fairway.port=8080",
-		},
-		"nothing listens at the right port": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				w.Connected[b.Endpoints[1].Address] = Attempt{At: now, Error: "connection refused"}
-			},
-			route: Degraded, service: Degraded, code: CodeConnect, text: "connection refused at 10.0.0.2:8080", hint: "see why nothing listens there: docker logs shop-2", ready: 1,
-		},
-		"image without ports": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				w.Snapshot.Services[0].Instances[1].Ports = nil
-				w.Connected[b.Endpoints[1].Address] = Attempt{At: now, Error: "connection refused"}
-			},
-			route: Degraded, service: Degraded, code: CodeConnect, hint: "set the label fairway.port to the port that it listens on; see: docker logs shop-2", ready: 1,
-		},
-		"dead health check": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Health: traffic.Failing, Reason: "status 500", OutOfRotation: true}}
-			},
-			route: Degraded, service: Degraded, code: CodeCheck, text: "the health check of shop-2 fails: status 500", ready: 1,
-		},
-		"a check that failed once keeps the endpoint": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Health: traffic.Failing}}
-			},
-			route: Healthy, service: Healthy, ready: 2,
-		},
-		"ejected": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Ejected: true}}
-			},
-			route: Degraded, service: Degraded, code: CodeEjected, ready: 1,
-		},
-		"requests fail": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Rates["shop@docker"] = Rate{Requests: 10, Errors: 3.2}
-			},
-			route: Degraded, service: Degraded, code: CodeErrors, text: "32 % of requests fail (3.2 of 10.0 a second)", ready: 2,
-		},
-		"few requests fail": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Rates["shop@docker"] = Rate{Requests: 100, Errors: 5}
-			},
-			route: Healthy, service: Healthy, ready: 2,
-		},
-		"stopped container": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				refused(w, 1, catalog.StateStopped, "exited 137")
-				b.Endpoints = b.Endpoints[:1]
-			},
-			route: Healthy, service: Degraded, code: CodeInstance, text: "instance shop-2: it is stopped (exited 137)", hint: "docker start shop-2", ready: 1,
-		},
-		"unhealthy container": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				refused(w, 1, catalog.StateUnhealthy, "health check: curl: (7)")
-				b.Endpoints[1].State = route.EndpointWaiting
-			},
-			route: Healthy, service: Degraded, code: CodeInstance, text: "it is unhealthy (health check: curl: (7))", ready: 1,
-		},
-		"all stopped": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				refused(w, 0, catalog.StateStopped, "exited 1")
-				refused(w, 1, catalog.StateStopped, "exited 1")
-				b.Endpoints = nil
-			},
-			route: Down, service: Down, code: CodeUnavailable, text: "it has no endpoint: no instance can take requests",
-		},
-		"no instance": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				w.Snapshot.Services[0].Instances, b.Endpoints = nil, nil
-			},
-			route: Down, service: Down, code: CodeUnavailable, text: "it has no endpoint: the service has no instance",
-		},
-		"drained": {
-			edit: func(_ *World, _ *route.Route, b *route.Backend) {
-				for i := range b.Endpoints {
-					b.Endpoints[i].State, b.Endpoints[i].By = route.EndpointDraining, "drain by ann: new kernel"
-				}
-			},
-			route: Down, service: Down, code: CodeUnavailable, text: "shop-1 takes no requests: drain by ann: new kernel",
-		},
-		"one drained": {
-			edit: func(_ *World, _ *route.Route, b *route.Backend) {
-				b.Endpoints[0].State, b.Endpoints[0].By = route.EndpointDraining, "drain by ann"
-			},
-			route: Healthy, service: Healthy, ready: 1,
-		},
-		"starting": {
-			edit: func(w *World, _ *route.Route, b *route.Backend) {
-				refused(w, 0, catalog.StateStarting, "health check: starting")
-				b.Endpoints = b.Endpoints[:1]
-				b.Endpoints[0].State = route.EndpointWaiting
-			},
-			route: Down, service: Down, code: CodeUnavailable, text: "shop-1 takes no requests: it is starting (health check: starting)",
-		},
-		"refused": {
-			edit: func(_ *World, r *route.Route, _ *route.Backend) {
-				r.Refused, r.Backend = "basic-auth: cannot read /users", ""
-			},
-			route: Refused, service: Refused, code: CodeRefused, text: "basic-auth: cannot read /users; requests get 503",
-		},
-		"last good": {
-			edit:  func(_ *World, r *route.Route, _ *route.Backend) { r.Origin.Stale = true },
-			route: Degraded, service: Degraded, code: CodeLastGood, ready: 2,
-		},
-		"source away": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Sources[0] = catalog.SourceStatus{Name: "docker", Stale: true, Error: "dial unix /var/run/docker.sock: connect: no such file or directory", LastSuccess: now.Add(-time.Hour)}
-			},
-			route: Degraded, service: Degraded, code: CodeStale, text: "source docker does not answer, and what it said before is kept", hint: "docker info", ready: 2,
-		},
-		"permission denied": {
-			edit: func(w *World, r *route.Route, _ *route.Backend) {
-				w.Sources[0] = catalog.SourceStatus{Name: "docker", Stale: true, Error: "dial unix /var/run/docker.sock: connect: permission denied"}
-				w.Snapshot, r.ID, r.Backend = &catalog.Snapshot{}, "", ""
-			},
-			whole: Down, code: CodeNoAnswer, text: "source docker has never answered", hint: "sudo usermod -aG docker USER",
-		},
-		"not answered yet": {
-			edit: func(w *World, r *route.Route, _ *route.Backend) {
-				w.Sources[0] = catalog.SourceStatus{Name: "docker"}
-				w.Snapshot, r.ID, r.Backend = &catalog.Snapshot{}, "", ""
-			},
-			whole: Unknown,
-		},
-		"rollback in force": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []Hold{{Command: "rollback to entry 20 by ann", Since: now.Add(-time.Hour)}}
-			},
-			route: Held, service: Held, code: CodeHold, text: "rollback to entry 20 by ann is in force: no change of containers or labels goes live", hint: "end it with: fairway unpin", ready: 2,
-		},
-		"pinned until labels change": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Holds = []Hold{{Command: "pin of entry 20 by ann", Services: map[string]bool{"other@docker": true}}}
-			},
-			route: Healthy, service: Healthy, whole: Held, code: CodeHold, ready: 2,
-		},
-		"started under a rollback": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Live = &route.Table{}
-				w.Holds = []Hold{{Command: "rollback to entry 20 by ann"}}
-			},
-			service: Down, code: CodeNotServed, text: "it is not served: rollback to entry 20 by ann keeps out what came since", hint: "end it with: fairway unpin",
-		},
-		"certificate missing": {
-			edit: func(w *World, r *route.Route, _ *route.Backend) {
-				r.Filters = []route.Filter{{RedirectHTTPS: &route.RedirectHTTPS{}}}
-				w.Covers = func(host string) bool { return host != "shop.example" }
-			},
-			route: Degraded, service: Degraded, code: CodeCertificate, text: "it redirects to HTTPS, and no certificate covers shop.example", ready: 2,
-		},
-		"engine refuses the table": {
-			edit:  func(w *World, _ *route.Route, _ *route.Backend) { w.Pending = "haproxy: cannot bind :80" },
-			route: Healthy, service: Healthy, whole: Degraded, code: CodePending, text: "haproxy: cannot bind :80", ready: 2,
-		},
-		"host taken": {
-			edit: func(w *World, _ *route.Route, _ *route.Backend) {
-				w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: "rival@docker", Source: "docker"})
-				w.Live = &route.Table{Problems: []route.Problem{{Code: route.CodeConflict, Service: "shop@docker", Text: "shop.example belongs to rival@docker", Hint: "choose another host"}}}
-			},
-			service: Refused, code: CodeRefused, text: "shop.example belongs to rival@docker", hint: "choose another host",
-		},
-		"label refused beside a route": {
-			edit: func(w *World, r *route.Route, b *route.Backend) {
-				w.Live = &route.Table{Routes: []*route.Route{r}, Backends: []*route.Backend{b}, Problems: []route.Problem{{Code: route.CodeUnknownLabel, Service: "shop@docker", Text: "no label fairway.hots", Hint: "did you mean fairway.host?"}}}
-				w.Compiled = w.Live
-			},
-			route: Healthy, service: Degraded, code: CodeRefused, text: "no label fairway.hots", ready: 2,
-		},
-		"asks for nothing": {
-			edit: func(w *World, r *route.Route, _ *route.Backend) {
-				r.ID, r.Backend = "", ""
-				refused(w, 1, catalog.StateStopped, "exited")
-			},
-			whole: Healthy,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			report := Judge(shop(t, tt.edit), nil)
-			if got := report.Routes["shop@docker"].State; got != tt.route {
-				t.Errorf("the route is %q, want %q", got, tt.route)
+	for _, tt := range situations.All() {
+		t.Run(tt.Name, func(t *testing.T) {
+			report := condition.Judge(tt.World(t), nil)
+			if got := report.Routes["shop@docker"].State; got != tt.Route {
+				t.Errorf("the route is %q, want %q", got, tt.Route)
 			}
-			if got := report.Services["shop@docker"].State; got != tt.service {
-				t.Errorf("the service is %q, want %q", got, tt.service)
+			if got := report.Services["shop@docker"].State; got != tt.Service {
+				t.Errorf("the service is %q, want %q", got, tt.Service)
 			}
-			if want := cmp.Or(tt.whole, tt.service); report.State != want {
-				t.Errorf("the whole is %q, want %q", report.State, want)
+			if report.State != tt.Whole {
+				t.Errorf("the whole is %q, want %q", report.State, tt.Whole)
 			}
 			ready := 0
 			for _, e := range report.Endpoints {
@@ -282,35 +36,35 @@ func TestSituations(t *testing.T) {
 					ready++
 				}
 			}
-			if ready != tt.ready {
-				t.Errorf("%d endpoints are up, want %d", ready, tt.ready)
+			if ready != tt.Ready {
+				t.Errorf("%d endpoints are up, want %d", ready, tt.Ready)
 			}
-			if tt.code == "" || !report.State.Wrong() {
+			if tt.Code == "" || !report.State.Wrong() {
 				return
 			}
 			for _, f := range report.Findings {
-				if f.Reason.Code == tt.code && strings.Contains(f.Reason.Text, tt.text) && strings.Contains(f.Reason.Hint, tt.hint) {
+				if f.Reason.Code == tt.Code && strings.Contains(f.Reason.Text, tt.Text) && strings.Contains(f.Reason.Hint, tt.Hint) {
 					return
 				}
 			}
-			t.Errorf("no finding %s %q (%s) among %+v", tt.code, tt.text, tt.hint, report.Findings)
+			t.Errorf("no finding %s %q (%s) among %+v", tt.Code, tt.Text, tt.Hint, report.Findings)
 		})
 	}
 }
 
 // TestSince keeps the time since which something is wrong, and begins anew after a break.
 func TestSince(t *testing.T) {
-	broken := func(w *World, _ *route.Route, b *route.Backend) {
-		w.Connected[b.Endpoints[0].Address] = Attempt{Error: "connection refused"}
-	}
-	var report *Report
+	var report *condition.Report
 	for i, tt := range []struct {
-		edit func(*World, *route.Route, *route.Backend)
-		want time.Duration
-	}{{broken, 0}, {broken, 0}, {nil, -1}, {broken, 3 * time.Minute}} {
-		w := shop(t, tt.edit)
+		refused bool
+		want    time.Duration
+	}{{true, 0}, {true, 0}, {false, -1}, {true, 3 * time.Minute}} {
+		w := situations.All()[0].World(t)
+		if tt.refused {
+			w.Connected[w.Live.Backends[0].Endpoints[0].Address] = condition.Attempt{Error: "connection refused"}
+		}
 		w.Now = now.Add(time.Duration(i) * time.Minute)
-		report = Judge(w, report)
+		report = condition.Judge(w, report)
 		switch {
 		case tt.want < 0 && len(report.Findings) > 0:
 			t.Errorf("step %d: %+v", i, report.Findings)
@@ -324,12 +78,12 @@ func TestSince(t *testing.T) {
 func BenchmarkJudge(b *testing.B) {
 	var routes []*route.Route
 	var backends []*route.Backend
-	w := World{Now: now, Snapshot: &catalog.Snapshot{}, Connected: map[string]Attempt{}}
+	w := condition.World{Now: now, Snapshot: &catalog.Snapshot{}, Connected: map[string]condition.Attempt{}}
 	for n := range 5000 {
 		id := fmt.Sprintf("s%04d@docker", n)
 		address := fmt.Sprintf("10.0.%d.%d:80", n/250, n%250)
 		w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: id, Instances: []*catalog.Instance{{Name: id, State: catalog.StateReady}}})
-		w.Connected[address] = Attempt{At: now}
+		w.Connected[address] = condition.Attempt{At: now}
 		routes = append(routes, &route.Route{ID: id, Service: id, Backend: id, Claim: uint64(n + 1), Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: fmt.Sprintf("s%d.example", n)}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}}})
 		backends = append(backends, &route.Backend{ID: id, Service: id, Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}, Endpoints: []route.Endpoint{{ID: "a", Address: address, Weight: 1, State: route.EndpointReady}}})
 	}
@@ -338,11 +92,11 @@ func BenchmarkJudge(b *testing.B) {
 		b.Fatal(err)
 	}
 	w.Compiled = w.Live
-	var report *Report
+	var report *condition.Report
 	for b.Loop() {
-		report = Judge(w, report)
+		report = condition.Judge(w, report)
 	}
-	if report.State != Healthy {
+	if report.State != condition.Healthy {
 		b.Fatal(report.Findings)
 	}
 }
@@ -357,8 +111,69 @@ func TestSourceHint(t *testing.T) {
 		"open services.yml: no such file or directory":                       "create the file, or correct its path",
 		"services.yml: line 3: unknown key":                                  "",
 	} {
-		if got := SourceHint(text); !strings.Contains(got, want) || (want == "") != (got == "") {
+		if got := condition.SourceHint(text); !strings.Contains(got, want) || (want == "") != (got == "") {
 			t.Errorf("%s: hint %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A route that is refused, or served in its last good form, and the problem that says why are
+// one finding; another problem of the service is one of its own.
+func TestARefusedRouteIsOneFinding(t *testing.T) {
+	for _, stale := range []bool{false, true} {
+		r := &route.Route{ID: "shop@docker", Service: "shop@docker", Origin: route.Origin{Source: "docker", Stale: stale}, Matches: []route.Match{{
+			Host: route.Host{Kind: route.HostExact, Value: "shop.example"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+		}}}
+		want := []string{"route refused users do not belong into labels; requests get 503 | write file:PATH"}
+		if r.Refused = "users do not belong into labels"; stale {
+			r.Refused, r.Filters = "", []route.Filter{{Redirect: &route.Redirect{Status: 302, Host: "x.example"}}}
+			want = []string{"route last-good its labels are refused (users do not belong into labels), and their last good form is served | write file:PATH"}
+		}
+		want = append(want, "service refused no label fairway.hots | did you mean fairway.host?")
+		table, err := route.New(1, nil, []*route.Route{r}, nil, []route.Problem{
+			{Code: route.CodeBadValue, Service: r.Service, Route: r.ID, Text: "users do not belong into labels", Hint: "write file:PATH"},
+			{Code: route.CodeUnknownLabel, Service: r.Service, Text: "no label fairway.hots", Hint: "did you mean fairway.host?"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &catalog.Snapshot{Services: []*catalog.Service{{ID: r.Service, Source: "docker"}}}
+		found := condition.Judge(condition.World{Now: time.Unix(0, 0), Snapshot: s, Compiled: table, Live: table}, nil)
+		var got []string
+		for _, f := range found.Findings {
+			got = append(got, f.Kind+" "+f.Reason.Code+" "+f.Reason.Text+" | "+f.Reason.Hint)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("findings\n%q, want\n%q", got, want)
+		}
+		if reasons := found.Services[r.Service].Reasons; len(reasons) != 2 {
+			t.Errorf("the service has the reasons %+v", reasons)
+		}
+	}
+}
+
+// The hint of a wrong port names the label that the service says it by.
+func TestPortHintNamesTheLabel(t *testing.T) {
+	for _, tt := range []struct {
+		service, instance map[string]string
+		want              string
+	}{
+		{nil, map[string]string{"fairway.host": "x"}, "set the label fairway.port=8080"},
+		{map[string]string{"com.df.notify": "true"}, nil, "set the label com.df.port=8080"},
+		{map[string]string{"com.df.notify": "true", "com.df.port.1": "9999"}, nil, "set the label com.df.port.1=8080"},
+		{map[string]string{"com.df.port": "9999"}, map[string]string{"fairway.host": "x"}, "set the label fairway.port=8080"},
+		{nil, nil, "set the label fairway.port=8080"},
+	} {
+		in := &catalog.Instance{Name: "shop-1", Labels: tt.instance, Ports: []catalog.Port{{Number: 8080, Protocol: "tcp"}}}
+		got := condition.PortHint(&catalog.Service{Labels: tt.service}, in, "10.0.0.1:9999")
+		if !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%v, %v: %q, want %q", tt.service, tt.instance, got, tt.want)
+		}
+	}
+	in := &catalog.Instance{Name: "shop-1", Labels: map[string]string{"com.df.notify": "true"}}
+	if got := condition.PortHint(nil, in, "10.0.0.1:9999"); !strings.Contains(got, "com.df.port to the port") {
+		t.Errorf("without a service: %q", got)
 	}
 }

@@ -29,8 +29,8 @@ type Keeper struct {
 	newest *Report
 }
 
-// NewKeeper makes a keeper of what world observes; it adds Connected itself. world may
-// ask the engine, and has to end soon.
+// NewKeeper makes a keeper of what world observes; it adds Connected itself where that is
+// nil. world may ask the engine, and has to end soon.
 func NewKeeper(world func(now time.Time) World) *Keeper {
 	return &Keeper{world: world, connector: newConnector()}
 }
@@ -49,7 +49,9 @@ func (k *Keeper) Report() *Report {
 		return before
 	}
 	w := k.world(now)
-	w.Connected = k.connector.newest()
+	if w.Connected == nil {
+		w.Connected = k.connector.newest()
+	}
 	report := Judge(w, before)
 
 	k.mu.Lock()

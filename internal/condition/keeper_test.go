@@ -1,4 +1,4 @@
-package condition
+package condition_test
 
 import (
 	"strings"
@@ -7,19 +7,18 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
+	"fairway/internal/condition/situations"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/metrics"
-	"fairway/internal/route"
 )
 
 // TestMetrics shows in a scrape what the report of the moment says.
 func TestMetrics(t *testing.T) {
-	w := shop(t, func(w *World, _ *route.Route, _ *route.Backend) {
-		w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Health: traffic.Failing, OutOfRotation: true}}
-		w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: "unlabelled@docker", Source: "docker"})
-	})
-	k, m := NewKeeper(func(time.Time) World { return w }), &metrics.Set{}
-	k.connector.attempts = w.Connected
+	w := situations.All()[0].World(t)
+	w.Endpoints = []traffic.EndpointStatus{{Backend: "shop@docker", Endpoint: "c2:8080", Health: traffic.Failing, OutOfRotation: true}}
+	w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: "unlabelled@docker", Source: "docker"})
+	k, m := condition.NewKeeper(func(time.Time) condition.World { return w }), &metrics.Set{}
 	k.Measure(m)
 	var out strings.Builder
 	if err := m.Write(&out); err != nil {
@@ -40,21 +39,21 @@ func TestMetrics(t *testing.T) {
 // TestReports publishes a report when a route is in another state, also when something else is wrong.
 func TestReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var w World
-		k := NewKeeper(func(now time.Time) World {
+		var w condition.World
+		k := condition.NewKeeper(func(now time.Time) condition.World {
 			w.Now = now
 			return w
 		})
-		var before *Report
+		var before *condition.Report
 		for i, tt := range []struct {
 			tried     bool
 			published bool
 		}{{false, true}, {false, false}, {true, true}, {true, false}} {
-			w = shop(t, func(w *World, _ *route.Route, _ *route.Backend) { w.Pending = "haproxy: cannot bind :80" })
-			if k.connector.attempts = w.Connected; !tt.tried {
-				k.connector.attempts = nil
+			w = situations.All()[0].World(t)
+			if w.Pending = "haproxy: cannot bind :80"; !tt.tried {
+				clear(w.Connected)
 			}
-			time.Sleep(judgeEvery)
+			time.Sleep(time.Minute) // a report is given out again for a moment
 			k.Report()
 			if newest := k.Reports().Newest(); (newest != before) != tt.published {
 				t.Errorf("step %d: published %v", i, newest != before)

@@ -11,6 +11,7 @@
 //	derived      the rule for a default that depends on the machine or other keys
 //	bare         the value that the flag alone stands for
 //	sep          what separates the values of a list in a flag or variable
+//	pairs        a list whose values are written "KEY: VALUE"; in the file a mapping, too
 //
 // and those that Check judges by:
 //

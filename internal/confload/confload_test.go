@@ -42,6 +42,7 @@ type config struct {
 	Nets    []netip.Prefix `name:"nets" sep:"," help:"Networks."`
 	Texts   []string       `name:"texts" sep:"," preset:"a,b" bare:"x" help:"Texts."`
 	Pairs   []pair         `name:"pairs" sep:";" help:"Pairs."`
+	Lines   []string       `name:"lines" sep:"\n" pairs:"" help:"Lines."`
 	Records []record       `name:"records" sep:"\n" help:"Records."`
 }
 
@@ -58,7 +59,7 @@ func TestFields(t *testing.T) {
 	}
 	want := []string{
 		`plain T_PLAIN "as it is" false`, `below.wait T_BELOW_WAIT "long" false`, `below.n T_BELOW_N "" false`, `below.on T_BELOW_ON "" false`,
-		`nets T_NETS "" true`, `texts T_TEXTS "a,b" true`, `pairs T_PAIRS "" true`, `records T_RECORDS "" true`,
+		`nets T_NETS "" true`, `texts T_TEXTS "a,b" true`, `pairs T_PAIRS "" true`, `lines T_LINES "" true`, `records T_RECORDS "" true`,
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
@@ -75,6 +76,7 @@ plain: file
 below: {wait: 1s, n: 1, on: true}
 nets: [10.1.2.3, "10.0.0.0/8"]
 pairs: ["a,b", {left: c, right: d}]
+lines: {A: b, C: 1}
 records:
 - name: one
   every: 5s
@@ -83,7 +85,7 @@ records:
 		Env:   map[string]string{"T_PLAIN": "env", "T_BELOW_N": "2", "T_LISTNE": "x", "T_TEXTS": "", "PATH": "x"},
 		Flags: map[string][]string{"below.n": {"3", "4"}},
 	})
-	want := config{Plain: "env", Texts: []string{"a", "b"}, Pairs: []pair{{"a", "b"}, {"c", "d"}}, Records: []record{{"one", 5 * time.Second}, {"two", 0}}}
+	want := config{Plain: "env", Texts: []string{"a", "b"}, Pairs: []pair{{"a", "b"}, {"c", "d"}}, Lines: []string{"A: b", "C: 1"}, Records: []record{{"one", 5 * time.Second}, {"two", 0}}}
 	want.Below.Wait, want.Below.N, want.Below.On = time.Second, 4, true
 	want.Nets = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32"), netip.MustParsePrefix("10.0.0.0/8")}
 	if diff := cmp.Diff(want, c, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || len(l.Faults) > 0 {
@@ -107,7 +109,7 @@ records:
 			return v
 		})))
 	}
-	shown := []string{"env", "1s", "4", "true", "[10.1.2.3/32 10.0.0.0/8]", "[a b]", "[a,b c,d]", `[{name: "***", every: "5s"} {name: "***"}]`}
+	shown := []string{"env", "1s", "4", "true", "[10.1.2.3/32 10.0.0.0/8]", "[a b]", "[a,b c,d]", "[A: b C: 1]", `[{name: "***", every: "5s"} {name: "***"}]`}
 	if diff := cmp.Diff(shown, values); diff != "" {
 		t.Error(diff)
 	}

@@ -99,6 +99,15 @@ func (p *fileParser) leaf(f Field, key, value *yaml.Node) {
 			}
 			g.texts = append(g.texts, text)
 		}
+	case value.Kind == yaml.MappingNode && f.isPairs():
+		for i := 0; i+1 < len(value.Content); i += 2 {
+			text := yamlnode.Resolve(value.Content[i+1])
+			if text.Kind != yaml.ScalarNode {
+				p.fault(value.Content[i], f.Name, "one value is expected here")
+				return
+			}
+			g.texts = append(g.texts, value.Content[i].Value+": "+text.Value)
+		}
 	default:
 		what := "one value"
 		if f.Repeatable {

@@ -121,6 +121,12 @@ func (f Field) isRecords() bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && !reflect.PointerTo(t.Elem()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
+// isPairs is true for a list that may be a mapping in the file.
+func (f Field) isPairs() bool {
+	_, pairs := f.tag.Lookup("pairs")
+	return pairs
+}
+
 // itemText returns an item of a list in the file as it may be given in a flag. A
 // value whose text form has parts may be a mapping of all of them.
 func (f Field) itemText(item *yaml.Node) (text string, ok bool) {

@@ -44,6 +44,7 @@ func cause(s step) history.Cause {
 		c.Changes = append(c.Changes, d.change)
 	}
 	c.Changes = append(c.Changes, s.changes()...)
+	c.Changes = append(c.Changes, s.defaults()...)
 	if len(c.Changes) > maxChanges {
 		c.Omitted = len(c.Changes) - maxChanges
 		c.Changes = c.Changes[:maxChanges]
@@ -177,6 +178,30 @@ func (s step) labels(change history.Change, a, b map[string]string) []history.Ch
 	return list
 }
 
+// defaults are the defaults of the configuration that routes of both tables have got or
+// lost, each once.
+func (s step) defaults() []history.Change {
+	if s.before == nil {
+		return nil
+	}
+	found := map[string]history.Change{}
+	for _, r := range s.after.Routes {
+		was := s.before.Route(r.ID)
+		if was == nil || was == r || !maps.Equal(was.Origin.Labels, r.Origin.Labels) || (was.Refused == "") != (r.Refused == "") {
+			continue
+		}
+		for _, c := range s.labels(history.Change{}, was.Origin.Defaults, r.Origin.Defaults) {
+			c.Kind = history.DefaultChanged
+			found[c.Label] = c
+		}
+	}
+	list := make([]history.Change, 0, len(found))
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, found[key])
+	}
+	return list
+}
+
 func (s step) rest() []history.Change {
 	var list []history.Change
 	if !slices.Equal(s.seen.Certificates, s.sees.Certificates) {
@@ -241,6 +266,14 @@ func sentence(c history.Change) string {
 		return what + " has other addresses, ports or another weight"
 	case history.SourceState:
 		return fmt.Sprintf("source %s is %s, was %s", c.Source, c.To, cmp.Or(c.From, "unknown"))
+	case history.DefaultChanged:
+		switch {
+		case c.From == "":
+			return fmt.Sprintf("the configuration has the default %s=%s", c.Label, c.To)
+		case c.To == "":
+			return fmt.Sprintf("the configuration has no default %s=%s any more", c.Label, c.From)
+		}
+		return fmt.Sprintf("the default %s of the configuration changed from %s to %s", c.Label, c.From, c.To)
 	case history.CommandChanged:
 		return strings.TrimSpace(c.To + " " + c.From)
 	}

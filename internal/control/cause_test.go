@@ -7,6 +7,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
+	"fairway/internal/route"
 )
 
 // asContainers moves the labels of services to their instances, as with Docker.
@@ -54,8 +55,8 @@ func TestCause(t *testing.T) {
 		"others are silent": {servicesOf(1, "a x.test 1", "b y.test 1"), servicesOf(2, "a x.test 1 2", "b y.test 1"), nil, "instance a-2 of service a came", "instance-added"},
 		"operator": {
 			servicesOf(1, "a x.test 1"), servicesOf(2, "a y.test 1"),
-			[]auditEntry{{operator: "ann", command: "drain service a", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "drain service a"}}},
-			"drain service a by ann: leak", "command label",
+			[]auditEntry{{operator: "ann", command: "service a drained", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "service a drained"}}},
+			"service a drained by ann: leak", "command label",
 		},
 		"by itself": {
 			servicesOf(1, "a x.test 1"), servicesOf(1, "a x.test 1"),
@@ -86,6 +87,36 @@ func TestCause(t *testing.T) {
 }
 
 // A cause stays small, whatever changes at once.
+// Another default of the configuration says so, once for all routes that have it.
+func TestCauseOfDefaults(t *testing.T) {
+	table := func(defaults map[string]string) *route.Table {
+		var routes []*route.Route
+		for _, id := range []string{"a", "b"} {
+			routes = append(routes, &route.Route{
+				ID: id, Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: id + ".test"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}},
+				Origin: route.Origin{Defaults: defaults},
+			})
+		}
+		made, err := route.New(1, nil, routes, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	none, one, other := map[string]string(nil), map[string]string{"fairway.max-body": "1MB"}, map[string]string{"fairway.max-body": "2MB"}
+	for want, c := range map[string][2]map[string]string{
+		"the configuration has the default fairway.max-body=1MB":                    {none, one},
+		"the configuration has no default fairway.max-body=1MB any more":            {one, none},
+		"the default fairway.max-body of the configuration changed from 1MB to 2MB": {one, other},
+		"Fairway reads the same labels in another way":                              {one, one},
+	} {
+		got := cause(step{before: table(c[0]), after: table(c[1]), shown: func(_, value string) string { return value }})
+		if got.Text != want || len(got.Changes) > 1 {
+			t.Errorf("%q, want %q (%v)", got.Text, want, got.Changes)
+		}
+	}
+}
+
 func TestCauseIsCut(t *testing.T) {
 	many := "a x.test"
 	for i := range 200 {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ const (
 	CommandDrain    CommandKind = "drain"    // gives endpoints nothing new
 	CommandWeight   CommandKind = "weight"   // gives endpoints another weight
 	CommandPause    CommandKind = "pause"    // makes the requests for a service wait
+	// CommandMaintenance answers the requests for a service with 503.
+	CommandMaintenance CommandKind = "maintenance"
 )
 
 // Command is what an operator asked for, in force on every table until it is taken back.
@@ -33,16 +36,20 @@ type Command struct {
 	// ID names the command among those in force; see idOf.
 	ID   string      `json:"id"`
 	Kind CommandKind `json:"kind"`
-	// Subject is what a drain, weight or pause is about.
+	// Subject is what the others are about: a service for a pause and for maintenance.
 	Subject catalog.Subject `json:"subject,omitzero"`
 	// Weight is that of CommandWeight, 0 to 256.
 	Weight int `json:"weight,omitempty"`
-	// Until is when a pause ends by itself, and Wait how long each request waits at most.
+	// Until is when a pause or maintenance ends by itself, and Wait how long that was to be
+	// from Since; a request waits no longer for a pause. Zero of maintenance: no end.
 	Until time.Time     `json:"until,omitzero"`
 	Wait  time.Duration `json:"wait,omitempty"`
+	// Allow are the clients that get through maintenance.
+	Allow []netip.Prefix `json:"allow,omitempty"`
 	// Hold says what a rollback or pin holds; nil for the others.
 	Hold *Hold `json:"hold,omitempty"`
-	// Operator is who gave it, Message why, and Since when.
+	// Operator is who gave it, Message why, and Since when. Visitors read the message of
+	// maintenance.
 	Operator string    `json:"operator"`
 	Message  string    `json:"message,omitempty"`
 	Since    time.Time `json:"since"`
@@ -75,8 +82,8 @@ type Release string
 
 // The ways in which a hold ends.
 const (
-	// ReleaseByHand holds the table until an operator releases it.
-	ReleaseByHand Release = "released"
+	// ReleaseByHand holds the table until an operator takes the command back.
+	ReleaseByHand Release = "unpinned"
 	// ReleaseByLabels holds each service, and its endpoints, until they change.
 	ReleaseByLabels Release = "changed"
 )
@@ -106,6 +113,15 @@ type Seen struct {
 // holdID is the ID of every rollback and pin: one is in force.
 const holdID = "hold"
 
+// spelled returns a way in the word of today: ReleaseByHand for none, and for "released",
+// which is what it was called before.
+func (r Release) spelled() Release {
+	if r == "" || r == "released" {
+		return ReleaseByHand
+	}
+	return r
+}
+
 // idOf returns an ID: a new command about the same takes the place of the old one.
 func idOf(kind CommandKind, s catalog.Subject) string {
 	if kind == CommandRollback || kind == CommandPin {
@@ -115,28 +131,54 @@ func idOf(kind CommandKind, s catalog.Subject) string {
 	return string(kind) + "-" + hex.EncodeToString(sum[:6])
 }
 
-// String returns the command as one would write it, without who and why.
-func (c Command) String() string {
-	words := []string{string(c.Kind)}
-	switch {
-	case c.Hold != nil && c.Kind == CommandRollback:
-		words = append(words, fmt.Sprint(c.Hold.Entry), "--until", string(c.Hold.Release))
-	case c.Subject != catalog.Subject{}:
-		words = append(words, c.Subject.String())
+// String says in words what is in force, without who and why: "service web drained".
+func (c Command) String() string { return c.words("") }
+
+// Ended says in words that the command is in force no longer.
+func (c Command) Ended() string { return c.words("no longer ") }
+
+func (c Command) words(no string) string {
+	subject, until := c.Subject.String(), ""
+	if no == "" && !c.Until.IsZero() {
+		until = " until " + c.Until.UTC().Format(time.RFC3339)
+	}
+	if no == "" && c.Hold != nil && c.Hold.Release == ReleaseByLabels {
+		until = ", each service until its labels change"
 	}
 	switch c.Kind {
+	case CommandRollback:
+		return fmt.Sprintf("%srolled back to entry %d%s", no, c.Hold.Entry, until)
+	case CommandPin:
+		return fmt.Sprintf("%spinned at entry %d%s", no, c.Hold.Entry, until)
 	case CommandWeight:
-		words = append(words, fmt.Sprint(c.Weight))
-	case CommandPause:
-		words = append(words, "until "+c.Until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("weight of %s %sset to %d", subject, no, c.Weight)
 	}
-	return strings.Join(words, " ")
+	return subject + " " + no + stateWords[c.Kind] + until
+}
+
+// stateWords say what a subject is by a command.
+var stateWords = map[CommandKind]string{CommandDrain: "drained", CommandPause: "paused", CommandMaintenance: "in maintenance"}
+
+// Undo is the command line that takes the command back.
+func (c Command) Undo() string {
+	subject := cmp.Or(c.Subject.Service, c.Subject.Instance, c.Subject.NodeName, c.Subject.Node)
+	switch c.Kind {
+	case CommandDrain:
+		return "fairway undrain " + subject
+	case CommandPause:
+		return "fairway resume " + subject
+	case CommandMaintenance:
+		return "fairway maintenance " + subject + " off"
+	case CommandWeight:
+		return "fairway weight " + subject + " default"
+	}
+	return "fairway unpin"
 }
 
 // by says on an endpoint who changed it and why.
 func (c Command) by() string {
 	text := string(c.Kind) + " by " + nameOf(c.Operator)
-	if c.Kind == CommandPause {
+	if !c.Until.IsZero() {
 		text += " until " + c.Until.UTC().Format(time.RFC3339)
 	}
 	if c.Message != "" {
@@ -147,7 +189,7 @@ func (c Command) by() string {
 
 // compareCommands orders commands as they are put into effect: what stops requests last.
 func compareCommands(a, b Command) int {
-	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause}
+	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause, CommandMaintenance}
 	return cmp.Or(
 		cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 }

@@ -132,6 +132,7 @@ type view struct {
 	snapshot *catalog.Snapshot
 	compiled *route.Table // of snapshot
 	commands []Command    // in the order in which they are put into effect
+	held     *route.Table // of the hold among them, or nil
 }
 
 // New returns a loop that does nothing until Run. It reads the commands in force.
@@ -196,7 +197,7 @@ func (c *Control) Recompile() {
 
 // show publishes the view.
 func (c *Control) show() {
-	v := &view{commands: sortedCommands(c.commands)}
+	v := &view{commands: sortedCommands(c.commands), held: c.held}
 	if c.snapshot != nil { // until then, compiled is that of the last run
 		v.snapshot, v.compiled = c.snapshot, c.compiled
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
@@ -34,6 +35,13 @@ const (
 	MaxPause     = 10 * time.Minute
 )
 
+// MaxMaintenance is how long maintenance may be said to last, maxAllow how many prefixes
+// may get through.
+const (
+	MaxMaintenance = 30 * 24 * time.Hour
+	maxAllow       = 100
+)
+
 // Result is what became of a command.
 type Result struct {
 	// Command is the one that is in force, or that was taken back.
@@ -53,7 +61,7 @@ func (c *Control) Resolve(kind CommandKind, text string) (catalog.Subject, error
 	if err != nil {
 		return catalog.Subject{}, err
 	}
-	if kind == CommandPause && !strings.HasPrefix(text, "service:") {
+	if (kind == CommandPause || kind == CommandMaintenance) && !strings.HasPrefix(text, "service:") {
 		text = "service:" + text
 	}
 	found, err := catalog.ResolveSubject(snapshot, text)
@@ -89,30 +97,10 @@ func subjectError(err error) error {
 // Hold, which has the Entry of a rollback, Release (ReleaseByHand for none) and
 // RecordedEndpoints.
 func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
-	snapshot, compiled, err := c.ready()
-	if err == nil {
-		err = checkWords(command.Operator, command.Message)
-	}
+	command, held, remarks, err := c.prepare(command)
 	if err != nil {
 		return Result{}, err
 	}
-	// Both go into the table, which is UTF-8.
-	command.Operator, command.Message = strings.ToValidUTF8(command.Operator, "?"), strings.ToValidUTF8(command.Message, "?")
-	command.Since = time.Now().UTC()
-	var held *route.Table
-	var remarks []string
-	switch command.Kind {
-	case CommandRollback, CommandPin:
-		held, remarks, err = c.hold(&command, snapshot, compiled)
-	case CommandDrain, CommandWeight, CommandPause:
-		err = command.check(snapshot)
-	default:
-		err = fmt.Errorf("%w: there is no command %q", ErrRefused, command.Kind)
-	}
-	if err != nil {
-		return Result{}, err
-	}
-	command.ID = idOf(command.Kind, command.Subject)
 	again := slices.ContainsFunc(c.Commands(), func(other Command) bool { return other.ID == command.ID })
 	if !again && len(c.Commands()) >= maxCommands {
 		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
@@ -129,6 +117,71 @@ func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 		result.Remarks = append(result.Remarks, fmt.Sprintf("what is live is not the same as entry %d in everything: fairway diff %d", h.Entry, h.Entry))
 	}
 	return result, nil
+}
+
+// prepare checks a command and completes it. It returns the table of its hold, and what
+// the operator may not expect.
+func (c *Control) prepare(command Command) (_ Command, held *route.Table, remarks []string, err error) {
+	snapshot, compiled, err := c.ready()
+	if err == nil {
+		err = checkWords(command.Operator, command.Message)
+	}
+	if err != nil {
+		return command, nil, nil, err
+	}
+	// Both go into the table, which is UTF-8.
+	command.Operator, command.Message = strings.ToValidUTF8(command.Operator, "?"), strings.ToValidUTF8(command.Message, "?")
+	command.Since = time.Now().UTC()
+	switch command.Kind {
+	case CommandRollback, CommandPin:
+		held, remarks, err = c.hold(&command, snapshot, compiled)
+	case CommandDrain, CommandWeight, CommandPause, CommandMaintenance:
+		err = command.check(snapshot)
+	default:
+		err = fmt.Errorf("%w: there is no command %q", ErrRefused, command.Kind)
+	}
+	command.ID = idOf(command.Kind, command.Subject)
+	return command, held, remarks, err
+}
+
+// Preview is what a command would do.
+type Preview struct {
+	Command Command
+	// Before is what is live, and After what would be.
+	Before, After *route.Table
+	// Unserved are the services with a route by their labels and none in After, sorted.
+	Unserved []string
+	// Remarks say what the operator may not expect.
+	Remarks []string
+}
+
+// Preview says what Give would do now, and changes nothing.
+func (c *Control) Preview(command Command) (Preview, error) {
+	command, held, remarks, err := c.prepare(command)
+	if err != nil {
+		return Preview{}, err
+	}
+	v := c.view.Load()
+	commands := slices.DeleteFunc(slices.Clone(v.commands), func(other Command) bool { return other.ID == command.ID })
+	commands = append(commands, command)
+	slices.SortFunc(commands, compareCommands)
+	p := Preview{Command: command, Before: c.live.Newest(), Remarks: remarks}
+	p.After, _, err = steer(steering{compiled: v.compiled, snapshot: v.snapshot, live: p.Before, commands: commands, held: cmp.Or(held, v.held)})
+	if err != nil {
+		return Preview{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	served := map[string]bool{}
+	for _, r := range p.After.Routes {
+		served[r.Service] = true
+	}
+	for _, r := range v.compiled.Routes {
+		if !served[r.Service] {
+			served[r.Service] = true // once
+			p.Unserved = append(p.Unserved, r.Service)
+		}
+	}
+	slices.Sort(p.Unserved)
+	return p, nil
 }
 
 // The bounds of what operators may ask for.
@@ -166,14 +219,37 @@ func (c *Command) check(s *catalog.Snapshot) (err error) {
 		}
 		c.Until = c.Since.Add(c.Wait)
 		c.setEnd(time.Now())
+	case CommandMaintenance:
+		return c.checkMaintenance()
 	}
+	return nil
+}
+
+// sorry is what visitors of a service in maintenance read unless the operator says more.
+const sorry = "This service is down for maintenance. Please try again later."
+
+func (c *Command) checkMaintenance() error {
+	switch {
+	case c.Subject.Service == "":
+		return fmt.Errorf("%w: maintenance is of a service", ErrRefused)
+	case c.Wait != 0 && (c.Wait < time.Minute || c.Wait > MaxMaintenance):
+		return fmt.Errorf("%w: maintenance lasts from 1m to %s, or until it is ended", ErrRefused, MaxMaintenance)
+	case len(c.Allow) > maxAllow:
+		return fmt.Errorf("%w: at most %d addresses and prefixes are allowed through", ErrRefused, maxAllow)
+	}
+	if c.Wait != 0 {
+		c.Until = c.Since.Add(c.Wait)
+		c.setEnd(time.Now())
+	}
+	// It goes into headers and pages: one line.
+	c.Message = strings.Join(strings.FieldsFunc(c.Message, func(r rune) bool { return unicode.IsControl(r) || r == ' ' }), " ")
 	return nil
 }
 
 // hold reads the table that a rollback or pin holds.
 func (c *Control) hold(command *Command, s *catalog.Snapshot, compiled *route.Table) (*route.Table, []string, error) {
 	h, pin := *command.Hold, command.Kind == CommandPin
-	h.Release = cmp.Or(h.Release, ReleaseByHand)
+	h.Release = h.Release.spelled()
 	if h.Release != ReleaseByHand && h.Release != ReleaseByLabels {
 		return nil, nil, fmt.Errorf("%w: a hold lasts until %q or %q", ErrRefused, ReleaseByHand, ReleaseByLabels)
 	}
@@ -238,7 +314,7 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 		return Result{}, fmt.Errorf("%w: %s", history.ErrNotFound, nothingOf(id))
 	}
 	result, err := c.send(ctx, &order{id: old.ID, audit: auditEntry{
-		operator: nameOf(operator), command: "end of " + old.String(), message: message,
+		operator: nameOf(operator), command: old.Ended(), message: message,
 		change: history.Change{Kind: history.CommandChanged, From: old.String()},
 	}})
 	result.Command = old
@@ -249,9 +325,9 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 func nothingOf(id string) string {
 	kind, subject, _ := strings.Cut(id, ":")
 	if id == holdID {
-		return "no rollback or pin is in force"
+		return "nothing is pinned or rolled back"
 	}
-	if word := map[string]string{"drain": "drained", "pause": "paused"}[kind]; word != "" && subject != "" {
+	if word := stateWords[CommandKind(kind)]; word != "" && subject != "" {
 		return strings.TrimPrefix(subject, "service:") + " is not " + word
 	}
 	if kind == string(CommandWeight) && subject != "" {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -85,7 +86,7 @@ func hold(w steering, h Hold) (t draft, f released, gone int) {
 		_, free := slices.BinarySearch(f.endpoints, service)
 		return !h.RecordedEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
 	}
-	t.routes = mixed(w.held.Routes, w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
+	t.routes = mixed(withoutMaintenance(w.held.Routes), w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
 	t.backends = mixed(w.held.Backends, w.compiled.Backends, func(b *route.Backend) (string, bool) { return b.ID, isHeld(b.Service) })
 	exists := worldOf(w.snapshot)
 	for i, b := range t.backends {
@@ -175,7 +176,37 @@ func heldListeners(w steering, routes []*route.Route) []route.Listener {
 	return list
 }
 
+// withoutMaintenance are routes as they were recorded, but for what a command of then did.
+func withoutMaintenance(routes []*route.Route) []*route.Route {
+	routes = slices.Clone(routes)
+	for i, r := range routes {
+		if r.Maintenance() != nil {
+			open := *r
+			open.Filters = r.Filters[1:]
+			routes[i] = &open
+		}
+	}
+	return routes
+}
+
+// maintain puts a service into maintenance, but for routes that are refused.
+func (t *draft) maintain(c Command) {
+	filter := route.Filter{Maintenance: &route.Maintenance{Allow: c.Allow, Message: cmp.Or(c.Message, sorry), Until: c.Until, By: c.by()}}
+	for i, r := range t.routes {
+		if r.Service != c.Subject.Service || r.Refused != "" {
+			continue
+		}
+		shut := *r
+		shut.Filters = append([]route.Filter{filter}, r.Filters...)
+		t.routes[i] = &shut
+	}
+}
+
 func (t *draft) command(c Command) {
+	if c.Kind == CommandMaintenance {
+		t.maintain(c)
+		return
+	}
 	paused := map[string]bool{} // IDs of backends
 	for i, b := range t.backends {
 		var endpoints []route.Endpoint
@@ -227,12 +258,12 @@ func (c Command) on(e *route.Endpoint) bool {
 // reuse takes equal elements of the table before: an engine keeps what it made of them.
 func (t *draft) reuse(live *route.Table) {
 	for i, r := range t.routes {
-		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) {
+		if old := live.Route(r.ID); old != nil && old != r && old.Digest() == r.Digest() && maps.Equal(old.Origin.Labels, r.Origin.Labels) && maps.Equal(old.Origin.Defaults, r.Origin.Defaults) {
 			t.routes[i] = old
 		}
 	}
 	for i, b := range t.backends {
-		if old := live.Backend(b.ID); old != nil && old != b && old.Text() == b.Text() {
+		if old := live.Backend(b.ID); old != nil && old != b && old.Digest() == b.Digest() {
 			t.backends[i] = old
 		}
 	}
@@ -325,6 +356,9 @@ func decodeCommand(data []byte) (Command, error) {
 	}
 	if c.ID == "" || c.Hold == nil && c.Subject == (catalog.Subject{}) {
 		return Command{}, errors.New("command: it is about nothing")
+	}
+	if c.Hold != nil {
+		c.Hold.Release = c.Hold.Release.spelled()
 	}
 	return c, nil
 }

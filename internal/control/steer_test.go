@@ -180,7 +180,15 @@ func TestRollbackProperty(t *testing.T) {
 			entry := rapid.SampledFrom(entries).Draw(rt, "entry")
 			release := rapid.SampledFrom([]Release{ReleaseByHand, ReleaseByLabels}).Draw(rt, "release")
 			compiled := h.Table().Hash
-			result, err := h.Give(t.Context(), Command{Kind: CommandRollback, Hold: &Hold{Entry: entry.Number, Release: release, RecordedEndpoints: true}, Operator: "ann"})
+			rollback := Command{Kind: CommandRollback, Hold: &Hold{Entry: entry.Number, Release: release, RecordedEndpoints: true}, Operator: "ann"}
+			preview, previewErr := h.Preview(rollback)
+			if len(h.Commands()) != 0 || h.Table().Hash != compiled {
+				rt.Fatal("a preview has changed something")
+			}
+			result, err := h.Give(t.Context(), rollback)
+			if (err == nil) != (previewErr == nil) || err == nil && preview.After.Hash != h.Table().Hash {
+				rt.Fatalf("the preview has another table or answer: %v, %v", previewErr, err)
+			}
 			if errors.Is(err, ErrRefused) && release == ReleaseByLabels && entry.Hash == compiled {
 				h.stop()
 				return // nothing to hold
@@ -289,7 +297,7 @@ func TestCommandsChangeEndpoints(t *testing.T) {
 			t.Errorf("after the pause and the node's drain: %s, want %s", got, want)
 		}
 		entries, err := h.past.Entries(0, 2)
-		if err != nil || entries[0].Cause.Text != "end of drain node edge by ann" || !strings.Contains(entries[1].Cause.Text, "ended by itself: pause service a") {
+		if err != nil || entries[0].Cause.Text != "node edge no longer drained by ann" || !strings.Contains(entries[1].Cause.Text, "ended by itself: service a paused") {
 			t.Errorf("%+v, %v", entries, err)
 		}
 		for _, id := range []string{"drain:a-10.0.0.1", "weight:instance:a-10.0.0.1"} {
@@ -519,7 +527,7 @@ func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
 // What nothing can be ended of is named in the words of the commands that end it.
 func TestNothingOf(t *testing.T) {
 	for id, want := range map[string]string{
-		holdID: "no rollback or pin is in force", "drain:app": "app is not drained", "pause:service:app": "app is not paused",
+		holdID: "nothing is pinned or rolled back", "drain:app": "app is not drained", "pause:service:app": "app is not paused",
 		"weight:app": "app has the weight of its labels", "x": `no command "x" is in force`,
 	} {
 		if got := nothingOf(id); got != want {

@@ -78,19 +78,22 @@ func (c *Client) Info(ctx context.Context) (_ Info, err error) {
 // /containers/json. It does not wait for containers that are busy, and may lag a moment
 // behind the event stream.
 func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
+	return Containers(ctx, c, all, func(found Container) Container { return found })
+}
+
+// Containers is ContainerList for callers that keep something else of each container; what
+// keep does not return is not held.
+func Containers[Kept any](ctx context.Context, c *Client, all bool, keep func(Container) Kept) ([]Kept, error) {
 	query := url.Values{}
 	if all {
 		query.Set("all", "1")
 	}
-	list, _, err := getList(ctx, c, "containers/json", query, nil, func(s container.Summary) Container {
-		s.Labels = interned(s.Labels)
-		return fromSummary(s)
-	})
+	list, _, err := getList(ctx, c, "containers/json", query, nil, func(s container.Summary) Kept { return keep(fromSummary(s)) })
 	return list, err
 }
 
-// interned is a copy of labels whose texts are held once for all containers.
-func interned(labels map[string]string) map[string]string {
+// Shared is a copy of labels whose texts are held once for all containers.
+func Shared(labels map[string]string) map[string]string {
 	if labels == nil {
 		return nil
 	}

@@ -34,6 +34,8 @@ type Container struct {
 
 	Inspected bool      // the rest is known, which a list does not have
 	Started   time.Time // for the last time; zero for never
+	// Restarts is how often the engine has restarted it by its restart policy.
+	Restarts int
 	// Detail is why it does not run, or why its health check fails: an exit code, and the
 	// last line that the check or the engine printed; else empty.
 	Detail string
@@ -49,6 +51,9 @@ type Attachment struct {
 	Network, NetworkID string
 	// IPv4 and IPv6, a global one, are the addresses there; invalid for none.
 	IPv4, IPv6 netip.Addr
+	// Gateway is the IPv4 address of the network's way out, which for a bridge is that of
+	// the engine's machine; invalid for none.
+	Gateway netip.Addr
 }
 
 // Port is a port of a container, once per place where it is published.
@@ -92,6 +97,7 @@ func fromInspect(i container.InspectResponse) Container {
 		Name:      strings.TrimPrefix(i.Name, "/"),
 		Created:   parseTime(i.Created).Truncate(time.Second),
 		Inspected: true,
+		Restarts:  i.RestartCount,
 	}
 	if i.State != nil {
 		c.Status = string(i.State.Status)
@@ -174,7 +180,7 @@ func attachments(networks map[string]*network.EndpointSettings) []Attachment {
 		if e == nil {
 			e = &network.EndpointSettings{}
 		}
-		list = append(list, Attachment{Network: name, NetworkID: e.NetworkID, IPv4: e.IPAddress.Unmap(), IPv6: e.GlobalIPv6Address})
+		list = append(list, Attachment{Network: name, NetworkID: e.NetworkID, IPv4: e.IPAddress.Unmap(), IPv6: e.GlobalIPv6Address, Gateway: e.Gateway.Unmap()})
 	}
 	slices.SortFunc(list, func(a, b Attachment) int { return cmp.Compare(a.Network, b.Network) })
 	return list

@@ -95,7 +95,7 @@ func TestRecorded(t *testing.T) {
 		check(t, err)
 		inspected = append(inspected, i)
 		common := i
-		common.Inspected, common.Started, common.StopSignal, common.Exposed, common.Detail = false, time.Time{}, "", nil, ""
+		common.Inspected, common.Started, common.StopSignal, common.Exposed, common.Detail, common.Restarts = false, time.Time{}, "", nil, "", 0
 		if diff := cmp.Diff(l, common, cmp.Comparer(func(a, b map[string]string) bool { return maps.Equal(a, b) }), compareAddr); diff != "" {
 			t.Errorf("%s: list and inspection differ (-list +inspection):\n%s", l.Name, diff)
 		}
@@ -197,7 +197,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
 		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
 		"ImageImport", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
-		"ContainerExec", "ContainerSignal", "ContainerLog", // exec_test.go holds them to the wire
+		"ContainerExec", "ContainerSignal", "ContainerLog", "ContainerLogs", "TaskLogs", // exec_test.go and logs_test.go hold them to the wire
 	}
 	for m := range reflect.TypeFor[*Client]().Methods() {
 		if !slices.Contains(allowed, m.Name) {

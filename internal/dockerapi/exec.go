@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -206,41 +205,4 @@ func (c *Client) ContainerSignal(ctx context.Context, id, signal string) (err er
 	}
 	_, err = c.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal})
 	return err
-}
-
-// maxLog is how much is read of a container's log, in bytes.
-const maxLog = 1 << 20
-
-// LogLine is a line that a container has written.
-type LogLine struct {
-	Time time.Time // by the engine's clock
-	Text string    // without the end of the line
-}
-
-// ContainerLog returns the newest lines that a container has written on both its outputs, at
-// most tail. GET /containers/{id}/logs. A logging driver that cannot be read is an error, as
-// is a container with a terminal.
-func (c *Client) ContainerLog(ctx context.Context, id string, tail int) (lines []LogLine, err error) {
-	ctx, end := c.begin(ctx, "logs", c.timeout, &err)
-	defer end()
-	r, err := c.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{
-		ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: strconv.Itoa(tail),
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	out := &kept{left: maxLog}
-	if err := demultiplex(r, out, out); err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(out.buf.String()) {
-		stamp, text, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		at, err := time.Parse(time.RFC3339Nano, stamp)
-		if err != nil {
-			return nil, errors.New("a line without a time")
-		}
-		lines = append(lines, LogLine{Time: at, Text: text})
-	}
-	return lines, nil
 }

@@ -130,8 +130,8 @@ func TestNoArchive(t *testing.T) {
 	log, err := c.ContainerLog(t.Context(), "web", 10)
 	check(t, err)
 	wantLog := []LogLine{
-		{time.Date(2026, 11, 21, 4, 0, 1, 2, time.UTC), "line"},
-		{time.Date(2026, 11, 21, 4, 0, 2, 0, time.UTC), "[ALERT] no"},
+		{Time: time.Date(2026, 11, 21, 4, 0, 1, 2, time.UTC), Text: "line"},
+		{Time: time.Date(2026, 11, 21, 4, 0, 2, 0, time.UTC), Text: "[ALERT] no", Stderr: true},
 	}
 	if diff := cmp.Diff(wantLog, log); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

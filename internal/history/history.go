@@ -96,6 +96,7 @@ const (
 	InstanceAddress ChangeKind = "instance-address" // an instance has other addresses or ports
 	SourceState     ChangeKind = "source"           // a source became stale, or answers again
 	CommandChanged  ChangeKind = "command"          // an operator's command came, changed or ended
+	DefaultChanged  ChangeKind = "default"          // a default of the configuration, that routes have in the place of labels
 	OtherChanged    ChangeKind = "other"            // something else that a table depends on
 )
 

@@ -78,6 +78,14 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%d d", int(d.Hours()/24))
 }
 
+// Days formats how long something lasts in days, below two of them as Age does: 12 days, 5 h.
+func Days(d time.Duration) string {
+	if d < 48*time.Hour {
+		return Age(d)
+	}
+	return Plural(int(d.Hours()/24), "day")
+}
+
 // Time formats a moment in UTC, to the second. It is empty for the zero time.
 func Time(t time.Time) string {
 	if t.IsZero() {

@@ -118,3 +118,11 @@ func TestDiffSign(t *testing.T) {
 		}
 	}
 }
+
+func TestDays(t *testing.T) {
+	for d, want := range map[time.Duration]string{-time.Hour: "0 s", 5 * time.Hour: "5 h", 47 * time.Hour: "47 h", 50 * time.Hour: "2 days", 400 * 24 * time.Hour: "400 days"} {
+		if got := Days(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}

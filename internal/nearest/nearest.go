@@ -50,3 +50,17 @@ func Distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Host is Word for host names, which are often written without their end: "shop" for
+// shop.example.com.
+func Host(name string, candidates []string) string {
+	if found := Word(name, candidates); found != "" {
+		return found
+	}
+	for _, c := range candidates {
+		if label, _, more := strings.Cut(c, "."); more && Word(name, []string{label}) != "" {
+			return c
+		}
+	}
+	return ""
+}

@@ -14,3 +14,12 @@ func TestWord(t *testing.T) {
 		}
 	}
 }
+
+func TestHost(t *testing.T) {
+	hosts := []string{"blog.example.com", "shop.example.com", "localhost"}
+	for name, want := range map[string]string{"shop": "shop.example.com", "shp": "shop.example.com", "blog.exmple.com": "blog.example.com", "other": "", "": ""} {
+		if got := Host(name, hosts); got != want {
+			t.Errorf("Host(%q) = %q, want %q", name, got, want)
+		}
+	}
+}

@@ -60,7 +60,7 @@ const (
 	RouteDown     Kind = "route.down"     // nothing that serves it works
 	RouteHealthy  Kind = "route.healthy"  // it is served as it ought to be, or gone
 
-	HoldBegun Kind = "hold.in-force" // a rollback or pin decides what is served
+	HoldBegun Kind = "hold.in-force" // a rollback, pin or maintenance decides what is served
 	HoldOver  Kind = "hold.over"
 
 	ProblemNew      Kind = "problem.new" // a label or route is refused

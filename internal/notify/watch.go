@@ -304,6 +304,10 @@ func (l *look) service(s *catalog.Service) {
 	}
 	key := "service/" + s.ID
 	subject := subjectOf(key)
+	if l.known[key] == nil && s.Image == "" && !s.Labelled() {
+		l.instances(s) // containers of others come and go, such as those that build images
+		return
+	}
 	k := known{Name: s.Name, Source: s.Source}
 	if before := l.known[key]; before != nil {
 		if before.stable == s && len(l.down) == 0 {
@@ -312,7 +316,7 @@ func (l *look) service(s *catalog.Service) {
 		}
 		k.Image, k.Ready = before.Image, before.Ready
 	} else if l.news(s.Source) {
-		l.report(ServiceAppeared, subject, s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
+		l.report(ServiceAppeared, subject, s.Name, "service "+quote(s.Name)+" was added", map[string]string{"image": s.Image, "source": s.Source})
 	}
 	l.stable = true
 	ready := l.instances(s)
@@ -441,7 +445,7 @@ func (l *look) forgetGone() {
 	slices.Sort(gone)
 	for _, key := range gone {
 		k := l.known[key]
-		kind, text := ServiceGone, "service "+quote(k.Name)+" is gone"
+		kind, text := ServiceGone, "service "+quote(k.Name)+" was removed"
 		if strings.HasPrefix(key, "node/") {
 			kind, text = NodeLeft, "node "+quote(k.Name)+" has left"
 		}

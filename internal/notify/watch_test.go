@@ -348,3 +348,28 @@ func TestWatchProperty(t *testing.T) {
 		}
 	})
 }
+
+// Containers that ask for nothing, such as those of the steps of a build, come and go
+// without an event; one with a label is reported, and what it belongs to.
+func TestUnlabelledContainersAreNoNews(t *testing.T) {
+	container := func(name string, labels map[string]string, more ...*catalog.Instance) *catalog.Service {
+		in := &catalog.Instance{ID: name, Name: name, Source: "swarm", State: catalog.StateReady, Labels: labels, Image: "x"}
+		return &catalog.Service{ID: name + "@docker", Name: name, Source: "swarm", Instances: append(more, in)}
+	}
+	w := swarm()
+	f := newFollower(time.Minute)
+	f.see(w.snapshot(), noon)
+	swarmOnly := w.services
+	w.services = append(slices.Clone(swarmOnly), container("festive_hodgkin", map[string]string{"maintainer": "x"}),
+		container("app", map[string]string{"fairway.host": "app.test"}), container("old", map[string]string{"com.df.notify": "true"}),
+		container("pair", nil, &catalog.Instance{ID: "p2", Name: "pair-2", Labels: map[string]string{"fairway.port": "80"}}))
+	want := []string{"service.appeared service/app@docker", "service.appeared service/old@docker", "service.appeared service/pair@docker"}
+	if got := f.see(w.snapshot(), noon.Add(time.Second)); !slices.Equal(got, want) {
+		t.Errorf("they came: %q", got)
+	}
+	w.services = swarmOnly
+	want = []string{"service.gone service/app@docker", "service.gone service/old@docker", "service.gone service/pair@docker"}
+	if got := f.see(w.snapshot(), noon.Add(time.Hour)); !slices.Equal(got, want) {
+		t.Errorf("they went: %q", got)
+	}
+}

@@ -20,6 +20,9 @@ import (
 type CheckOptions struct {
 	// Paths are configurations, services files and Compose files, by what is in them.
 	Paths []string
+	// Stack says that the Compose files are deployed as stacks of a Swarm, also where nothing
+	// in them says so.
+	Stack bool
 	// Environ is the environment, as of os.Environ, for Compose files.
 	Environ []string
 	// Configuration reads a configuration.
@@ -50,6 +53,8 @@ type Checked struct {
 	Routes []CheckedRoute `json:"routes"`
 	// Problems are sorted by file, in the order given, then by line.
 	Problems []Problem `json:"problems"`
+	// Notes are what is no problem, sorted likewise; left out for none.
+	Notes []Problem `json:"notes,omitempty"`
 }
 
 // CheckedFile is one file that was checked.
@@ -74,6 +79,9 @@ type CheckedRoute struct {
 	File string `json:"file"`
 }
 
+// ErrNothing is the error of Check without any file or variable to check.
+var ErrNothing = errors.New("nothing to check: there is no fairway.yml here nor in /etc/fairway, and FAIRWAY_CONFIG names none")
+
 // Check checks files without a daemon: the form of each, and the labels of all together, as
 // if everything ran on one machine. What only a daemon can know, such as addresses and the
 // ports of an image, is made up so that it is no problem. The error is of a file that
@@ -82,7 +90,7 @@ func Check(o CheckOptions) (*Checked, error) {
 	c := &checker{
 		world: newWorld(&catalog.Snapshot{Revision: 1, Taken: time.Unix(0, 0).UTC()}),
 		// Both listeners, unless a configuration says what there is.
-		named:    map[string]bool{},
+		named: map[string]bool{}, stack: o.Stack,
 		settings: compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}}},
 	}
 	documents := make([]document, len(o.Paths))
@@ -144,8 +152,9 @@ func Check(o CheckOptions) (*Checked, error) {
 		c.deployed(p)
 	}
 	checked.compile(c)
+	checked.Notes = c.notes
 	if checked.Problems = append([]Problem{}, c.sorted()...); len(checked.Files)+len(checked.Problems) == 0 {
-		return nil, errors.New("nothing to check: give a file; there is no fairway.yml here nor in /etc/fairway, and FAIRWAY_CONFIG names none")
+		return nil, ErrNothing
 	}
 	return checked, nil
 }
@@ -156,7 +165,11 @@ func (k *Checked) Summary() string {
 	for i, f := range k.Files {
 		names[i] = f.Path + " (" + f.Kind + ")"
 	}
-	return fmt.Sprintf("%s: %s, %s, %s", strings.Join(names, ", "), human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
+	text := fmt.Sprintf("%s: %s, %s, %s", strings.Join(names, ", "), human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
+	if len(k.Notes) > 0 {
+		text += ", " + human.Plural(len(k.Notes), "note")
+	}
+	return text
 }
 
 // checker begins with an empty world.
@@ -164,6 +177,8 @@ type checker struct {
 	*world
 	settings  compile.Settings
 	onlySwarm bool
+	stack     bool // all Compose files are stacks
+	notes     []Problem
 	projects  []*compose.Project
 	named     map[string]bool // services files of the configuration
 }
@@ -188,7 +203,7 @@ func (c *checker) compose(d document, environ []string) {
 	}
 	vars := compose.Variables{Values: values}
 	// Files of one name are one project where they are for Compose, and one where they are stacks.
-	name, stack := compose.ProjectName(d.path, d.root, vars), c.onlySwarm || compose.IsStack(d.root)
+	name, stack := compose.ProjectName(d.path, d.root, vars), c.stack || c.onlySwarm || compose.IsStack(d.root)
 	i := slices.IndexFunc(c.projects, func(p *compose.Project) bool { return p.Name == name && p.Stack == stack })
 	if i < 0 {
 		i = len(c.projects)
@@ -201,6 +216,7 @@ func (c *checker) compose(d document, environ []string) {
 func (c *checker) deployed(p *compose.Project) {
 	c.composeProblems(p)
 	for _, s := range p.Services {
+		c.foreign(s)
 		s.Replicas, s.Global = nil, false
 		s.Networks = chosen(s.Networks, s.Labels, s.Deploy)
 	}
@@ -209,6 +225,20 @@ func (c *checker) deployed(p *compose.Project) {
 		source = swarmSource
 	}
 	c.deploy(p, source)
+}
+
+// foreign notes a service that has labels of other proxies alone.
+func (c *checker) foreign(s *compose.Service) {
+	if len(s.Labels)+len(s.Deploy) > 0 {
+		return
+	}
+	keys := map[string]string{}
+	for key := range s.Others {
+		keys[key] = ""
+	}
+	if hint := compile.Meant(keys); hint != "" {
+		c.notes = append(c.notes, Problem{File: s.At.File, Line: s.At.Line, Code: CodeOtherProxy, Service: s.Key, Text: "it has no label of Fairway, and those of another proxy", Hint: hint})
+	}
 }
 
 // chosen returns the networks on which Fairway can be taken to be: those that labels name,

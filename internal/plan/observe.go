@@ -49,7 +49,7 @@ func (o *observer) endpoints(ctx context.Context, s *catalog.Snapshot, t *route.
 			}
 			tried[e.Address] = true
 			if attempt := o.connect(ctx, e.Address); attempt.Error != "" {
-				o.add("connection", api.CheckFailed, attempt.Error+" at "+e.Address, condition.PortHint(instanceOf(s, e), e.Address))
+				o.add("connection", api.CheckFailed, attempt.Error+" at "+e.Address, condition.PortHint(serviceAndInstance(s, b, e)))
 			} else {
 				o.add("connection", api.CheckOK, "a connection to "+e.Address+" is accepted", "")
 			}
@@ -61,22 +61,30 @@ func (o *observer) endpoints(ctx context.Context, s *catalog.Snapshot, t *route.
 	}
 }
 
-// instanceOf is the instance of an endpoint; nil for none.
-func instanceOf(s *catalog.Snapshot, e route.Endpoint) *catalog.Instance {
-	for _, service := range s.Services {
-		for _, in := range service.Instances {
-			if in.Name == e.Instance && in.Source == e.Source {
-				return in
+// serviceAndInstance are those of an endpoint, nil for none, with its address.
+func serviceAndInstance(s *catalog.Snapshot, b *route.Backend, e route.Endpoint) (svc *catalog.Service, in *catalog.Instance, address string) {
+	for _, one := range s.Services {
+		if one.ID == b.Service {
+			svc = one
+		}
+		for _, i := range one.Instances {
+			if i.Name == e.Instance && i.Source == e.Source {
+				in = i
 			}
 		}
 	}
-	return nil
+	return svc, in, e.Address
 }
 
 func (o *observer) service() {
+	for _, f := range o.report.Findings {
+		if f.Kind == condition.KindTable {
+			o.add(f.Reason.Code, api.CheckDoubt, f.Reason.Text, f.Reason.Hint)
+		}
+	}
 	for _, reason := range o.report.Services[o.diagnosis.Service].Reasons {
 		switch reason.Code {
-		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
+		case condition.CodeHold, condition.CodeMaintenance, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
 			o.add(reason.Code, api.CheckDoubt, reason.Text, reason.Hint)
 		case condition.CodeNotServed:
 			o.add(reason.Code, api.CheckFailed, reason.Text, reason.Hint)

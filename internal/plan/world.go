@@ -46,6 +46,7 @@ type Problem struct {
 // The codes that no admin API has.
 const (
 	CodeConfiguration = "configuration" // a fault in the configuration
+	CodeOtherProxy    = "other-proxy"   // a note: labels are those of another proxy
 	CodeServices      = "services"      // a services file is not of the form that it should have
 )
 

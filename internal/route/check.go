@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"fairway/internal/route/canonical"
 )
@@ -20,6 +21,9 @@ func (l *Listener) check() error {
 }
 
 func (f *Filter) check() error {
+	if v := f.Maintenance; v != nil && strings.ContainsFunc(v.Message, unicode.IsControl) {
+		return errors.New("the message has control characters")
+	}
 	if v := f.RedirectHTTPS; v != nil {
 		if v.Status != 0 && !slices.Contains([]int{301, 302, 303, 307, 308}, v.Status) {
 			return fmt.Errorf("status %d is no redirect", v.Status)
@@ -137,7 +141,7 @@ func (r *Route) checkTCP(names []string, backend *Backend) error {
 		}
 	}
 	for i := range r.Filters {
-		if r.Filters[i].IPAllow == nil {
+		if r.Filters[i].IPAllow == nil && r.Filters[i].Maintenance == nil {
 			return fmt.Errorf("filter %d is not for connections", i+1)
 		}
 	}

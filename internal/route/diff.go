@@ -49,8 +49,8 @@ func Diff(old, new *Table) Changes {
 	}
 	return Changes{
 		Listeners: diffLists(old.Listeners, new.Listeners, Listener.compare, Listener.id, Listener.Text, Listener.Text),
-		Routes:    diffLists(old.Routes, new.Routes, (*Route).compare, (*Route).id, (*Route).Text, (*Route).String),
-		Backends:  diffLists(old.Backends, new.Backends, (*Backend).compare, (*Backend).id, (*Backend).Text, (*Backend).String),
+		Routes:    diffLists(old.Routes, new.Routes, (*Route).compare, (*Route).id, (*Route).Digest, (*Route).String),
+		Backends:  diffLists(old.Backends, new.Backends, (*Backend).compare, (*Backend).id, (*Backend).Digest, (*Backend).String),
 		Problems: diffLists(old.Problems, new.Problems, Problem.compare, Problem.String, Problem.String,
 			func(Problem) string { return "" }),
 	}
@@ -77,8 +77,8 @@ func (c Changes) String() string {
 	return b.String()
 }
 
-// diffLists walks two sorted lists. text is compared, lines are taken from shown.
-func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown func(T) string) []Change {
+// diffLists walks two sorted lists. sum is compared, lines are taken from shown.
+func diffLists[T any, Sum comparable](old, new []T, compare func(a, b T) int, id func(T) string, sum func(T) Sum, shown func(T) string) []Change {
 	var changes []Change
 	for len(old) > 0 || len(new) > 0 {
 		switch {
@@ -89,8 +89,7 @@ func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown fu
 			changes = append(changes, Change{Added, id(new[0]), diffLines("", shown(new[0]))})
 			new = new[1:]
 		default:
-			// Elements of tables keep their texts: the same one compares at once.
-			if text(old[0]) != text(new[0]) {
+			if sum(old[0]) != sum(new[0]) {
 				lines := diffLines(shown(old[0]), shown(new[0]))
 				if len(lines) == 0 {
 					lines = []string{hiddenLine}

@@ -1,6 +1,6 @@
 // Package route holds what is to be served: the Table of listeners, routes and
-// backends that the compiler makes and the engines apply, together with the
-// matcher that says which route a request takes, and why.
+// backends that the compiler makes and the engines apply. The package match says which
+// route a request takes, and why.
 //
 // A table is immutable and sorted: equal tables have equal bytes and hashes. Routes and
 // backends that did not change between two tables are the same pointer, so that an
@@ -11,8 +11,8 @@
 // Routes see requests in one canonical form, which canonical.Host and canonical.ReadPath make;
 // what they refuse is answered with 400. The same form goes to the backend, but for
 // the slashes of the path. A path that the backend could read in another way has to
-// belong to the same route by both readings (Matcher.TakesBoth). A Matcher finds the
-// route, and its Explain says why it is this one and not another.
+// belong to the same route by both readings (match.Matcher.TakesBoth). A match.Matcher finds the
+// route, and says why it is this one and not another.
 //
 // # Text
 //

@@ -26,17 +26,40 @@ func (m Match) Key() string {
 	return key
 }
 
-// compiledMatch is a Match that is ready to be put to requests.
-type compiledMatch struct {
-	match      *Match
-	host, path func(string) bool // of the canonical form
-	// order is what counts in precedence, the weightiest first; lower goes before.
-	order      [len(matchReasons)]int
-	conditions []condition
+// Request is what matches see; Host and Path are canonical (canonical.Host, canonical.ReadPath).
+type Request struct {
+	Method string
+	Host   string
+	Path   string
+	// Other is another way in which a backend could read the path; empty when
+	// there is none. Only match.Matcher.TakesBoth looks at it.
+	Other string
+	// Query is the raw query, without the question mark.
+	Query string
+	// Header may be nil, which means no headers.
+	Header Header
+	// Client is behind trusted proxies; IPv4-mapped addresses are unmapped.
+	Client netip.Addr
+	// TLS is true when the client came by TLS.
+	TLS bool
+	// Listener is the name of the listener it came in by.
+	Listener string
 }
 
-// matchReasons are what the numbers of compiledMatch.order stand for.
-var matchReasons = [...]Reason{ReasonHost, ReasonHost, ReasonPath, ReasonPathKind, ReasonConditions}
+// Header gives the values of a header by its canonical name. http.Header is one.
+type Header interface {
+	Values(name string) []string
+}
+
+// Compiled is a Match that is ready to be put to requests. It is immutable.
+type Compiled struct {
+	Match      *Match
+	Host, Path func(string) bool // of the canonical form
+	// Order is what counts in precedence, the weightiest first; lower goes before: the
+	// kind of the host, its length, the length of the path, its kind, the conditions.
+	Order      [5]int
+	Conditions []CompiledCondition
+}
 
 // The kinds by precedence.
 var (
@@ -44,25 +67,25 @@ var (
 	pathKinds = []PathKind{PathExact, PathRegexp, PathPrefix, PathStart}
 )
 
-func compileMatch(m *Match) (*compiledMatch, error) {
-	c := &compiledMatch{match: m}
+func compileMatch(m *Match) (*Compiled, error) {
+	c := &Compiled{Match: m}
 	var err error
-	if c.host, err = m.Host.compile(); err != nil {
+	if c.Host, err = m.Host.compile(); err != nil {
 		return nil, err
 	}
 	literal := 0
-	if c.path, literal, err = m.Path.compile(); err != nil {
+	if c.Path, literal, err = m.Path.compile(); err != nil {
 		return nil, err
 	}
 	if len(m.Conditions) > 0 {
-		c.conditions = make([]condition, len(m.Conditions))
+		c.Conditions = make([]CompiledCondition, len(m.Conditions))
 	}
 	for i, cond := range m.Conditions {
-		if c.conditions[i], err = compileCondition(cond); err != nil {
+		if c.Conditions[i], err = compileCondition(cond); err != nil {
 			return nil, err
 		}
 	}
-	c.order = [...]int{
+	c.Order = [...]int{
 		slices.Index(hostKinds, m.Host.Kind), -len(m.Host.Value),
 		-literal, slices.Index(pathKinds, m.Path.Kind), -len(m.Conditions),
 	}
@@ -149,15 +172,15 @@ var pathConditions = map[ConditionKind]PathKind{
 	ConditionPath: PathExact, ConditionPathPrefix: PathPrefix, ConditionPathRegexp: PathRegexp, ConditionPathStart: PathStart,
 }
 
-// condition is a Condition that is ready to be put to requests.
-type condition struct {
+// CompiledCondition is a Condition that is ready to be put to requests.
+type CompiledCondition struct {
 	Condition
 	tests    []func(value string) bool // one for each of Values, but of ConditionClientIP
 	prefixes []netip.Prefix            // of ConditionClientIP
 }
 
-func compileCondition(c Condition) (condition, error) {
-	done := condition{Condition: c}
+func compileCondition(c Condition) (CompiledCondition, error) {
+	done := CompiledCondition{Condition: c}
 	named, bare := false, false
 	switch c.Kind {
 	case ConditionHeader, ConditionQuery:
@@ -185,7 +208,7 @@ func compileCondition(c Condition) (condition, error) {
 	return done, nil
 }
 
-func (c *condition) add(value string) error {
+func (c *CompiledCondition) add(value string) error {
 	test := func(s string) bool { return s == value }
 	var err error
 	switch c.Kind {
@@ -269,17 +292,30 @@ func (p Path) holds(path string) bool {
 	return p.Value == "/" || ok && (rest == "" || rest[0] == '/')
 }
 
-func failing(conditions []condition, r *Request) *condition {
-	for i := range conditions {
-		if c := &conditions[i]; c.applies(r) == c.Not {
-			return c
+// Test puts the match to a request, whose Path begins with a slash: how many of its
+// demands hold, in their order, and of the first that does not, what it looks at, what it
+// wants and what is there; part is empty when all hold.
+func (m *Compiled) Test(r *Request) (passed int, part, expected, actual string) {
+	if !m.Host(r.Host) {
+		return 0, "host", "host " + m.Match.Host.String(), escape(r.Host)
+	}
+	if !strings.HasPrefix(r.Path, "/") || !m.Path(r.Path) { // no route takes a path that is not canonical
+		return 1, "path", "path " + m.Match.Path.String(), escape(r.Path)
+	}
+	for i := range m.Conditions {
+		if c := &m.Conditions[i]; !c.Holds(r) {
+			part, actual = c.look(r)
+			return 2 + i, part, c.String(), actual
 		}
 	}
-	return nil
+	return 2 + len(m.Conditions), "", "", ""
 }
 
+// Holds says whether the request is as the condition wants it.
+func (c *CompiledCondition) Holds(r *Request) bool { return c.applies(r) != c.Not }
+
 // applies says whether the condition holds for r, apart from Not.
-func (c *condition) applies(r *Request) bool {
+func (c *CompiledCondition) applies(r *Request) bool {
 	switch c.Kind {
 	case ConditionHeader, ConditionHeaderRegexp:
 		return r.Header != nil && slices.ContainsFunc(r.Header.Values(c.Name), c.takes)
@@ -294,7 +330,7 @@ func (c *condition) applies(r *Request) bool {
 }
 
 // part returns what is looked at, but for headers, queries and clients, and its name.
-func (c *condition) part(r *Request) (name, value string) {
+func (c *CompiledCondition) part(r *Request) (name, value string) {
 	switch c.Kind {
 	case ConditionMethod:
 		return "method", r.Method
@@ -306,8 +342,34 @@ func (c *condition) part(r *Request) (name, value string) {
 	return "path", r.Path
 }
 
+// look names the part of a request that a condition looks at, and what is there.
+func (c *CompiledCondition) look(r *Request) (part, actual string) {
+	switch c.Kind {
+	case ConditionHeader, ConditionHeaderRegexp:
+		var values []string
+		if r.Header != nil {
+			values = r.Header.Values(c.Name)
+		}
+		return "header " + token(c.Name), tokens(values)
+	case ConditionQuery, ConditionQueryRegexp:
+		var values []string
+		inQuery(r.Query, c.Name, func(value string) bool {
+			values = append(values, value)
+			return false
+		})
+		return "query " + token(c.Name), tokens(values)
+	case ConditionClientIP:
+		if !r.Client.IsValid() {
+			return "client IP", ""
+		}
+		return "client IP", r.Client.Unmap().String()
+	}
+	part, value := c.part(r)
+	return part, escape(value)
+}
+
 // takes says whether one value, of a header for instance, is among those wanted.
-func (c *condition) takes(value string) bool {
+func (c *CompiledCondition) takes(value string) bool {
 	for _, test := range c.tests {
 		if test(value) {
 			return true

@@ -17,16 +17,15 @@ import (
 // made ready once. owner distinguishes it from copies, which may have been changed since.
 type seal[T any] struct {
 	owner   *T
-	text    string
 	digest  [sha256.Size]byte
-	matches []*compiledMatch // of routes only
+	matches []*Compiled // of routes only
 }
 
 // of says whether s is the seal of element, and not of one it was copied from.
 func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 
 // New makes a table: it sorts copies of the lists, checks what must hold in every table
-// and computes the hash. It keeps the text of routes and backends with them, so that those
+// and computes the hash. It keeps the digest of routes and backends with them, so that those
 // of an earlier table cost next to nothing; they must not be written to any more. New must
 // not run twice at the same time for elements that were in no table yet.
 //
@@ -141,7 +140,7 @@ func sortElements[T any](list []*T, compare func(a, b *T) int, id func(*T) strin
 	return list, nil
 }
 
-// sealOnce checks the route and keeps its text, digest and matches.
+// sealOnce checks the route and keeps its digest and matches.
 func (r *Route) sealOnce() (err error) {
 	if r.seal.of(r) {
 		return nil
@@ -162,7 +161,7 @@ func (r *Route) sealOnce() (err error) {
 	return err
 }
 
-// sealOnce checks the backend and keeps its text and digest.
+// sealOnce checks the backend and keeps its digest.
 func (b *Backend) sealOnce() (err error) {
 	if b.seal.of(b) {
 		return nil
@@ -180,11 +179,11 @@ func (b *Backend) sealOnce() (err error) {
 }
 
 // newSeal refuses what is not UTF-8: as JSON it would not be read back.
-func newSeal[T any](owner *T, text string, matches []*compiledMatch) (*seal[T], error) {
+func newSeal[T any](owner *T, text string, matches []*Compiled) (*seal[T], error) {
 	if hasForeignByte(text) {
 		return nil, errors.New("a value in it is not UTF-8")
 	}
-	return &seal[T]{owner, text, sha256.Sum256([]byte(text)), matches}, nil
+	return &seal[T]{owner, sha256.Sum256([]byte(text)), matches}, nil
 }
 
 // hasForeignByte says whether a canonical text quotes a byte that is not UTF-8.
@@ -202,11 +201,20 @@ func hasForeignByte(text string) bool {
 	return false
 }
 
-func compileMatches(r *Route) ([]*compiledMatch, error) {
+// Compiled returns the matches of the route, ready to be put to requests. It fails only for
+// a route that was in no table, whose matches it has to check and make ready first.
+func (r *Route) Compiled() ([]*Compiled, error) {
+	if r.seal.of(r) {
+		return r.seal.matches, nil
+	}
+	return compileMatches(r)
+}
+
+func compileMatches(r *Route) ([]*Compiled, error) {
 	if len(r.Matches) == 0 {
 		return nil, errors.New("there are no matches")
 	}
-	matches := make([]*compiledMatch, len(r.Matches))
+	matches := make([]*Compiled, len(r.Matches))
 	for i := range r.Matches {
 		var err error
 		if matches[i], err = compileMatch(&r.Matches[i]); err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"pgregory.net/rapid"
 )
 
 // full is a table in which every field is set somewhere.
@@ -63,7 +62,7 @@ func full() *Table {
 					{ResponseHeaders: &HeaderOperation{Set: []HeaderValue{{"Server", "ü \u202e"}}}},
 					{Compress: &Compress{}},
 				},
-				Origin: Origin{"docker", "shop-1", map[string]string{"fairway.host": "shop.example.com"}, true},
+				Origin: Origin{"docker", "shop-1", map[string]string{"fairway.host": "shop.example.com"}, map[string]string{"fairway.max-body": "1MB"}, true},
 			},
 			{
 				ID: "bad@docker", Service: "bad@docker", Refused: "the file of basic-auth is not there",
@@ -193,9 +192,8 @@ func TestSealIsNotCopied(t *testing.T) {
 	if r.Text() == table.Route(r.ID).Text() || b.Text() == table.Backend(b.ID).Text() {
 		t.Error("the copy has the text of the original")
 	}
-	m := mustMatcher(t, &r)
-	if m.Find(&Request{Method: "GET", Host: "shop.example.com", Path: "/other"}) != nil {
-		t.Error("the copy has the matches of the original")
+	if c, err := r.Compiled(); err != nil || c[0].Host("shop.example.com") {
+		t.Errorf("the copy has the matches of the original, error %v", err)
 	}
 	table2, err := New(8, table.Listeners, []*Route{&r}, []*Backend{&b}, nil)
 	if err != nil || table2.Hash == table.Hash {
@@ -224,7 +222,7 @@ func TestHashCoversEverythingServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		table, err := Decode(bytes.NewReader(spoiled))
-		silent := path == "/revision" || strings.HasPrefix(path, "/problems/") || strings.Contains(path, "/labels/")
+		silent := path == "/revision" || strings.HasPrefix(path, "/problems/") || strings.Contains(path, "/labels/") || strings.Contains(path, "/defaults/")
 		switch {
 		case silent && err != nil:
 			t.Errorf("%s: %v", path, err)
@@ -296,26 +294,6 @@ func TestEncodeDecode(t *testing.T) {
 	}
 }
 
-func TestEncodeDecodeRandom(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		table, err := New(1, nil, genRoutes().Draw(t, "routes"), nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b bytes.Buffer
-		if err := Encode(&b, table); err != nil {
-			t.Fatal(err)
-		}
-		got, err := Decode(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if Diff(table, got).String() != "" || got.Hash != table.Hash {
-			t.Fatalf("%v", Diff(table, got))
-		}
-	})
-}
-
 func TestDecodeRefuses(t *testing.T) {
 	var b bytes.Buffer
 	if err := Encode(&b, sealed(t, full())); err != nil {
@@ -343,52 +321,13 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	var b bytes.Buffer
-	if err := Encode(&b, sealed(f, full())); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b.Bytes())
-	f.Add([]byte(`{"routes":[{"id":"a","matches":[{"host":{"kind":"any"},"path":{"kind":"prefix","value":"/"}}]}],"backends":[null]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		table, err := Decode(bytes.NewReader(data))
-		if err != nil {
-			if table != nil {
-				t.Fatal("an error and a table")
-			}
-			// The hash keeps most inputs from getting further: what they hold is
-			// put into a table without it.
-			var raw Table
-			if json.Unmarshal(data, &raw) != nil {
-				return
-			}
-			if table, err = New(1, raw.Listeners, raw.Routes, raw.Backends, raw.Problems); err != nil {
-				return
-			}
-		}
-		m, err := NewMatcher(table.Routes)
-		if err != nil {
-			t.Fatalf("a table without a matcher: %v", err)
-		}
-		r := &Request{Method: "GET", Host: "shop.example.com", Path: "/api/a", Query: "q=a"}
-		if found, x := m.Find(r), m.Explain(r); (found == nil) != (x.Winner == "") || found != nil && found.ID != x.Winner {
-			t.Fatalf("found %v, explained %v", found, x)
-		}
-		var b bytes.Buffer
-		if err := Encode(&b, table); err != nil {
-			t.Fatal(err)
-		}
-		again, err := Decode(&b)
-		if err != nil || again.Text() != table.Text() {
-			t.Fatalf("the table does not come back: %v", err)
-		}
-	})
-}
-
 // BenchmarkNew makes a table of 5,000 routes and backends that were in a table
 // before.
 func BenchmarkNew(b *testing.B) {
-	routes := manyHosts(5000)
+	routes := make([]*Route, 5000)
+	for i := range routes {
+		routes[i] = &Route{ID: fmt.Sprintf("r%05d", i), Matches: []Match{{Host: Host{HostExact, fmt.Sprintf("h%d.example", i)}, Path: Path{PathPrefix, "/"}}}}
+	}
 	var backends []*Backend
 	for _, r := range routes {
 		r.Backend = r.ID

@@ -81,6 +81,8 @@ type Route struct {
 	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent;
 	// zero means the engine's default, one hour.
 	Idle time.Duration `json:"idle,omitempty"`
+	// ErrorPages names the set of pages for errors; empty for the one for all.
+	ErrorPages string `json:"errorPages,omitempty"`
 	// Refused, when set, says why the route may not be served. Every request it takes is
 	// answered with 503, so that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`
@@ -97,6 +99,8 @@ type Origin struct {
 	Instance string `json:"instance,omitempty"`
 	// Labels made the route, as they were written, and make its last good form again.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Defaults are labels that the configuration has for every route, and this one uses.
+	Defaults map[string]string `json:"defaults,omitempty"`
 	// Stale: the labels of today are refused, and this is the last good form.
 	Stale bool `json:"stale,omitempty"`
 }
@@ -178,6 +182,7 @@ type Condition struct {
 // Filter is one change on the way, or one check: exactly one field is set. Filters are
 // applied in the order of the fields, so that no change passes by a check.
 type Filter struct {
+	Maintenance       *Maintenance       `json:"maintenance,omitempty"`
 	IPAllow           *IPAllow           `json:"ipAllow,omitempty"`
 	Methods           *Methods           `json:"methods,omitempty"`
 	RequireTLS        *RequireTLS        `json:"requireTLS,omitempty"`
@@ -194,6 +199,35 @@ type Filter struct {
 	ResponseHeaders   *HeaderOperation   `json:"responseHeaders,omitempty"`
 	Compress          *Compress          `json:"compress,omitempty"`
 	Snippet           *Snippet           `json:"snippet,omitempty"`
+}
+
+// Maintenance answers 503 to clients outside Allow, with Message. No label asks for it, but
+// a command.
+type Maintenance struct {
+	// Allow are prefixes of clients that get through.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+	// Message is for visitors, one line without control characters.
+	Message string `json:"message"`
+	// Until is when it is to be over; zero for not known.
+	Until time.Time `json:"until,omitzero"`
+	// By says who asked for it, for operators.
+	By string `json:"by"`
+}
+
+// Maintenance is that of the route's service; nil for none.
+func (r *Route) Maintenance() *Maintenance {
+	if len(r.Filters) == 0 {
+		return nil
+	}
+	return r.Filters[0].Maintenance
+}
+
+// RetryAfter is the value of the header of that name.
+func (m *Maintenance) RetryAfter() string {
+	if m.Until.IsZero() {
+		return "120"
+	}
+	return m.Until.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
 }
 
 // IPAllow refuses clients outside Prefixes with 403; IPv4-mapped ones count as IPv4.

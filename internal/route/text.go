@@ -72,11 +72,14 @@ func (l Listener) Text() string {
 
 // Text returns the canonical text of the route, several lines. Everything that
 // matters for serving is in it; the labels of its origin are not.
-func (r *Route) Text() string {
+func (r *Route) Text() string { return textOf(false, r.write) }
+
+// Digest is the SHA-256 of the text. It costs nothing for a route of a table.
+func (r *Route) Digest() [sha256.Size]byte {
 	if r.seal.of(r) {
-		return r.seal.text
+		return r.seal.digest
 	}
-	return textOf(false, r.write)
+	return sha256.Sum256([]byte(r.Text()))
 }
 
 func (r *Route) write(t *text) {
@@ -96,6 +99,7 @@ func (r *Route) write(t *text) {
 	t.duration(line+"timeout", r.Timeout)
 	t.duration(line+"body-timeout", r.BodyTimeout)
 	t.duration(line+"idle", r.Idle)
+	t.optional(line+"error-pages", r.ErrorPages)
 	t.optional(line+"refused", r.Refused)
 	t.add(line+"from", token(r.Origin.Source))
 	if r.Origin.Instance != "" {
@@ -108,11 +112,14 @@ func (r *Route) write(t *text) {
 }
 
 // Text returns the canonical text of the backend, several lines.
-func (b *Backend) Text() string {
+func (b *Backend) Text() string { return textOf(false, b.write) }
+
+// Digest is the SHA-256 of the text. It costs nothing for a backend of a table.
+func (b *Backend) Digest() [sha256.Size]byte {
 	if b.seal.of(b) {
-		return b.seal.text
+		return b.seal.digest
 	}
-	return textOf(false, b.write)
+	return sha256.Sum256([]byte(b.Text()))
 }
 
 func (b *Backend) write(t *text) {
@@ -245,6 +252,15 @@ func (c Condition) write(t *text) {
 
 func (f Filter) write(t *text) {
 	switch {
+	case f.Maintenance != nil:
+		m := f.Maintenance
+		t.add("maintenance", strconv.Quote(m.Message), "by", token(m.By))
+		if !m.Until.IsZero() {
+			t.add("until", m.Until.UTC().Format(time.RFC3339))
+		}
+		if len(m.Allow) > 0 {
+			t.add("allow", alternatives(m.Allow, netip.Prefix.String))
+		}
 	case f.IPAllow != nil:
 		t.add("ip-allow", alternatives(f.IPAllow.Prefixes, netip.Prefix.String))
 	case f.Methods != nil:

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
+	"fairway/internal/latency"
 	"fairway/internal/notify"
 	"fairway/internal/series"
 )
@@ -433,10 +434,10 @@ func TestMetrics(t *testing.T) {
 	s.use(series.Services, "shop@swarm", 90, 1<<30, math.NaN())
 	s.use(series.Instances, "shop.0@swarm", 30, 100, 400)
 	s.use(series.Instances, "shop.1@swarm", 60, 100, 0)
-	traffic := make([]float64, 15)
+	traffic := make([]float64, series.Latency+latency.Buckets)
 	traffic[series.Requests], traffic[series.Errors] = 10, 1
-	traffic[series.Latency], traffic[series.Latency+1] = 5, 5
-	s.readings[series.Routes] = map[string][]float64{"shop@swarm": traffic, "idle@swarm": make([]float64, 15)}
+	traffic[series.Latency+10], traffic[series.Latency+20] = 5, 5
+	s.readings[series.Routes] = map[string][]float64{"shop@swarm": traffic, "idle@swarm": make([]float64, len(traffic))}
 	s.snapshot.Sources = append(s.snapshot.Sources, catalog.SourceStatus{Name: "docker", Stale: true})
 	var got []string
 	for _, m := range Metrics() {
@@ -453,9 +454,9 @@ func TestMetrics(t *testing.T) {
 		"node.down id0 0", "node.down id1 1",
 		"node.memory id0 25", "node.memory id1 NaN",
 		"route.5xx idle@swarm 0", "route.5xx shop@swarm 10",
-		"route.p50 idle@swarm NaN", "route.p50 shop@swarm 0.001",
-		"route.p95 idle@swarm NaN", "route.p95 shop@swarm 0.0046",
-		"route.p99 idle@swarm NaN", "route.p99 shop@swarm 0.00492",
+		"route.p50 idle@swarm NaN", "route.p50 shop@swarm 0.0005379",
+		"route.p95 idle@swarm NaN", "route.p95 shop@swarm 0.003197",
+		"route.p99 idle@swarm NaN", "route.p99 shop@swarm 0.003197",
 		"route.requests idle@swarm 0", "route.requests shop@swarm 10",
 		"service.cpu shop@swarm 90", "service.cpu-each shop@swarm 45",
 		"service.memory shop@swarm 1.074e+09",

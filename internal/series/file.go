@@ -19,7 +19,7 @@ import (
 //
 //	head    magic, version, places, columns, checksum; padded to 4 KiB
 //	entry   checksum, serial, newest row (to half an hour), length of the name, name; 256 bytes
-//	row     checksum, step (since 1970, 0 for none), readings, values
+//	row     checksum, step (since 1970, 0 for none), readings, values, buckets
 //
 // The checksum of a row takes in the serial of the entry, so that rows which the
 // former owner of a place has left are not taken for those of the new one.
@@ -36,13 +36,13 @@ var rings = []struct{ rows, per int64 }{
 	{int64(coarseSpan / coarse), int64(coarse / fine)}, // per: fine steps
 }
 
-func rowSize(columns int) int64 { return rowHead + 4*int64(columns) }
+func rowSize(g Group) int64 { return rowHead + 4*int64(columns(g)) + int64(g.Buckets) }
 
 // subjectSize is what one subject takes in the file.
-func subjectSize(columns int) int64 {
+func subjectSize(g Group) int64 {
 	size := int64(entrySize)
 	for _, r := range rings {
-		size += r.rows * rowSize(columns)
+		size += r.rows * rowSize(g)
 	}
 	return size
 }
@@ -110,6 +110,9 @@ func (f *file) head() []byte {
 			b = append(b, 1)
 		}
 	}
+	if f.g.Buckets > 0 {
+		b = binary.BigEndian.AppendUint32(b, uint32(f.g.Buckets))
+	}
 	return binary.BigEndian.AppendUint32(b, sum(b))
 }
 
@@ -157,11 +160,11 @@ func (f *file) writeEntry(name string, p *place) error {
 
 // rowAt is where the row of a step in a ring of a place is.
 func (f *file) rowAt(p *place, ring int, step int64) int64 {
-	at := headSize + int64(f.g.Subjects)*entrySize + int64(p.index)*(subjectSize(f.g.columns)-entrySize)
+	at := headSize + int64(f.g.Subjects)*entrySize + int64(p.index)*(subjectSize(f.g.Group)-entrySize)
 	if ring == 1 {
-		at += rings[0].rows * rowSize(f.g.columns)
+		at += rings[0].rows * rowSize(f.g.Group)
 	}
-	return at + step%rings[ring].rows*rowSize(f.g.columns)
+	return at + step%rings[ring].rows*rowSize(f.g.Group)
 }
 
 // take finds the place of a subject, or gives it a free one, or the oldest not followed.
@@ -226,11 +229,14 @@ func (f *file) write(name string, step int64, m *mean) error {
 
 // put writes a row.
 func (f *file) put(p *place, ring int, step int64, m *mean) error {
-	b := make([]byte, rowSize(f.g.columns))
+	b := make([]byte, rowSize(f.g.Group))
 	binary.BigEndian.PutUint32(b[4:], uint32(step))
 	binary.BigEndian.PutUint32(b[8:], m.n)
 	for i, v := range m.values {
 		binary.BigEndian.PutUint32(b[rowHead+4*i:], math.Float32bits(v))
+	}
+	for i, rate := range m.rates() {
+		b[rowHead+4*len(m.values)+i] = packOne(rate)
 	}
 	binary.BigEndian.PutUint32(b, f.rowSum(p, ring, b))
 	_, err := f.f.WriteAt(b, f.rowAt(p, ring, step))
@@ -243,39 +249,39 @@ func (f *file) rowSum(p *place, ring int, row []byte) uint32 {
 
 // mergeInto adds the row of a fine step, if there is one.
 func (f *file) mergeInto(m *mean, p *place, step int64) error {
-	row := make([]byte, rowSize(f.g.columns))
+	row := make([]byte, rowSize(f.g.Group))
 	if _, err := f.f.ReadAt(row, f.rowAt(p, 0, step)); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if at, n, values := f.decode(p, 0, row); at == step {
-		m.merge(n, values)
+	if at, n, found := f.decode(p, 0, row); at == step {
+		m.merge(n, found)
 	}
 	return nil
 }
 
 // decode takes a row apart; step is 0 for one that is empty, torn or another's.
-func (f *file) decode(p *place, ring int, row []byte) (step int64, n uint32, values []float32) {
+func (f *file) decode(p *place, ring int, row []byte) (step int64, n uint32, found cells) {
 	step, n = int64(binary.BigEndian.Uint32(row[4:])), binary.BigEndian.Uint32(row[8:])
 	if step == 0 || n == 0 || binary.BigEndian.Uint32(row) != f.rowSum(p, ring, row) {
-		return 0, 0, nil
+		return 0, 0, cells{}
 	}
-	values = make([]float32, f.g.columns)
+	values := make([]float32, f.g.columns)
 	for i := range values {
 		values[i] = math.Float32frombits(binary.BigEndian.Uint32(row[rowHead+4*i:]))
 	}
-	return step, n, values
+	return step, n, cells{values, row[rowHead+4*len(values):]}
 }
 
 // each reads the rows of a ring, in no order.
-func (f *file) each(p *place, ring int, do func(step int64, n uint32, values []float32)) error {
-	size := rowSize(f.g.columns)
+func (f *file) each(p *place, ring int, do func(step int64, n uint32, found cells)) error {
+	size := rowSize(f.g.Group)
 	all := make([]byte, rings[ring].rows*size)
 	if _, err := f.f.ReadAt(all, f.rowAt(p, ring, 0)); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", f.f.Name(), err)
 	}
 	for at := int64(0); at < int64(len(all)); at += size {
-		if step, n, values := f.decode(p, ring, all[at:at+size]); step != 0 {
-			do(step, n, values)
+		if step, n, found := f.decode(p, ring, all[at:at+size]); step != 0 {
+			do(step, n, found)
 		}
 	}
 	return nil

@@ -1,9 +1,6 @@
 package series
 
-import (
-	"fmt"
-	"math"
-)
+import "fairway/internal/latency"
 
 // The groups that Fairway keeps. Subjects are the names that the catalogue and the
 // table have for them: "NAME@SOURCE" for an instance, the ID of a service, a node,
@@ -13,6 +10,9 @@ const (
 	Services  = "service"
 	Nodes     = "node"
 	Routes    = "route"
+	// Endpoints are what the endpoints of each instance answered together, by the
+	// instance's name.
+	Endpoints = "endpoint"
 )
 
 // The fields of instances, services and nodes, which use something.
@@ -32,21 +32,18 @@ const (
 	Containers
 )
 
-// The fields of routes.
+// The fields of routes, and of the endpoints of an instance.
 const (
-	// Requests and Errors are per second; an error is a 5xx, or a request that was
-	// broken off before there was an answer.
+	// Requests and Errors are per second. An error of a route is a 5xx, or a request that
+	// was broken off before there was an answer; of an endpoint, one that failed there.
 	Requests = iota
 	Errors
-	// Latency is the first of the requests per second by their time to the last
-	// byte: up to each of LatencyBounds, and above the last.
+	// InFlight is how many were under way at the moment of the reading.
+	InFlight
+	// Latency is the first of the buckets: requests per second by their time to the last
+	// byte, as latency.Quantile reads them.
 	Latency
 )
-
-// LatencyBounds are the upper bounds of the fields from Latency on, in seconds.
-func LatencyBounds() []float64 {
-	return []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}
-}
 
 // StandardGroups are the groups that Fairway keeps, for so many instances,
 // services and routes each; nodes are a tenth of that.
@@ -61,46 +58,22 @@ func StandardGroups(subjects int) []Group {
 		Written:    {Name: "written", Unit: "bytes/s"},
 		Containers: {Name: "containers"},
 	}
-	traffic := []Field{{Name: "requests", Unit: "1/s", Peak: true}, {Name: "errors", Unit: "1/s", Peak: true}}
-	for _, bound := range LatencyBounds() {
-		traffic = append(traffic, Field{Name: fmt.Sprintf("to%gs", bound), Unit: "1/s"})
+	traffic := []Field{
+		Requests: {Name: "requests", Unit: "1/s", Peak: true},
+		Errors:   {Name: "errors", Unit: "1/s", Peak: true},
+		InFlight: {Name: "in-flight", Peak: true},
 	}
-	traffic = append(traffic, Field{Name: "longer", Unit: "1/s"})
 	return []Group{
 		{Name: Instances, Fields: usage, Subjects: subjects},
 		{Name: Services, Fields: usage, Subjects: subjects},
 		{Name: Nodes, Fields: usage, Subjects: max(10, subjects/10)},
-		{Name: Routes, Fields: traffic, Subjects: subjects},
+		{Name: Routes, Fields: traffic, Buckets: latency.Buckets, Subjects: subjects},
+		{Name: Endpoints, Fields: traffic, Buckets: latency.Buckets, Subjects: subjects},
 	}
 }
 
-// Quantile is the time in seconds within which the share q of requests was answered; NaN
-// without requests. Steps are taken to be even; beyond the last bound it is that.
+// Quantile is the time in seconds within which the share q of the requests of a reading was
+// answered; NaN without requests.
 func Quantile(values []float64, q float64) float64 {
-	bounds := LatencyBounds()
-	if len(values) < Latency+len(bounds)+1 {
-		return math.NaN()
-	}
-	counts := values[Latency : Latency+len(bounds)+1]
-	total := 0.0
-	for _, c := range counts {
-		if c > 0 { // NaN is not
-			total += c
-		}
-	}
-	if total == 0 {
-		return math.NaN()
-	}
-	rank, below, from := q*total, 0.0, 0.0
-	for i, bound := range bounds {
-		c := counts[i]
-		if c > 0 {
-			if below+c >= rank {
-				return from + (bound-from)*(rank-below)/c
-			}
-			below += c
-		}
-		from = bound
-	}
-	return bounds[len(bounds)-1]
+	return latency.Quantile(values[min(Latency, len(values)):], q)
 }

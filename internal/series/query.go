@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"fairway/internal/latency"
 )
 
 // Query asks for the readings of one subject.
@@ -25,7 +27,13 @@ type Point struct {
 	// Means and Peaks are in the order of the fields; NaN where nothing is known, and for
 	// peaks of fields without Peak.
 	Means, Peaks []float64
+	// Buckets are the means of the group's buckets.
+	Buckets []float64
 }
+
+// Quantile is the time in seconds within which the share q of the requests of the step was
+// answered; NaN without requests, and of a group without buckets.
+func (p Point) Quantile(q float64) float64 { return latency.Quantile(p.Buckets, q) }
 
 // Result answers a query.
 type Result struct {
@@ -34,6 +42,8 @@ type Result struct {
 	Step time.Duration
 	// Points are those with readings, in the order of time.
 	Points []Point
+	// Whole is all of the time as one step; its values are NaN without a reading.
+	Whole Point
 }
 
 // ErrUnknown says that there is no such group.
@@ -41,9 +51,9 @@ var ErrUnknown = errors.New("no such group")
 
 // row is a row with its time.
 type row struct {
-	at     time.Time
-	n      uint32
-	values []float32
+	at time.Time
+	n  uint32
+	cells
 }
 
 // Query answers, each moment from the finest place: memory, fine ring, coarse ring.
@@ -77,11 +87,11 @@ func (s *Store) Query(q Query) (Result, error) {
 				continue
 			}
 			r.Step = span.step
-			err := f.each(p, ring, func(number int64, n uint32, values []float32) {
+			err := f.each(p, ring, func(number int64, n uint32, found cells) {
 				at := time.Unix(0, number*int64(span.step))
 				// What began before the time but reaches into it counts.
 				if at.Add(span.step).After(span.from) && at.Before(span.to) {
-					rows = append(rows, row{at, n, values})
+					rows = append(rows, row{at, n, found})
 				}
 			})
 			if err != nil {
@@ -94,14 +104,16 @@ func (s *Store) Query(q Query) (Result, error) {
 	if least := q.To.Sub(q.From) / (MaxPoints - 1); r.Step < least {
 		r.Step = (least + natural - 1) / natural * natural
 	}
-	buckets := map[int64]*mean{}
+	buckets, whole := map[int64]*mean{}, newMean(g)
 	for _, row := range rows {
 		at := row.at.UnixNano() / int64(r.Step)
 		if buckets[at] == nil {
 			buckets[at] = newMean(g)
 		}
-		buckets[at].merge(row.n, row.values)
+		buckets[at].merge(row.n, row.cells)
+		whole.merge(row.n, row.cells)
 	}
+	r.Whole = whole.point(q.From)
 	for _, at := range slices.Sorted(maps.Keys(buckets)) {
 		r.Points = append(r.Points, buckets[at].point(time.Unix(0, at*int64(r.Step)).UTC()))
 	}
@@ -135,7 +147,7 @@ func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}
 
 // point is the mean as an answer.
 func (m *mean) point(at time.Time) Point {
-	p := Point{At: at}
+	p := Point{At: at, Buckets: m.rates()}
 	peak := len(m.g.Fields)
 	for i, f := range m.g.Fields {
 		p.Means, p.Peaks = append(p.Means, float64(m.values[i])), append(p.Peaks, math.NaN())

@@ -58,6 +58,9 @@ type Group struct {
 	Name string
 	// Fields is the list of figures; their order is part of the file.
 	Fields []Field
+	// Buckets is how many counts of a histogram follow the fields. They are rates, each
+	// kept in a byte, within 5 %.
+	Buckets int
 	// Subjects is how many things are kept at once.
 	Subjects int
 }
@@ -79,7 +82,8 @@ type Options struct {
 type Reading struct {
 	// Subject is unique in the group, at most 200 bytes.
 	Subject string
-	// Values are the figures in the order of the group's fields; NaN is unknown.
+	// Values are the figures in the order of the group's fields, NaN for unknown, and
+	// behind them the buckets.
 	Values []float64
 }
 
@@ -108,8 +112,9 @@ type group struct {
 
 // subject is one thing with the ring of its newest readings.
 type subject struct {
-	name string
-	rows []float32 // ring of rows, each with one value for each field
+	name    string
+	rows    []float32 // ring of rows, each with one value for each field
+	buckets []byte    // of the same rows, packed
 	// newest is the slot of the newest row, in steps since 1970; older ones are behind it.
 	newest  int64
 	first   int64 // slot of the first row since it is known
@@ -182,7 +187,7 @@ func (s *Store) openFiles() error {
 }
 
 // FileSize is the size of a group's file in bytes.
-func FileSize(g Group) int64 { return headSize + int64(g.Subjects)*subjectSize(columns(g)) }
+func FileSize(g Group) int64 { return headSize + int64(g.Subjects)*subjectSize(g) }
 
 // columns is how many values a row on disk has.
 func columns(g Group) int {
@@ -235,7 +240,7 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	slot := at.UnixNano() / int64(s.every)
 	touched := map[string]bool{}
 	for _, r := range readings {
-		if len(r.Values) != len(g.Fields) || r.Subject == "" || len(r.Subject) > MaxSubject {
+		if len(r.Values) != len(g.Fields)+g.Buckets || r.Subject == "" || len(r.Subject) > MaxSubject {
 			return fmt.Errorf("series: group %q: a reading has %d values and a subject of %d bytes", name, len(r.Values), len(r.Subject))
 		}
 		sub := s.subject(g, r.Subject, slot)
@@ -243,17 +248,10 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 			continue
 		}
 		row := s.advance(g, sub, slot)
-		if row == nil {
+		if row.values == nil {
 			continue
 		}
-		for i, v := range r.Values {
-			switch {
-			case !touched[r.Subject] || isNaN(row[i]):
-				row[i] = float32(v)
-			case !math.IsNaN(v):
-				row[i] = float32(v + float64(row[i]))
-			}
-		}
+		row.add(r.Values, touched[r.Subject])
 		touched[r.Subject] = true
 	}
 	return nil
@@ -281,7 +279,10 @@ func (s *Store) subject(g *group, name string, slot int64) *subject {
 		s.flush(g, oldest, oldest.newest+1, true)
 		delete(g.subjects, oldest.name)
 	}
-	sub := &subject{name: name, rows: make([]float32, s.slots()*len(g.Fields)), newest: slot - 1, first: slot, flushed: slot*int64(s.every)/int64(fine) - 1}
+	sub := &subject{
+		name: name, rows: make([]float32, s.slots()*len(g.Fields)), buckets: make([]byte, s.slots()*g.Buckets),
+		newest: slot - 1, first: slot, flushed: slot*int64(s.every)/int64(fine) - 1,
+	}
 	for i := range sub.rows {
 		sub.rows[i] = float32(math.NaN())
 	}
@@ -289,11 +290,11 @@ func (s *Store) subject(g *group, name string, slot int64) *subject {
 	return sub
 }
 
-// advance makes slot the newest of a subject and returns its row; nil when it is
-// older. What has left the memory is on disk before.
-func (s *Store) advance(g *group, sub *subject, slot int64) []float32 {
+// advance makes slot the newest of a subject and returns its row; one without values when
+// it is older. What has left the memory is on disk before.
+func (s *Store) advance(g *group, sub *subject, slot int64) cells {
 	if slot < sub.newest {
-		return nil
+		return cells{}
 	}
 	s.flush(g, sub, slot, false)
 	slots := int64(s.slots())
@@ -303,18 +304,23 @@ func (s *Store) advance(g *group, sub *subject, slot int64) []float32 {
 	for sub.newest < slot {
 		sub.newest++
 		row := s.row(g, sub, sub.newest)
-		for i := range row {
-			row[i] = float32(math.NaN())
+		for i := range row.values {
+			row.values[i] = float32(math.NaN())
 		}
+		clear(row.buckets)
 	}
 	return s.row(g, sub, slot)
 }
 
 // row is where a slot of a subject is in memory.
-func (s *Store) row(g *group, sub *subject, slot int64) []float32 {
-	n, slots := int64(len(g.Fields)), int64(s.slots())
-	at := slot % slots * n
-	return sub.rows[at : at+n]
+func (s *Store) row(g *group, sub *subject, slot int64) cells {
+	part := func(n int) (from, to int) {
+		from = int(slot%int64(s.slots())) * n
+		return from, from + n
+	}
+	from, to := part(len(g.Fields))
+	first, end := part(g.Buckets)
+	return cells{sub.rows[from:to], sub.buckets[first:end]}
 }
 
 // oldest is the oldest slot of a subject in memory.
@@ -360,64 +366,6 @@ func (g *group) note(s *Store, err error) {
 	}
 }
 
-// mean makes the row of a step on disk out of rows of memory, or of finer rows:
-// the mean of each field, then the largest of those that keep their peak.
-type mean struct {
-	g      *group
-	n      uint32 // readings
-	counts []uint32
-	values []float32 // as in the file: means, then peaks
-	sums   []float64
-}
-
-func newMean(g *group) *mean {
-	m := &mean{g: g, counts: make([]uint32, len(g.Fields)), sums: make([]float64, len(g.Fields)), values: make([]float32, g.columns)}
-	for i := range m.values {
-		m.values[i] = float32(math.NaN())
-	}
-	return m
-}
-
-// add takes a row of memory, unless nothing is known in it.
-func (m *mean) add(row []float32) {
-	if slices.ContainsFunc(row, func(v float32) bool { return !isNaN(v) }) {
-		m.merge(1, m.g.columnsOf(row))
-	}
-}
-
-// columnsOf makes a row as in the file out of one of memory.
-func (g *group) columnsOf(row []float32) []float32 {
-	values := slices.Clone(row)
-	for i, f := range g.Fields {
-		if f.Peak {
-			values = append(values, row[i])
-		}
-	}
-	return values
-}
-
-// merge takes a row of the file that was made of n readings.
-func (m *mean) merge(n uint32, values []float32) {
-	peak := len(m.g.Fields)
-	for i, f := range m.g.Fields {
-		at := peak
-		if f.Peak {
-			peak++
-			if !isNaN(values[at]) && !(m.values[at] >= values[at]) {
-				m.values[at] = values[at]
-			}
-		}
-		if !isNaN(values[i]) {
-			m.counts[i] += n
-			m.sums[i] += float64(values[i]) * float64(n)
-			m.values[i] = float32(m.sums[i] / float64(m.counts[i]))
-		}
-	}
-	m.n += n
-}
-
-func isNaN(v float32) bool { return v != v }
-
 // Subjects lists the subjects of a group, in memory and on disk, sorted by name.
 func (s *Store) Subjects(name string) []api.SeriesSubject {
 	s.mu.Lock()
@@ -453,7 +401,8 @@ func (s *Store) Groups() []Group {
 	return list
 }
 
-// Newest returns the newest reading of each subject that is not older than age.
+// Newest returns the newest reading of each subject that is not older than age; the
+// buckets are behind the fields.
 func (s *Store) Newest(name string, now time.Time, age time.Duration) map[string][]float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -467,11 +416,11 @@ func (s *Store) Newest(name string, now time.Time, age time.Duration) map[string
 			continue
 		}
 		row := s.row(g, sub, sub.newest)
-		values := make([]float64, len(row))
-		for i, v := range row {
+		values := make([]float64, len(row.values), len(row.values)+g.Buckets)
+		for i, v := range row.values {
 			values[i] = float64(v)
 		}
-		found[name] = values
+		found[name] = append(values, unpack(row.buckets)...)
 	}
 	return found
 }

@@ -419,3 +419,50 @@ func BenchmarkAdd(b *testing.B) {
 		at = at.Add(10 * time.Second)
 	}
 }
+
+// Counts of a histogram are kept within 5 % in memory, on disk and in steps of any
+// length, so that percentiles of a step are those of all its requests.
+func TestBucketsAreKept(t *testing.T) {
+	g := Group{Name: "load", Subjects: 3, Fields: []Field{{Name: "requests", Peak: true}}, Buckets: 3}
+	dir := t.TempDir()
+	s := open(t, dir, g)
+	for at := noon; at.Before(noon.Add(5 * time.Hour)); at = at.Add(10 * time.Second) {
+		quick := 1000.0
+		if at.Unix()/60%2 == 1 {
+			quick = 0 // of every other minute
+		}
+		add(t, s, at, "web", 1, quick, .1, 0)
+	}
+	check := func(s *Store, step time.Duration, want ...float64) {
+		t.Helper()
+		r := query(t, s, "web", noon.Add(30*time.Minute), noon.Add(5*time.Hour), step)
+		if len(r.Points) < 8 || r.Step < step {
+			t.Fatalf("%d points each %s", len(r.Points), r.Step)
+		}
+		for _, p := range r.Points {
+			for i, w := range want {
+				if math.Abs(p.Buckets[i]-w) > .1*w { // rounded twice on the way to the disk
+					t.Fatalf("at %s of %s: %v, want %v", p.At, step, p.Buckets, want)
+				}
+			}
+		}
+	}
+	check(s, 2*time.Minute, 500, .1, 0)
+	check(s, 30*time.Minute, 500, .1, 0)
+	newest := s.Newest("load", noon.Add(5*time.Hour), time.Minute)["web"]
+	if len(newest) != 4 || newest[0] != 1 || newest[1] != 0 || math.Abs(newest[2]-.1) > .005 {
+		t.Errorf("newest %v", newest)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(open(t, dir, g), 30*time.Minute, 500, .1, 0)
+	if info, err := os.Stat(filepath.Join(dir, "load.series")); err != nil || info.Size() != FileSize(g) {
+		t.Errorf("%v, %v: want %d bytes", info.Size(), err, FileSize(g))
+	}
+	for rate := 1.0 / 1800; rate < 5e6; rate *= 1.01 {
+		if got := unpackOne(packOne(rate)); math.Abs(got-rate) > .05*rate {
+			t.Fatalf("%v is kept as %v", rate, got)
+		}
+	}
+}

@@ -101,8 +101,8 @@ type MeterOptions struct {
 	Engines []dockerapi.Options
 	// Source names the source that watches the engine with a URL; nil for no names.
 	Source func(url string) string
-	// Service restricts the meter to the containers of the service of this name or
-	// ID; empty for all.
+	// Service restricts the meter to the containers of the service of this name or ID or
+	// of this name in its Compose file, and to the container of this name; empty for all.
 	Service string
 }
 
@@ -230,9 +230,14 @@ func (m *Meter) identify(ctx context.Context, e *engine) error {
 	return nil
 }
 
+// running is a container that is read.
+type running struct{ id, name, service, short, task string }
+
 // round reads the containers of one engine.
 func (e *engine) round(ctx context.Context, service string) part {
-	list, err := e.client.ContainerList(ctx, false)
+	list, err := dockerapi.Containers(ctx, e.client, false, func(c dockerapi.Container) running {
+		return running{id: c.ID, name: c.Name, service: serviceOf(c), short: c.Labels["com.docker.compose.service"], task: c.Labels["com.docker.swarm.task.id"]}
+	})
 	if err != nil {
 		return part{err: err}
 	}
@@ -246,13 +251,12 @@ func (e *engine) round(ctx context.Context, service string) part {
 	}
 	var took time.Duration
 	for _, c := range list {
-		name := serviceOf(c)
-		if service != "" && name != service {
+		if service != "" && c.service != service && c.short != service && c.name != service {
 			continue
 		}
 		g.Go(func() error {
 			began := time.Now()
-			s, err := e.client.ContainerStats(ctx, c.ID)
+			s, err := e.client.ContainerStats(ctx, c.id)
 			mu.Lock()
 			defer mu.Unlock()
 			took += time.Since(began)
@@ -260,16 +264,14 @@ func (e *engine) round(ctx context.Context, service string) part {
 			case dockerapi.IsNotFound(err), err == nil && s.Read.IsZero():
 				// It has ended since the list.
 			case err != nil:
-				p.unread = append(p.unread, Unread{Engine: e.client.URL(), Container: c.Name, Reason: err.Error()})
+				p.unread = append(p.unread, Unread{Engine: e.client.URL(), Container: c.name, Reason: err.Error()})
 			default:
 				u := usage(s)
-				if before, ok := e.last[c.ID]; ok {
+				if before, ok := e.last[c.id]; ok {
 					u.CPUPercent = new(cpuPercent(before, s.CPU))
 				}
-				last[c.ID] = s.CPU
-				p.services[name] = append(p.services[name], Container{
-					ID: c.ID, Name: c.Name, Engine: e.name, Usage: u, task: c.Labels["com.docker.swarm.task.id"],
-				})
+				last[c.id] = s.CPU
+				p.services[c.service] = append(p.services[c.service], Container{ID: c.id, Name: c.name, Engine: e.name, Usage: u, task: c.task})
 			}
 			return nil
 		})

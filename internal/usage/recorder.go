@@ -8,10 +8,13 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/catalog"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
+	"fairway/internal/route"
 	"fairway/internal/series"
 )
 
@@ -25,8 +28,11 @@ type RecorderOptions struct {
 	Meter *Meter
 	// Snapshot says which instance and service a container is; nil is nothing known.
 	Snapshot func() *catalog.Snapshot
-	// Traffic returns what has come through each route.
-	Traffic func() []traffic.Totals
+	// Traffic and Endpoints return what has come through each route and endpoint.
+	Traffic   func() []traffic.Totals
+	Endpoints func() []traffic.EndpointTotals
+	// Table says which instance an endpoint is; nil is nothing known.
+	Table func() *route.Table
 	// Logger gets what cannot be read or kept.
 	Logger *slog.Logger
 }
@@ -40,9 +46,11 @@ type Recorder struct {
 	containers map[string]Container
 	at         time.Time
 
-	// The newest counts by route, at one moment.
-	routes   map[string]traffic.Totals
-	routesAt time.Time
+	earlier atomic.Pointer[map[string]time.Time] // see LastRequests
+
+	// The newest counts by group and subject, at one moment; nil before the first.
+	counted   map[string]answered
+	countedAt time.Time
 }
 
 // NewRecorder returns a recorder.
@@ -62,8 +70,46 @@ func (r *Recorder) Run(ctx context.Context) error {
 			})
 		})
 	}
+	containers.Go(func() { r.recall(ctx, time.Now()) })
 	r.repeat(ctx, func() { r.keepTraffic(time.Now()) })
 	return nil
+}
+
+// LastRequests is when each route had its last request before this run, as far as that was
+// kept: to two minutes within 22 hours, to half an hour within 30 days. It may be called from
+// any goroutine; nil is nothing known yet.
+func (r *Recorder) LastRequests() map[string]time.Time {
+	if found := r.earlier.Load(); found != nil {
+		return *found
+	}
+	return nil
+}
+
+// recall reads what LastRequests returns.
+func (r *Recorder) recall(ctx context.Context, now time.Time) {
+	found := map[string]time.Time{}
+	for _, subject := range r.o.Store.Subjects(series.Routes) {
+		if ctx.Err() != nil {
+			return
+		}
+		// Of the last 22 hours all is there in the finer steps.
+		for _, span := range []time.Duration{22 * time.Hour, 31 * 24 * time.Hour} {
+			kept, err := r.o.Store.Query(series.Query{Group: series.Routes, Subject: subject.Name, From: now.Add(-span), To: now})
+			if err != nil {
+				r.o.Logger.Warn("the last request of a route is not known", "route", subject.Name, "error", err)
+				break
+			}
+			for _, p := range kept.Points {
+				if p.Means[series.Requests] > 0 {
+					found[subject.Name] = p.At
+				}
+			}
+			if !found[subject.Name].IsZero() {
+				break
+			}
+		}
+	}
+	r.earlier.Store(&found)
 }
 
 // repeat does something at each interval until ctx ends.
@@ -196,34 +242,89 @@ func (m machine) values(containers [][]float64) []float64 {
 	return sum
 }
 
-// keepTraffic keeps what went through the routes since the last time.
+// keepTraffic keeps what went through the routes, and what the endpoints of each instance
+// answered, since the last time.
 func (r *Recorder) keepTraffic(at time.Time) {
-	passed, first := at.Sub(r.routesAt).Seconds(), r.routes == nil
-	now := map[string]traffic.Totals{}
-	var readings []series.Reading
+	passed := at.Sub(r.countedAt).Seconds()
+	now := map[string]answered{}
+	table := r.o.Table()
+	if table == nil {
+		table = &route.Table{}
+	}
+	instances, inFlight := instancesOf(table), map[string]int{} // by backend
+	for _, t := range r.o.Endpoints() {
+		inFlight[t.Backend] += t.InFlight
+		if name := instances[[2]string{t.Backend, t.Endpoint}]; name != "" {
+			all := now[series.Endpoints+name]
+			all.group, all.subject = series.Endpoints, name
+			all.add(t)
+			now[series.Endpoints+name] = all
+		}
+	}
 	for _, t := range r.o.Traffic() {
-		now[t.Route] = t
-		if first || t.Route == "" || passed <= 0 {
+		if t.Route == "" {
 			continue
 		}
-		before := r.routes[t.Route]
-		if t.Requests() < before.Requests() {
-			before = traffic.Totals{} // the engine counts from the beginning
+		a := answered{series.Routes, t.Route, t.Requests(), t.Errors(), 0, t.Took}
+		if found := table.Route(t.Route); found != nil {
+			a.inFlight = inFlight[found.Backend]
 		}
-		readings = append(readings, reading(t.Route, rates(before, t, passed)))
+		now[series.Routes+t.Route] = a
 	}
-	r.routes, r.routesAt = now, at
-	r.add(series.Routes, at, readings)
+	readings := map[string][]series.Reading{series.Routes: nil, series.Endpoints: nil}
+	for key, a := range now {
+		if r.counted != nil && passed > 0 {
+			before := r.counted[key]
+			readings[a.group] = append(readings[a.group], reading(a.subject, a.rates(before, passed)))
+		}
+	}
+	r.counted, r.countedAt = now, at
+	for group, list := range readings {
+		r.add(group, at, list)
+	}
 }
 
-// rates are the fields of a route.
-func rates(before, now traffic.Totals, seconds float64) []float64 {
-	values := make([]float64, series.Latency+len(now.Took))
+// instancesOf names the instance of each endpoint, by the IDs of backend and endpoint, as
+// the series of instances do.
+func instancesOf(table *route.Table) map[[2]string]string {
+	names := map[[2]string]string{}
+	for _, b := range table.Backends {
+		for _, e := range b.Endpoints {
+			names[[2]string{b.ID, e.ID}] = e.Instance + "@" + e.Source
+		}
+	}
+	return names
+}
+
+// answered is what a route or an instance has answered since it is known.
+type answered struct {
+	group, subject   string
+	requests, errors uint64
+	inFlight         int
+	took             latency.Histogram
+}
+
+// add adds the counts of a further endpoint.
+func (a *answered) add(t traffic.EndpointTotals) {
+	a.requests, a.errors, a.inFlight = a.requests+t.Requests, a.errors+t.Failures, a.inFlight+t.InFlight
+	for i, n := range t.Took {
+		a.took[i] += n
+	}
+}
+
+// rates are the fields and buckets of what was answered since before. What has less than
+// before was begun anew.
+func (a *answered) rates(before answered, seconds float64) []float64 {
+	if a.requests < before.requests {
+		before = answered{}
+	}
+	values := make([]float64, series.Latency, series.Latency+latency.Buckets)
 	rate := func(before, now uint64) float64 { return max(0, float64(now)-float64(before)) / seconds }
-	values[series.Requests] = rate(before.Requests(), now.Requests())
-	values[series.Errors] = rate(before.Errors(), now.Errors())
-	for i := range now.Took {
-		values[series.Latency+i] = rate(before.Took[i], now.Took[i])
+	values[series.Requests] = rate(before.requests, a.requests)
+	values[series.Errors] = rate(before.errors, a.errors)
+	values[series.InFlight] = float64(a.inFlight)
+	for i, n := range a.took {
+		values = append(values, rate(before.took[i], n))
 	}
 	return values
 }

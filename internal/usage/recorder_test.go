@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +20,8 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/dockerapi/dockertest"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
+	"fairway/internal/route"
 	"fairway/internal/series"
 	"fairway/internal/testkit"
 )
@@ -101,7 +102,8 @@ func newTestRecorder(t *testing.T, url string, containers int, counted counters)
 	snap.Nodes[0].ID = "docker:" + url
 	return NewRecorder(RecorderOptions{
 		Store: store, Every: 10 * time.Second, Meter: meter, Snapshot: func() *catalog.Snapshot { return snap },
-		Traffic: counted.Snapshot, Logger: slog.New(slog.DiscardHandler),
+		Traffic: counted.Snapshot, Endpoints: func() []traffic.EndpointTotals { return nil }, Table: func() *route.Table { return nil },
+		Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -167,7 +169,7 @@ func TestTrafficIsKept(t *testing.T) {
 	if len(got) != 2 || shop[series.Requests] != 10 || shop[series.Errors] != 2 || got["blog"][series.Requests] != 1 {
 		t.Fatalf("kept %v", got)
 	}
-	if p50, p99 := series.Quantile(shop, .5), series.Quantile(shop, .99); p50 < .001 || p50 > .01 || p99 < .25 || p99 > 1 {
+	if p50, p99 := series.Quantile(shop, .5), series.Quantile(shop, .99); math.Abs(p50-.005) > .0005 || math.Abs(p99-.5) > .05 {
 		t.Errorf("half of shop's within %v s, 99 of 100 within %v s", p50, p99)
 	}
 	counted.Remove(routes["shop"]) // the engine counts from the beginning
@@ -179,10 +181,88 @@ func TestTrafficIsKept(t *testing.T) {
 	}
 }
 
-// The fields of latencies are the buckets that engines count in.
-func TestLatencyBounds(t *testing.T) {
-	if !slices.Equal(series.LatencyBounds(), traffic.Bounds()) {
-		t.Errorf("series keeps %v, engines count %v", series.LatencyBounds(), traffic.Bounds())
+// What the endpoints of an instance answer is kept by its name, those of several ports
+// together, and what is in flight at its route, too.
+func TestLatencyOfInstancesIsKept(t *testing.T) {
+	counted := newCounters()
+	s := newTestRecorder(t, runningEngine(0).Listen(t), 0, counted)
+	counted.Route("shop").Requests(1, 200, time.Second)
+	s.o.Table = func() *route.Table {
+		return &route.Table{
+			Routes: []*route.Route{{ID: "shop", Backend: "shop"}},
+			Backends: []*route.Backend{
+				{ID: "admin", Endpoints: []route.Endpoint{{ID: "c1:9000", Instance: "shop-1", Source: "docker"}}},
+				{ID: "shop", Endpoints: []route.Endpoint{{ID: "c1:8080", Instance: "shop-1", Source: "docker"}}},
+			},
+		}
+	}
+	totals := []traffic.EndpointTotals{{Backend: "admin", Endpoint: "c1:9000"}, {Backend: "shop", Endpoint: "c1:8080"}, {Backend: "shop", Endpoint: "gone"}}
+	s.o.Endpoints = func() []traffic.EndpointTotals { return totals }
+	at := time.Now().Truncate(time.Minute)
+	s.keepTraffic(at)
+	for i := range totals {
+		totals[i].Requests, totals[i].Failures, totals[i].InFlight = 100, 10, 2
+		totals[i].Took.Add(90, 5*time.Millisecond)
+		totals[i].Took.Add(10, 300*time.Millisecond)
+	}
+	s.keepTraffic(at.Add(10 * time.Second))
+	got := s.o.Store.Newest(series.Endpoints, at.Add(10*time.Second), time.Minute)
+	shop := got["shop-1@docker"]
+	if len(got) != 1 || shop[series.Requests] != 20 || shop[series.Errors] != 2 || shop[series.InFlight] != 4 {
+		t.Fatalf("kept %v", got)
+	}
+	for q, want := range map[float64]float64{.5: .005, .99: .3} {
+		if got := series.Quantile(shop, q); math.Abs(got-want) > .1*want {
+			t.Errorf("the %v quantile is %v s, want %v", q, got, want)
+		}
+	}
+	if n := s.o.Store.Newest(series.Routes, at.Add(10*time.Second), time.Minute)["shop"][series.InFlight]; n != 4 {
+		t.Errorf("%v in flight at the route", n)
+	}
+}
+
+// When a route had its last request before a restart is known from what was kept.
+func TestLastRequests(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now().Truncate(time.Hour)
+	open := func() *series.Store {
+		store, err := series.Open(series.Options{Dir: dir, Groups: series.StandardGroups(10), Every: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	store := open()
+	add := func(route string, ago time.Duration, requests float64) {
+		t.Helper()
+		values := make([]float64, series.Latency+latency.Buckets)
+		values[series.Requests] = requests
+		if err := store.Add(series.Routes, now.Add(-ago), []series.Reading{{Subject: route, Values: values}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	day := 24 * time.Hour
+	add("old", 5*day, 1)
+	add("never", 5*day, 0)
+	add("recent", 3*day, 1)
+	for _, route := range []string{"old", "never", "recent"} {
+		add(route, 4*time.Hour, 0)
+	}
+	add("recent", 3*time.Hour+7*time.Minute, .1)
+	add("recent", 2*time.Hour, 0)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = open()
+	defer store.Close()
+	r := NewRecorder(RecorderOptions{Store: store, Every: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	if got := r.LastRequests(); got != nil {
+		t.Errorf("before anything was read: %v", got)
+	}
+	r.recall(t.Context(), now)
+	got := r.LastRequests()
+	if len(got) != 2 || now.Add(-3*time.Hour-7*time.Minute).Sub(got["recent"]).Abs() > 2*time.Minute || !got["old"].Equal(now.Add(-5*day)) {
+		t.Errorf("last requests %v, now %s", got, now)
 	}
 }
 

@@ -77,10 +77,16 @@ var desktop = screen{name: "desktop", width: 1440, height: 900}
 
 // screens are those that pages are looked at on.
 var screens = []screen{
-	{"desktop-light", 1440, 900, false, false},
-	{"desktop-dark", 1440, 900, true, false},
 	{"phone-light", 390, 844, false, true},
 	{"phone-dark", 390, 844, true, true},
+	{"tablet-light", 768, 1024, false, false},
+	{"tablet-dark", 768, 1024, true, false},
+	{"laptop-light", 1280, 720, false, false},
+	{"laptop-dark", 1280, 720, true, false},
+	{"desktop-light", 1440, 900, false, false},
+	{"desktop-dark", 1440, 900, true, false},
+	{"wide-light", 1920, 1080, false, false},
+	{"wide-dark", 1920, 1080, true, false},
 }
 
 // open opens a tab for the pages at base.

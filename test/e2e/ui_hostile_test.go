@@ -101,7 +101,7 @@ func TestUIHostilePages(t *testing.T) {
 		}
 	}))
 	defer s.CloseClientConnections()
-	for i, screen := range []screen{screens[0], screens[2]} {
+	for i, screen := range []screen{desktop, {"phone-light", 390, 844, false, true}, {"tablet-light", 768, 1024, false, false}} {
 		tb := b.open(s.URL, screen)
 		for _, path := range pages {
 			name := strings.TrimSuffix(filepath.Base(path), ".html")
@@ -125,6 +125,7 @@ func TestUIHostilePages(t *testing.T) {
 			}
 			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 				t.Errorf("%s is %d pixels wider than the %s", name, wide, screen.name)
+				t.Log(eval[[]string](tb, `[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).slice(0, 12).map((e) => e.tagName + '.' + e.className + ' ' + Math.round(e.getBoundingClientRect().left) + '-' + Math.round(e.getBoundingClientRect().right) + ' ' + e.textContent.slice(0, 40))`))
 			}
 			if i > 0 {
 				tb.clean("400 (Bad Request)") // what the editor asked
@@ -212,7 +213,7 @@ func TestUIHostileNames(t *testing.T) {
 		plainMail(t, m)
 	}
 	t.Logf("%d mails", len(sink.Mails()))
-	for _, screen := range []screen{screens[1], screens[2]} {
+	for _, screen := range []screen{{"desktop-dark", 1440, 900, true, false}, {"phone-light", 390, 844, false, true}} {
 		tb := b.open("http://"+p.admin, screen)
 		for _, path := range paths {
 			tb.visit(path)

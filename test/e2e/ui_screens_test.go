@@ -70,11 +70,11 @@ func lightTraffic(t *testing.T, address string, hosts []string) {
 
 // Every page on every screen, with nothing, with a few services and with five
 // hundred: nothing is wider than the screen, nothing lies over something else that is
-// to be read, and script has nothing to complain of. UI_SHOTS names a directory for
+// to be read or pressed, axe-core finds no fault, and script has nothing to complain of. UI_SHOTS names a directory for
 // pictures, to be looked at.
 func TestUIScreens(t *testing.T) {
 	needDocker(t)
-	b := needChromium(t)
+	b, axe := needChromium(t), axeSource(t)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }))
 	t.Cleanup(up.Close)
 	sizes := []int{0, 500}
@@ -127,6 +127,8 @@ func TestUIScreens(t *testing.T) {
 						}
 					}
 					tb.fits(name, s)
+					tb.reachable(name, s)
+					tb.accessible(name, axe, s)
 					tb.clean()
 					tb.shot(fmt.Sprintf("%d-%s-%s", n, name, s.name))
 					if name == "overview" || name == "services" {
@@ -141,13 +143,13 @@ func TestUIScreens(t *testing.T) {
 // thorough is true where pages are looked at on every screen and in every size.
 func thorough() bool { return testkit.Soaking() || os.Getenv("UI_SHOTS") != "" }
 
-// looked are the screens that pages are looked at on: every width and every colour,
-// where it has to be quick.
+// looked are the screens that pages are looked at on: a wide one and a narrow one, in both
+// colours, where it has to be quick.
 func looked() []screen {
 	if thorough() {
 		return screens
 	}
-	return []screen{screens[0], screens[3]}
+	return []screen{desktop, {"phone-dark", 390, 844, true, true}}
 }
 
 // fitsEverywhere looks at pages, by name, on all screens.

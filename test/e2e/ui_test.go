@@ -384,6 +384,7 @@ func TestUIOverTime(t *testing.T) {
 	tb.visit("/services/plotted")
 	tb.until("[...document.querySelectorAll('.plot')].some((p) => p.innerText.includes('requests') && p.querySelector('.line').getAttribute('d').includes('L'))")
 	tb.until("[...document.querySelectorAll('[data-endrate]')].filter((e) => parseFloat(e.textContent) > 0).length === 3")
+	tb.until("(() => { const s = document.querySelector('.plot svg'); s.focus(); s.dispatchEvent(new KeyboardEvent('keydown', { key: 'Home', bubbles: true })); return document.getElementById('reading').innerText.includes('UTC'); })()")
 	tb.shot("service-plotted")
 	tb.fitsEverywhere(map[string]string{"nodes": "/nodes", "node": node, "service": "/services/plotted"})
 	tb.visit("/services/plotted")

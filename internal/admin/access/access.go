@@ -78,10 +78,11 @@ func Open(o Options) (*Access, error) {
 // is empty for those who showed nothing; the error is for what is wrong.
 func (a *Access) Identify(r *http.Request) (api.Identity, *api.Error) { return a.identify(r, true) }
 
-// StillHolds says whether what a request showed holds on, without using its session.
-func (a *Access) StillHolds(r *http.Request) bool {
+// StillHolds says whether what a request showed holds on and still gives at least a role,
+// without using its session.
+func (a *Access) StillHolds(r *http.Request, role string) bool {
 	who, refused := a.identify(r, false)
-	return refused == nil && who.Role != ""
+	return refused == nil && api.MayAct(who.Role, role)
 }
 
 func (a *Access) identify(r *http.Request, used bool) (api.Identity, *api.Error) {
@@ -165,13 +166,15 @@ func (a *Access) SignOut(w http.ResponseWriter, r *http.Request) {
 
 // TooLittle refuses those who may do less than is needed.
 func TooLittle(who api.Identity, need string) *api.Error {
+	e := api.Errorf(http.StatusForbidden, "%s is %s, and this needs the role %s", who.Name, who.Role, need)
 	switch {
 	case who.Role == "":
-		return api.Errorf(http.StatusUnauthorized, "the admin API asks for a token here")
+		e = api.Errorf(http.StatusUnauthorized, "the admin API asks for a token here")
 	case who.By == api.ByNothing:
-		return api.Errorf(http.StatusUnauthorized, "without a token one is %s here, and this needs %s", who.Role, need)
+		e = api.Errorf(http.StatusUnauthorized, "without a token one is %s here, and this needs the role %s", who.Role, need)
 	}
-	return api.Errorf(http.StatusForbidden, "%s is %s, and this needs %s", who.Name, who.Role, need)
+	e.Type = api.TypeRole
+	return e
 }
 
 // AnonymousRole is the role of those who show nothing at an address; empty for none. token

@@ -4,6 +4,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,10 +16,12 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/condition"
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
 	"fairway/internal/route/field"
+	"fairway/internal/route/match"
 )
 
 // maxOtherHosts bounds the losers of other hosts, which say little.
@@ -54,7 +57,7 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out.Losers, out.Omitted = losers(v.Table, found.Losers)
 	winner := v.Table.Route(found.Winner)
 	if winner == nil {
-		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s", held(judged)), nil
+		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s%s", meant(v, request.Host), because(judged)), nil
 	}
 	if !matcher.TakesBoth(request, winner) {
 		return end(out, api.OutcomeBadRequest, http.StatusBadRequest,
@@ -63,20 +66,46 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
 	show.Judge(&out.Winner.Route, judged)
 	out = decide(out, v.Table, winner, live, request)
-	if c := judged.Routes[winner.ID]; out.Outcome == api.OutcomeRouted && len(c.Reasons) > 0 {
+	if c := judged.Routes[winner.ID]; len(c.Reasons) > 0 && out.Outcome != api.OutcomeRefused {
 		out.Text += fmt.Sprintf("; the route is %s: %s", c.State, c.Reasons[0].Text)
+		if hint := c.Reasons[0].Hint; hint != "" && c.Reasons[0].Code == condition.CodeCertificate {
+			out.Text += ": " + hint
+		}
+	}
+	for _, f := range judged.Findings {
+		if f.Kind == condition.KindTable {
+			out.Text += "; " + f.Reason.Text
+		}
 	}
 	return out, nil
 }
 
-// held says which rollback or pin is in force, which may be why there is no route.
-func held(judged *condition.Report) string {
-	for _, f := range judged.Findings {
-		if f.Reason.Code == condition.CodeHold && f.Kind == condition.KindCommand {
-			return "; " + f.Reason.Text + "; " + f.Reason.Hint
-		}
+// meant says what a host that no route has may stand for.
+func meant(v *show.View, host string) string {
+	hosts := slices.Sorted(maps.Keys(show.Hosts(v.Table)))
+	if slices.ContainsFunc(v.Table.Routes, func(r *route.Route) bool {
+		return slices.ContainsFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(host) })
+	}) {
+		return ""
+	}
+	if named := v.Snapshot.Called(host); len(named) > 0 {
+		return "; " + host + " is a service: fairway doctor " + named[0].ID
+	}
+	if near := nearest.Host(host, hosts); near != "" {
+		return "; no route has the host " + host + ", did you mean " + near + "?"
 	}
 	return ""
+}
+
+// because says why an expected route may be missing.
+func because(judged *condition.Report) (text string) {
+	for _, reason := range judged.Incomplete() {
+		text += "; " + reason.Text
+		if reason.Hint != "" {
+			text += "; " + reason.Hint
+		}
+	}
+	return text
 }
 
 // end is an explanation with its outcome and what it says of that.
@@ -87,9 +116,9 @@ func end(out api.Explanation, outcome string, status int, format string, args ..
 
 // losers sorts those that fit before those whose host fits and the others. Of the last it
 // returns some, and how many are left out.
-func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int) {
+func losers(t *route.Table, found []match.Loser) (kept []api.Loser, omitted int) {
 	const fits, sameHost, otherHost = 0, 1, 2
-	class := func(l route.Loser) int {
+	class := func(l match.Loser) int {
 		switch l.Part {
 		case "":
 			return fits
@@ -99,18 +128,18 @@ func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int)
 		return sameHost
 	}
 	found = slices.Clone(found)
-	slices.SortStableFunc(found, func(a, b route.Loser) int { return cmp.Compare(class(a), class(b)) })
-	others := slices.IndexFunc(found, func(l route.Loser) bool { return class(l) == otherHost })
+	slices.SortStableFunc(found, func(a, b match.Loser) int { return cmp.Compare(class(a), class(b)) })
+	others := slices.IndexFunc(found, func(l match.Loser) bool { return class(l) == otherHost })
 	if others >= 0 {
 		omitted = max(0, len(found)-others-maxOtherHosts)
 	}
-	return show.All(found[:len(found)-omitted], func(l route.Loser) api.Loser {
+	return show.All(found[:len(found)-omitted], func(l match.Loser) api.Loser {
 		return api.Loser{Route: l.Route, Service: t.Route(l.Route).Service, Match: l.Match, Part: l.Part, Reason: reason(l)}
 	}), omitted
 }
 
 // reason says in words why a route does not take the request.
-func reason(l route.Loser) string {
+func reason(l match.Loser) string {
 	if l.Part == "" {
 		return l.Behind + " goes first: " + l.Because
 	}
@@ -168,10 +197,15 @@ func unreadableUsers(t *route.Table, r *route.Route) string {
 
 // filtered is the code that a filter answers with by itself, and why; zero for none.
 func filtered(f route.Filter, r *route.Request) (code int, why string) {
-	switch {
-	case f.IPAllow != nil:
+	within := func(prefixes []netip.Prefix) bool {
 		client := r.Client.Unmap().WithZone("")
-		if !slices.ContainsFunc(f.IPAllow.Prefixes, func(p netip.Prefix) bool { return p.Contains(client) }) {
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(client) })
+	}
+	switch {
+	case f.Maintenance != nil && !within(f.Maintenance.Allow):
+		return http.StatusServiceUnavailable, f.Maintenance.By
+	case f.IPAllow != nil:
+		if !within(f.IPAllow.Prefixes) {
 			return http.StatusForbidden, "the client's address is not in " + f.String()
 		}
 	case f.Methods != nil:

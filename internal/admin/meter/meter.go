@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 )
 
 const (
@@ -105,7 +106,7 @@ func rates(a, b sample) *api.Traffic {
 		return round(float64(after-before) / seconds)
 	}
 	out := &api.Traffic{At: b.at.UTC(), Seconds: round(seconds), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
-	var all latencies
+	var all latency.Histogram
 	routes := map[string]traffic.Totals{}
 	for _, r := range a.routes {
 		routes[r.Route] = r
@@ -113,15 +114,15 @@ func rates(a, b sample) *api.Traffic {
 	for _, after := range b.routes {
 		before := routes[after.Route]
 		r := api.RouteTraffic{Route: after.Route, Rate: per(before.Requests(), after.Requests()), Errors: per(before.Errors(), after.Errors())}
-		came := latencies(after.Took).since(before.Took)
-		r.Median, r.P95 = came.quantile(0.5), came.quantile(0.95)
+		came := after.Took.Since(&before.Took)
+		r.Median, r.P95, r.P99 = quantiles(&came)
 		out.Total.Rate, out.Total.Errors = round(out.Total.Rate+r.Rate), round(out.Total.Errors+r.Errors)
 		for i, n := range came {
 			all[i] += n
 		}
 		out.Routes = append(out.Routes, r)
 	}
-	out.Total.Median, out.Total.P95 = all.quantile(0.5), all.quantile(0.95)
+	out.Total.Median, out.Total.P95, out.Total.P99 = quantiles(&all)
 	endpoints := map[[2]string]traffic.EndpointStatus{}
 	for _, e := range a.endpoints {
 		endpoints[[2]string{e.Backend, e.Endpoint}] = e
@@ -141,39 +142,15 @@ func rates(a, b sample) *api.Traffic {
 	return out
 }
 
-// latencies are numbers of requests by bucket, as in traffic.Totals.
-type latencies [len(traffic.Totals{}.Took)]uint64
-
-// since returns what came after before. What has less than before was begun anew.
-func (l latencies) since(before latencies) latencies {
-	came := l
-	for i, n := range before {
-		if n > l[i] {
-			return l
+// quantiles are the median and the 95th and 99th percentile in milliseconds; 0 without requests.
+func quantiles(h *latency.Histogram) (median, p95, p99 float64) {
+	of := func(q float64) float64 {
+		if seconds := latency.Quantile(h[:], q); !math.IsNaN(seconds) {
+			return round(1000 * seconds)
 		}
-		came[i] -= n
-	}
-	return came
-}
-
-// quantile returns the time in milliseconds below which the share q of the requests lies,
-// taking them to be spread evenly within a bucket. Without requests it is zero.
-func (l latencies) quantile(q float64) float64 {
-	total := uint64(0)
-	for _, n := range l {
-		total += n
-	}
-	if total == 0 {
 		return 0
 	}
-	low, want := 0.0, q*float64(total)
-	for i, bound := range traffic.Bounds() {
-		if n := float64(l[i]); n > 0 && n >= want {
-			return round(1000 * (low + (bound-low)*want/n))
-		}
-		low, want = bound, want-float64(l[i])
-	}
-	return round(1000 * low) // beyond the last bound; no more is known
+	return of(.5), of(.95), of(.99)
 }
 
 // round keeps three digits behind the point.

@@ -42,7 +42,7 @@ func TestTraffic(t *testing.T) {
 			t.Fatalf("rates of one reading: %v", found)
 		}
 		time.Sleep(2 * time.Second)
-		c.answered("a", 200, 10, 55*time.Millisecond) // all in one bucket, from 50 to 100 ms
+		c.answered("a", 200, 10, 55*time.Millisecond) // all in one bucket, from 50 to 59.5 ms
 		c.answered("a", 502, 6, 55*time.Millisecond)
 		c.answered("a", 0, 4, 55*time.Millisecond)
 		c.answered("b", 404, 3, 70*time.Second)
@@ -50,10 +50,10 @@ func TestTraffic(t *testing.T) {
 		found, err := tr.Measure(t.Context())
 		want := &api.Traffic{
 			At: time.Now().UTC(), Seconds: 2,
-			Total: api.RouteTraffic{Rate: 11.5, Errors: 5, Median: 78.75, P95: 60000},
+			Total: api.RouteTraffic{Rate: 11.5, Errors: 5, Median: 54.544, P95: 60000, P99: 60000},
 			Routes: []api.RouteTraffic{
-				{Route: "a", Rate: 10, Errors: 5, Median: 75, P95: 97.5},
-				{Route: "b", Rate: 1.5, Median: 60000, P95: 60000},
+				{Route: "a", Rate: 10, Errors: 5, Median: 54.544, P95: 54.544, P99: 54.544},
+				{Route: "b", Rate: 1.5, Median: 60000, P95: 60000, P99: 60000},
 			},
 			Endpoints: []api.EndpointTraffic{
 				{Backend: "a", Endpoint: "1", Rate: 1.5, EndpointLive: api.EndpointLive{InRotation: true, Ejected: true}}, // begun anew

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/api"
@@ -18,6 +19,7 @@ import (
 	"fairway/internal/history"
 	"fairway/internal/notify"
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // View is a snapshot and a table with ways to find things in them. It is immutable, and
@@ -27,7 +29,7 @@ type View struct {
 	Snapshot *catalog.Snapshot
 	Table    *route.Table
 	// Matcher returns the matcher of the table's routes, which is made on demand.
-	Matcher func() (*route.Matcher, error)
+	Matcher func() (*match.Matcher, error)
 
 	shownLabel func(key, value string) string
 	stale      map[string]*api.Stale     // by source; only those that are
@@ -36,6 +38,7 @@ type View struct {
 	serviceOf  map[string]*catalog.Service
 	nodeName   map[string]string    // by ID
 	steered    map[[2]string]string // by source and name of an instance
+	called     atomic.Pointer[called]
 }
 
 // Live is what an engine knows of endpoints now, by backend and endpoint.
@@ -59,9 +62,9 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 	if v.Table == nil {
 		v.Table = &route.Table{}
 	}
-	v.Matcher = sync.OnceValues(func() (*route.Matcher, error) {
+	v.Matcher = sync.OnceValues(func() (*match.Matcher, error) {
 		requests, _ := v.Table.Split() // of connections there is nothing to explain
-		return route.NewMatcher(requests)
+		return match.New(requests)
 	})
 	for _, st := range v.Snapshot.Sources {
 		if st.Stale || !st.Synced {
@@ -93,22 +96,35 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 // RoutesOf returns the routes of the service with this ID.
 func (v *View) RoutesOf(service string) []*route.Route { return v.routesOf[service] }
 
-// IsService is true when want, the name or ID of a service, means the service
-// with this ID; an empty want means every one.
+// IsService is true when want means the service with this ID, as catalog's Called says; an
+// empty want means every one.
 func (v *View) IsService(want, id string) bool {
 	if want == "" || want == id {
 		return true
 	}
-	svc := v.serviceOf[id]
-	return svc != nil && svc.Name == want
+	found := v.called.Load()
+	if found == nil || found.name != want {
+		found = &called{want, map[string]bool{}}
+		for _, svc := range v.Snapshot.Called(want) {
+			found.ids[svc.ID] = true
+		}
+		v.called.Store(found)
+	}
+	return found.ids[id]
+}
+
+// called are the services that a name means.
+type called struct {
+	name string
+	ids  map[string]bool // never changed
 }
 
 // Route is a route with what live knows of its endpoints.
 func (v *View) Route(r *route.Route, live Live) api.Route {
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
-		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
-		Matches: All(r.Matches, match), Filters: All(r.Filters, route.Filter.String),
+		Labels: v.labels(r.Origin.Labels), Defaults: v.labels(r.Origin.Defaults), Priority: r.Priority,
+		Matches: All(r.Matches, matchOf), Filters: All(r.Filters, route.Filter.String),
 		Endpoints: []api.Endpoint{},
 		Hold:      duration(r.Hold), Timeout: duration(r.Timeout),
 		Refused: r.Refused, LastGood: r.Origin.Stale, Stale: v.stale[r.Origin.Source],
@@ -126,7 +142,7 @@ func (v *View) Route(r *route.Route, live Live) api.Route {
 	return out
 }
 
-func match(m route.Match) api.Match {
+func matchOf(m route.Match) api.Match {
 	out := api.Match{
 		Text: m.String(),
 		Host: m.Host.Value, HostKind: string(m.Host.Kind),
@@ -182,17 +198,18 @@ func duration(d time.Duration) string {
 // Service is a service with its instances.
 func (v *View) Service(svc *catalog.Service) api.Service {
 	return api.Service{
-		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels),
-		Instances: All(svc.Instances, v.instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
+		ID: svc.ID, Name: svc.Name, Source: svc.Source, Project: svc.Project(), Labels: v.labels(svc.Labels), Labelled: svc.Labelled(),
+		Instances: All(svc.Instances, v.Instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}
 }
 
-func (v *View) instance(in *catalog.Instance) api.Instance {
+// Instance is an instance.
+func (v *View) Instance(in *catalog.Instance) api.Instance {
 	return api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,
-		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
+		Created: in.Created.UTC(), Started: in.Started.UTC(), Restarts: in.Restarts, Weight: in.Weight,
 		By: v.steered[[2]string{in.Source, in.Name}],
 		Addresses: All(in.Addresses, func(a catalog.Address) api.Address {
 			return api.Address{Host: a.Host, Port: a.Port, Network: a.Network, Reach: string(a.Reach)}
@@ -255,7 +272,7 @@ func Judge(r *api.Route, found *condition.Report) {
 	for i := range r.Endpoints {
 		e := &r.Endpoints[i]
 		judged := found.Endpoints[[2]string{r.Backend.ID, e.ID}]
-		if e.Fault = judged.Reason.Text; judged.Up {
+		if e.Fault, e.FaultCode = judged.Reason.Text, judged.Reason.Code; judged.Up {
 			r.Ready++
 		}
 	}
@@ -263,8 +280,11 @@ func Judge(r *api.Route, found *condition.Report) {
 
 // Condition is how something is doing.
 func Condition(c condition.Condition) api.Condition {
-	return api.Condition{State: string(c.State), Reasons: All(c.Reasons, reason)}
+	return api.Condition{State: string(c.State), Reasons: Reasons(c.Reasons)}
 }
+
+// Reasons are why something is not as it should be.
+func Reasons(reasons []condition.Reason) []api.Reason { return All(reasons, reason) }
 
 func reason(r condition.Reason) api.Reason {
 	return api.Reason{Code: r.Code, Text: r.Text, Hint: r.Hint, Since: r.Since.UTC()}
@@ -298,7 +318,7 @@ func (v *View) Entry(e history.Entry) api.Entry {
 // Command is a command in force.
 func Command(c control.Command) api.Command {
 	out := api.Command{
-		ID: c.ID, Kind: string(c.Kind), Text: c.String(),
+		ID: c.ID, Kind: string(c.Kind), Text: c.String(), Undo: c.Undo(),
 		Service: c.Subject.Service, Instance: c.Subject.Instance, Source: c.Subject.Source, Node: c.Subject.Node,
 		Ends: c.Until, Operator: cmp.Or(c.Operator, "an unnamed operator"), Message: c.Message, Since: c.Since,
 	}
@@ -307,6 +327,10 @@ func Command(c control.Command) api.Command {
 		out.Weight = &c.Weight
 	case control.CommandPause:
 		out.Wait = c.Wait.String()
+	case control.CommandMaintenance:
+		for _, p := range c.Allow {
+			out.Allow = append(out.Allow, p.String())
+		}
 	}
 	if h := c.Hold; h != nil {
 		out.Entry, out.Until, out.Endpoints = h.Entry, string(h.Release), api.EndpointsLive

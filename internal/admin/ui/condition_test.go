@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -71,8 +72,8 @@ func textOf(page string) string {
 func TestPagesShowConditions(t *testing.T) {
 	p := newPages(t)
 	for state, sign := range map[string]string{
-		api.StateHealthy: fine, api.StateUnknown: waiting, api.StateHeld: waiting,
-		api.StateDegraded: faulty, api.StateRefused: broken, api.StateDown: broken,
+		api.StateHealthy: signs.Fine, api.StateUnknown: signs.Waiting, api.StateHeld: signs.Waiting,
+		api.StateDegraded: signs.Faulty, api.StateRefused: signs.Broken, api.StateDown: signs.Broken,
 	} {
 		a := inCondition(inState(state))
 		for _, path := range []string{"/", "/services", "/services/shop@docker", "/routes"} {
@@ -86,7 +87,7 @@ func TestPagesShowConditions(t *testing.T) {
 			if strings.Contains(text, "the reason of it") != wrong || strings.Contains(text, "what to do") != wrong {
 				t.Errorf("%s, %s: reason and hint are shown: %v, want %v", path, state, !wrong, wrong)
 			}
-			if path != "/" && sign == fine && (strings.Contains(main, "#m-faulty") || strings.Contains(main, "#m-broken")) {
+			if path != "/" && sign == signs.Fine && (strings.Contains(main, "#m-faulty") || strings.Contains(main, "#m-broken")) {
 				t.Errorf("%s judges by itself", path)
 			}
 		}
@@ -126,7 +127,7 @@ func TestChip(t *testing.T) {
 		}
 		_, chip, _ := strings.Cut(get(t, p, a, "/plan").Body.String(), `id="status">`)
 		chip, _, _ = strings.Cut(chip, "\n")
-		if !strings.Contains(chip, "</svg>"+c.want+"</span>") || (isTrouble(signOf(inState(c.state))) || c.state == api.StateHeld) != strings.Contains(chip, "the reason of it") {
+		if !strings.Contains(chip, "</svg>"+c.want+"</span>") || (isTrouble(signs.Of(inState(c.state))) || c.state == api.StateHeld) != strings.Contains(chip, "the reason of it") {
 			t.Errorf("%s: %s, want %s", name, chip, c.want)
 		}
 	}
@@ -194,15 +195,47 @@ func TestMarksOfEndpoints(t *testing.T) {
 		endpoint api.Endpoint
 		want     string
 	}{
-		"up":           {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1}, fine},
-		"refused":      {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1, Fault: "connection refused"}, broken},
-		"not tried":    {api.StateHealthy, api.Endpoint{State: "ready", Weight: 1, Fault: "no connection was tried yet"}, waiting},
-		"drained":      {api.StateDown, api.Endpoint{State: "draining", Weight: 1, Fault: "drain by ops"}, waiting},
-		"takes no new": {api.StateDown, api.Endpoint{State: "ready", Fault: "weight 0"}, waiting},
+		"up":           {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1}, signs.Fine},
+		"refused":      {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1, Fault: "connection refused"}, signs.Broken},
+		"not tried":    {api.StateHealthy, api.Endpoint{State: "ready", Weight: 1, Fault: "no connection was tried yet"}, signs.Waiting},
+		"drained":      {api.StateDown, api.Endpoint{State: "draining", Weight: 1, Fault: "drain by ops"}, signs.Waiting},
+		"takes no new": {api.StateDown, api.Endpoint{State: "ready", Fault: "weight 0"}, signs.Waiting},
 	} {
 		marks := marksOf(api.Route{Condition: inState(c.route), Endpoints: []api.Endpoint{c.endpoint}})
 		if marks[0].Health != c.want || !strings.Contains(marks[0].Text, c.endpoint.Fault) {
 			t.Errorf("%s: %+v, want %s", name, marks[0], c.want)
 		}
+	}
+}
+
+// TestCertificates shows hosts without a certificate before all certificates, what is wrong
+// with each, and only those in trouble where that is asked for.
+func TestCertificates(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	a["/v1/certificates"] = &api.Certificates{
+		At: now(),
+		Certificates: []api.Certificate{
+			{File: "/old.pem", State: api.CertificateExpired, Names: []string{"old.example"}, NotAfter: now().Add(-72 * time.Hour)},
+			{File: "/soon.pem", State: api.CertificateExpiring, Names: []string{"soon.example"}, NotAfter: now().Add(72 * time.Hour)},
+			{File: "/shop.pem", State: api.CertificateValid, Names: []string{"shop.example"}, NotAfter: now().Add(600 * time.Hour), Routes: []string{"shop@docker"}},
+		},
+		Uncovered: []api.UncoveredHost{{Host: "new.example", Text: "no certificate covers it", Hint: "add one"}},
+	}
+	body := get(t, p, a, "/certificates").Body.String()
+	last := 0
+	for _, want := range []string{"1 host without a certificate", "new.example", "add one", "h-broken", "old.example", "expired 3 days ago", "h-faulty", "soon.example", "in 3 days", "h-fine", "in 25 days"} {
+		i := strings.Index(body[last:], want)
+		if i < 0 {
+			t.Fatalf("no %q behind %q", want, body[max(0, last-40):last])
+		}
+		last += i
+	}
+	if body = get(t, p, a, "/certificates?only=trouble").Body.String(); strings.Contains(body, "shop.example") || !strings.Contains(body, "soon.example") {
+		t.Error("a sound certificate is in trouble")
+	}
+	a["/v1/certificates"] = &api.Certificates{}
+	if body = get(t, p, a, "/certificates").Body.String(); !strings.Contains(body, "--tls.certificates") {
+		t.Error("it does not say how to give certificates")
 	}
 }

@@ -1,24 +1,32 @@
 package ui
 
 import (
-	"cmp"
 	"slices"
 	"strings"
+	"time"
 
+	"fairway/internal/admin/ui/happened"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
 type eventsData struct {
-	list[api.Event]
+	listing.List[api.Event]
 	Off      string // why there are none; empty when there could be
 	Bad      int
 	Standing int
+	Kinds    []string // that there are
 	Channels []api.Channel
-	Rules    []ruleLine
+	Rules    []happened.RuleLine
 	May      bool
 }
 
-const maxEvents = 1000 // that are looked at
+// spanOf is a time that events can be narrowed down to; zero for another name.
+func spanOf(name string) time.Duration {
+	return map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[name]
+}
+
+const maxEvents = 2000 // as many as are kept
 
 func readEvents(c *call) (any, error) {
 	d := eventsData{May: c.may(api.RoleOperator)}
@@ -31,15 +39,31 @@ func readEvents(c *call) (any, error) {
 			found = must(c.ask.Events(c, api.EventQuery{Limit: maxEvents})).Items
 		}
 	}
+	for _, e := range found {
+		thing, _, _ := strings.Cut(e.Kind, ".")
+		d.Kinds = append(d.Kinds, thing+".", e.Kind)
+	}
+	kind, severity, since := c.q.Get("kind"), c.q.Get("severity"), time.Time{}
+	if kind != "" {
+		d.Kinds = append(d.Kinds, kind)
+	}
+	slices.Sort(d.Kinds)
+	d.Kinds = slices.Compact(d.Kinds)
+	if span := spanOf(c.q.Get("since")); span > 0 {
+		since = c.now.Add(-span)
+	}
 	isBad := func(e api.Event) bool { return e.Severity == api.SeverityBad }
 	d.Bad = count(found, isBad)
-	d.list = newList(c, found, func(e api.Event, words []string, filter string) bool {
-		return (filter != "bad" || isBad(e)) && has(words, e.Kind, e.Name, e.Subject, e.Text)
+	d.List = listing.New(c.r.URL.Path, c.q, found, func(e api.Event, words []string, filter string) bool {
+		if !strings.HasPrefix(e.Kind, kind) || severity != "" && e.Severity != severity || e.At.Before(since) {
+			return false
+		}
+		return (filter != "bad" || isBad(e)) && listing.Has(words, e.Kind, e.Name, e.Subject, e.Text)
 	})
 	// Without channels or rules there is less to see.
 	channels, _ := c.ask.Channels(c)
 	rules, _ := c.ask.Rules(c)
-	d.Channels, d.Rules = channels.Items, ruleLines(rules.Items)
+	d.Channels, d.Rules = channels.Items, happened.Rules(rules.Items)
 	return d, nil
 }
 
@@ -59,55 +83,4 @@ func subjectLink(subject string) string {
 		return link(page, id)
 	}
 	return ""
-}
-
-// ruleLine is a rule with what it fired for or is about to, that first.
-type ruleLine struct {
-	api.RuleState // of its first subject
-	Health        string
-	Subjects      int
-	Active        []api.RuleState // the first
-	More          int
-}
-
-const maxActive = 5 // subjects of a rule
-
-// ruleLines puts the states of each rule together, those that fired first.
-func ruleLines(states []api.RuleState) []ruleLine {
-	order := []string{broken, waiting, fine, idle}
-	states = slices.Clone(states)
-	slices.SortStableFunc(states, func(a, b api.RuleState) int {
-		return cmp.Compare(slices.Index(order, ruleHealth(a)), slices.Index(order, ruleHealth(b)))
-	})
-	var all []ruleLine
-	for _, s := range states {
-		i := slices.IndexFunc(all, func(l ruleLine) bool { return l.Rule == s.Rule })
-		if i < 0 {
-			i = len(all)
-			all = append(all, ruleLine{RuleState: s, Health: ruleHealth(s)})
-		}
-		l := &all[i]
-		if s.Subject != "" {
-			l.Subjects++
-		}
-		switch active := !s.Fired.IsZero() || !s.Since.IsZero(); {
-		case active && len(l.Active) < maxActive:
-			l.Active = append(l.Active, s)
-		case active:
-			l.More++
-		}
-	}
-	return all
-}
-
-func ruleHealth(r api.RuleState) string {
-	switch {
-	case !r.Fired.IsZero():
-		return broken
-	case !r.Since.IsZero():
-		return waiting
-	case r.Subject == "":
-		return idle
-	}
-	return fine
 }

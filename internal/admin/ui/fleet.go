@@ -9,20 +9,23 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
 type fleetData struct {
 	Off       string // why there is no fleet; empty when there is one
 	Documents []documentLine
-	list[api.FleetHost]
+	listing.List[api.FleetHost]
 	Running bool // a rollout is under way
 	Drifted int
 }
 
 type documentLine struct {
 	api.FleetDocument
-	Marks  []mark
+	Marks  []draw.Mark
 	Health string
 }
 
@@ -50,25 +53,39 @@ func readFleet(c *call) (any, error) {
 	}
 	documents, hosts := must(found, err).Items, must(c.ask.FleetHosts(c, "")).Items
 	d := fleetData{Drifted: count(hosts, edited)}
-	of := map[string][]mark{}
+	of := map[string][]draw.Mark{}
 	for _, h := range hosts {
-		of[h.Document] = append(of[h.Document], mark{ID: h.Host, Health: condition(h.Condition), Text: sign(h.Host, h.Condition, h.Error)})
+		of[h.Document] = append(of[h.Document], draw.Mark{ID: h.Host, Health: signs.Word(h.Condition), Text: sign(h.Host, h.Condition, h.Error)})
 	}
 	for _, doc := range documents {
-		line := documentLine{FleetDocument: doc, Marks: of[doc.Name], Health: fine}
+		line := documentLine{FleetDocument: doc, Marks: of[doc.Name], Health: signs.Fine}
 		for _, m := range line.Marks {
-			line.Health = worse(line.Health, m.Health)
+			line.Health = signs.Worse(line.Health, m.Health)
 		}
 		d.Running = d.Running || doc.Rollout != nil && rollout{FleetRollout: *doc.Rollout}.Under()
 		d.Documents = append(d.Documents, line)
 	}
-	d.list = newList(c, hosts, func(h api.FleetHost, words []string, filter string) bool {
-		if health := condition(h.Condition); filter == "trouble" && (health == fine || health == idle) {
+	d.List = listing.New(c.r.URL.Path, c.q, hosts, func(h api.FleetHost, words []string, filter string) bool {
+		if health := signs.Word(h.Condition); filter == "trouble" && (health == signs.Fine || health == signs.Idle) {
 			return false
 		}
-		return has(words, h.Host, h.Document, h.Condition, h.Error, h.Container, h.Version)
-	})
+		return listing.Has(words, h.Host, h.Document, h.Condition, h.Error, h.Container, h.Version)
+	},
+		listing.Text("host", func(h api.FleetHost) string { return h.Host }),
+		listing.Text("document", func(h api.FleetHost) string { return h.Document }),
+		listing.Most("condition", func(h api.FleetHost) int { return signs.Badness(signs.Word(h.Condition)) }),
+		listing.Most("rate", func(h api.FleetHost) float64 { return statistics(h).RequestRate }),
+		listing.Most("failed", func(h api.FleetHost) float64 { return statistics(h).FailureRate }),
+		listing.By("seen", func(h api.FleetHost) int64 { return h.Contact.Unix() }))
 	return d, nil
+}
+
+// statistics are what HAProxy reports there; zero where it does not.
+func statistics(h api.FleetHost) api.FleetStatistics {
+	if h.Statistics == nil {
+		return api.FleetStatistics{}
+	}
+	return *h.Statistics
 }
 
 func edited(h api.FleetHost) bool { return h.Condition == api.FleetEdited }

@@ -6,17 +6,22 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/admin/ui/compare"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
 type historyData struct {
-	Days     []day
-	Hold     *api.Command  // the rollback or pin in force; nil for none
-	Commands []api.Command // the others
-	Info     *api.HistoryInfo
-	Older    string // link to what came before; empty for nothing
-	Service  string // only what has to do with it; empty for all
-	May      bool
+	listing.Order // of which nothing is sorted
+	Days          []day
+	Hold          *api.Command  // the rollback or pin in force; nil for none
+	Commands      []api.Command // the others
+	Info          *api.HistoryInfo
+	Older         string // link to what came before; empty for nothing
+	Service       string // only what has to do with it; empty for all
+	By            string // only what this operator did; empty for all
+	May           bool
+	found         []api.Entry
 }
 
 type day struct {
@@ -43,23 +48,46 @@ func newLine(e api.Entry) line {
 	return l
 }
 
+// ByLink is the link to what an operator did; empty for none and for a name that is
+// too long for one.
+func (d historyData) ByLink(operator string) string {
+	if operator == "" || len(operator) > maxLink {
+		return ""
+	}
+	return d.With("by", operator, "before", "", "only", "")
+}
+
 func isHold(command api.Command) bool { return command.ID == api.HoldID }
 
-const perHistory = 50 // entries of a page
+// How many entries a page has, and a file.
+const (
+	perHistory         = 50
+	maxExportedEntries = 1000
+)
 
 func readHistory(c *call) (any, error) {
-	q := api.HistoryQuery{Limit: perHistory, Service: c.q.Get("service")}
+	q := api.HistoryQuery{
+		Limit: perHistory, Service: c.q.Get("service"), Operator: c.q.Get("by"), Words: c.q.Get("q"), Routes: c.q.Get("only") == "routes",
+	}
+	if q.Operator == "" && c.q.Get("only") == "operator" {
+		q.Operator = "*"
+	}
 	if text := c.q.Get("before"); text != "" {
 		var err error
 		if q.Before, err = strconv.ParseUint(text, 10, 64); err != nil || q.Before == 0 {
 			return nil, problem(http.StatusBadRequest, "Bad Request", "before: want the number of an entry")
 		}
 	}
+	if c.q.Get("format") != "" {
+		q.Limit = maxExportedEntries
+	}
 	found := must(c.ask.History(c, q)).Items
 	commands := must(c.ask.Commands(c)).Items
+	_, order := listing.Sort[line](c.r.URL.Path, c.q, nil)
 	d := historyData{
+		Order: order, found: found,
 		Hold: inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
-		Info: must(c.ask.Info(c)).History, Service: q.Service, May: c.may(api.RoleOperator),
+		Info: must(c.ask.Info(c)).History, Service: q.Service, By: c.q.Get("by"), May: c.may(api.RoleOperator),
 	}
 	live := q.Before != 0 // the newest that is live is on this page or on one before
 	for _, e := range found {
@@ -74,7 +102,7 @@ func readHistory(c *call) (any, error) {
 		last.Entries = append(last.Entries, l)
 	}
 	if n := len(found); n == perHistory && found[n-1].Number > 1 {
-		d.Older = linkTo("/history", map[string]string{"before": strconv.FormatUint(found[n-1].Number, 10), "service": q.Service})
+		d.Older = order.With("before", strconv.FormatUint(found[n-1].Number, 10))
 	}
 	return d, nil
 }
@@ -87,9 +115,17 @@ type entryData struct {
 	Against uint64
 	Before  bool // it is compared with the entry before
 	Live    bool // it is compared with what is live
-	Diff    diffView
+	Diff    compare.Diff
 	May     bool
-	Back    diffView // what a rollback to it would change
+	Back    *back // what a rollback to it would do; nil where it is not offered
+	// BackError is why there is no rollback to it; empty for none.
+	BackError string
+}
+
+// back is what a rollback would do.
+type back struct {
+	api.CommandPreview
+	Diff compare.Diff
 }
 
 func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
@@ -100,104 +136,21 @@ func readEntry(c *call) (any, error) {
 		return nil, problem(http.StatusNotFound, "No such entry", "Entries are numbered from 1.")
 	}
 	found := must(c.ask.Entry(c, number))
-	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: newDiffView(found.Diff), May: c.may(api.RoleOperator)}
+	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: compare.New(found.Diff), May: c.may(api.RoleOperator)}
 	if text := c.q.Get("against"); text != "" {
 		other, err := strconv.ParseUint(text, 10, 64)
 		d.Against, d.Before, d.Live = other, false, text == "live"
 		if err != nil && !d.Live {
 			return nil, problem(http.StatusBadRequest, "Bad Request", "against: want the number of an entry, or live")
 		}
-		d.Diff = newDiffView(must(c.ask.Diff(c, other, number)))
+		d.Diff = compare.New(must(c.ask.Diff(c, other, number)))
 	}
 	if d.May {
-		d.Back = newDiffView(must(c.ask.Diff(c, 0, number)))
+		if found, err := c.ask.Preview(c, api.NewCommand{Kind: api.CommandRollback, Entry: number}); err == nil {
+			d.Back = &back{found, compare.New(found.Diff)}
+		} else {
+			d.BackError = err.Error()
+		}
 	}
 	return d, nil
-}
-
-type diffView struct {
-	Same   bool
-	Parts  []diffPart
-	Counts api.Counts
-	More   int  // changes that are left out of Parts
-	Open   bool // changes are shown with their lines from the beginning
-}
-
-// maxOpen is how many changes are shown with their lines: of more, one wants the list
-// first. maxChanges is how many are shown at all.
-const (
-	maxOpen    = 24
-	maxChanges = 200
-)
-
-type diffPart struct {
-	Title   string
-	Changes []diffChange
-}
-
-type diffChange struct {
-	Kind, ID string
-	Pairs    []pair
-}
-
-// pair is a line as it was beside the line as it is; either may be missing.
-type pair struct {
-	Old, New       string
-	HasOld, HasNew bool
-}
-
-func newDiffView(d api.Diff) diffView {
-	v := diffView{Same: d.Same && len(d.Problems) == 0}
-	total := 0
-	for _, part := range []struct {
-		title   string
-		changes []api.DiffChange
-	}{{"Routes", d.Routes}, {"Backends", d.Backends}, {"Listeners", d.Listeners}, {"Problems", d.Problems}} {
-		out := diffPart{Title: part.title}
-		for _, change := range part.changes {
-			if total++; total <= maxChanges {
-				out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
-			}
-			switch change.Kind {
-			case "added":
-				v.Counts.Added++
-			case "removed":
-				v.Counts.Removed++
-			default:
-				v.Counts.Changed++
-			}
-		}
-		if len(out.Changes) > 0 {
-			v.Parts = append(v.Parts, out)
-		}
-	}
-	v.Open, v.More = total <= maxOpen, max(0, total-maxChanges)
-	return v
-}
-
-// pairs puts the lines that went beside those that came in their place.
-func pairs(lines []string) []pair {
-	var out []pair
-	open := 0 // the first pair that has no new line yet
-	for _, line := range lines {
-		text, gone := strings.CutPrefix(line, "- ")
-		if gone {
-			out = append(out, pair{Old: text, HasOld: true})
-			continue
-		}
-		text, came := strings.CutPrefix(line, "+ ")
-		if !came {
-			out = append(out, pair{line, line, true, true})
-			open = len(out)
-			continue
-		}
-		for open < len(out) && out[open].HasNew {
-			open++
-		}
-		if open == len(out) {
-			out = append(out, pair{})
-		}
-		out[open].New, out[open].HasNew = text, true
-	}
-	return out
 }

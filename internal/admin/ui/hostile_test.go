@@ -2,7 +2,6 @@ package ui
 
 import (
 	"encoding/json"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode"
@@ -120,6 +119,9 @@ func TestHostileNames(t *testing.T) {
 		}
 		a["/v1/services"].(*api.List[api.Service]).Items[0].ID = wired(name)
 		a["/v1/nodes"].(*api.List[api.Node]).Items[0].ID = wired(name)
+		a["/v1/routes"].(*api.List[api.Route]).Items[0].ID = wired(name)
+		in := &a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]
+		in.Name, in.Source = wired(name), wired(name)
 		calmPaths := paths(calm)
 		for page, path := range paths(a) {
 			t.Run(kind+"/"+page, func(t *testing.T) {
@@ -191,55 +193,4 @@ func TestHostileLinks(t *testing.T) {
 			t.Errorf("%.40q by %.80q: %d", id, link("services", id), rec.Code)
 		}
 	}
-}
-
-// The layout of the picture: nothing lies on anything else, and what is drawn is
-// bounded.
-func FuzzLayout(f *testing.F) {
-	f.Add(3, 2, 2, 1)
-	f.Add(100, 3, 9, 4)
-	f.Add(1, 80, 1, 1)
-	f.Add(0, 0, 0, 0)
-	f.Fuzz(func(t *testing.T, services, routes, ends, sources int) {
-		services, routes, ends, sources = bound(services, 200), bound(routes, 60), bound(ends, 40), bound(sources, 12)
-		var all []*service
-		var names []api.Source
-		for i := range sources {
-			names = append(names, api.Source{Name: string(rune('a' + i))})
-		}
-		for i := range services {
-			s := &service{Service: api.Service{ID: httptest.DefaultRemoteAddr + string(rune('a'+i)), Name: "s"}}
-			if sources > 0 {
-				s.Source = names[i%sources].Name
-			}
-			for range (i * routes) % (routes + 1) {
-				s.Routes = append(s.Routes, &routeOf{Marks: make([]mark, ends)})
-			}
-			all = append(all, s)
-		}
-		p := layout(all, names)
-		if len(p.Rows) > maxRows || p.Left < 0 || p.Left+len(p.Services) != len(all) {
-			t.Fatalf("%d rows, %d services drawn, %d left of %d", len(p.Rows), len(p.Services), p.Left, len(all))
-		}
-		for _, boxes := range [][]box{p.Sources, p.Services} {
-			for i, b := range boxes {
-				if b.Y < 0 || b.Y+b.H > p.Height || i > 0 && b.Y < boxes[i-1].Y+boxes[i-1].H {
-					t.Fatalf("box %d is at %d to %d of %d", i, b.Y, b.Y+b.H, p.Height)
-				}
-			}
-		}
-		for i, r := range p.Rows {
-			if r.Y+r.H > p.Height || i > 0 && r.Y < p.Rows[i-1].Y+p.Rows[i-1].H || len(r.Marks) > maxMarks {
-				t.Fatalf("row %d is at %d of %d", i, r.Y, p.Height)
-			}
-		}
-	})
-}
-
-// bound takes a number into a range.
-func bound(n, most int) int {
-	if n < 0 {
-		n = -(n + 1)
-	}
-	return n % (most + 1)
 }

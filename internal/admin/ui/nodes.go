@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -14,24 +17,34 @@ type node struct {
 	Marks   []placedInstance
 	Ready   int
 	Command *api.Command
-	Plots   []plot
+	Plots   []draw.Plot
 }
 
 type placedInstance struct {
 	api.Instance
 	Link    string
 	Service string
-	Plots   []plot
+	Project string // of the service
+	Plots   []draw.Plot
 }
 
+// Page is the page of the instance.
+func (in placedInstance) Page() string { return instanceLink(in.Instance) }
+
 func readNodes(c *call) (any, error) {
-	l := newList(c, allNodes(c), func(n *node, words []string, filter string) bool {
-		return (filter != "trouble" || n.Health != fine) && has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
-	})
-	for _, n := range l.Items {
-		n.Plots = plotsOf(c, api.SeriesNodes, n.ID, timeRanges()[0], smallUsage()...)
+	l := listing.New(c.r.URL.Path, c.q, allNodes(c), func(n *node, words []string, filter string) bool {
+		return (filter != "trouble" || n.Health != signs.Fine) && listing.Has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
+	},
+		listing.Text("name", func(n *node) string { return n.Name }),
+		listing.Most("state", func(n *node) int { return signs.Badness(n.Health) }),
+		listing.Most("instances", func(n *node) int { return len(n.Marks) }))
+	if c.q.Get("format") != "" {
+		return nodesData{l}, nil // no plots
 	}
-	return l, nil
+	for _, n := range l.Items {
+		n.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: n.ID}, draw.Ranges()[0], draw.SmallUsage()...)
+	}
+	return nodesData{l}, nil
 }
 
 // allNodes asks for the machines and puts the instances on them.
@@ -50,30 +63,40 @@ func allNodes(c *call) []*node {
 			if n == nil {
 				continue
 			}
-			if condition(in.State) == fine {
+			if signs.Word(in.State) == signs.Fine {
 				n.Ready++
 			}
-			n.Marks = append(n.Marks, placedInstance{Instance: in, Link: link("services", s.ID), Service: s.Name})
+			n.Marks = append(n.Marks, placedInstance{Instance: in, Link: link("services", s.ID), Service: s.Name, Project: s.Project})
 		}
 	}
 	return all
 }
 
+// nodesOf are the machines on which instances of a project run, with those alone.
+func nodesOf(c *call, project string) []*node {
+	all := allNodes(c)
+	for _, n := range all {
+		n.Marks = slices.DeleteFunc(n.Marks, func(in placedInstance) bool { return in.Project != project })
+	}
+	return slices.DeleteFunc(all, func(n *node) bool { return len(n.Marks) == 0 })
+}
+
 func newNode(n api.Node, commands []api.Command) *node {
-	out := &node{Node: n, Health: fine}
+	out := &node{Node: n, Health: signs.Fine}
 	out.Command = inForce(commands, func(command api.Command) bool { return command.Node == n.ID })
 	switch {
 	case n.State != "ready":
-		out.Health = broken
+		out.Health = signs.Broken
 	case n.Availability != "" && n.Availability != "active", out.Command != nil:
-		out.Health = waiting
+		out.Health = signs.Waiting
 	}
 	return out
 }
 
 type nodeData struct {
 	*node
-	Ranges []timeRange
+	Ranges []draw.Range
+	Order  listing.Order // of the instances
 	May    bool
 }
 
@@ -90,12 +113,16 @@ func readNode(c *call) (any, error) {
 	if i < 0 {
 		return nil, problem(http.StatusNotFound, "No such machine", "It may have left.")
 	}
-	ranges, r := chosenRange(c)
+	ranges, r := draw.Choose(c.q.Get("range"))
 	d := nodeData{node: all[i], May: c.may(api.RoleOperator), Ranges: ranges}
-	d.Plots = plotsOf(c, api.SeriesNodes, d.ID, r, usage()...)
+	d.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesNodes, Name: d.ID}, r, draw.Usage()...)
+	d.Marks, d.Order = listing.Sort(c.r.URL.Path, c.q, d.Marks,
+		listing.Text("instance", func(in placedInstance) string { return in.Name }),
+		listing.Text("service", func(in placedInstance) string { return in.Service }),
+		listing.Most("state", func(in placedInstance) int { return signs.Badness(signs.Word(in.State)) }))
 	for i := range d.Marks[:min(maxPlotted, len(d.Marks))] {
 		in := &d.Marks[i]
-		in.Plots = plotsOf(c, api.SeriesInstances, in.Name+"@"+in.Source, r, smallUsage()...)
+		in.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesInstances, Name: in.Name + "@" + in.Source}, r, draw.SmallUsage()...)
 	}
 	return d, nil
 }

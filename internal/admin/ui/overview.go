@@ -2,16 +2,21 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type overviewData struct {
 	Sources []api.Source
 	Trouble []api.Source // those in trouble
 	Groups  []group      // of every service, where there are more than the picture shows
-	Picture picture
+	Picture draw.Flow
 	// Counts of services and of instances.
 	Served, Total, ReadyInstances, Instances int
 	Wrong                                    []finding // the first
@@ -52,9 +57,11 @@ func groups(services []*service) []group {
 
 func readOverview(c *call) (any, error) {
 	w := readWorld(c)
-	d := overviewData{Sources: w.sources, Total: len(w.services)}
-	for _, s := range w.services {
-		if len(s.Routes) > 0 && s.Health != broken {
+	d := overviewData{Sources: w.sources}
+	asking := slices.DeleteFunc(slices.Clone(w.services), func(s *service) bool { return !s.asks() })
+	d.Total = len(asking)
+	for _, s := range asking {
+		if len(s.Routes) > 0 && s.Health != signs.Broken {
 			d.Served++
 		}
 		d.Instances += len(s.Instances)
@@ -62,24 +69,79 @@ func readOverview(c *call) (any, error) {
 	}
 	wrong := must(c.ask.Status(c)).Findings
 	for _, f := range wrong[:min(maxWrong, len(wrong))] {
-		out := finding{Finding: f, Name: f.Subject, Health: signOf(api.Condition{State: f.State})}
+		out := finding{Finding: f, Name: f.Subject, Health: signs.Of(api.Condition{State: f.State})}
 		if s := w.byID[f.Service]; s != nil {
 			out.Name, out.Link = s.Name, link("services", s.ID)
 		}
 		d.Wrong = append(d.Wrong, out)
 	}
 	d.MoreWrong = len(wrong) - len(d.Wrong)
-	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
-	services := byTrouble(w.services)
+	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == signs.Fine })
+	services := byTrouble(asking)
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
-	d.Picture = layout(drawn, w.sources)
+	d.Picture = flowOf(drawn, w.sources)
 	if d.Picture.Left > 0 {
 		// A picture of hundreds shows nothing: the most urgent are drawn.
 		d.Groups = groups(services)
-		d.Picture = layout(w.choose(drawn), w.sources)
+		d.Picture = flowOf(w.choose(drawn), w.sources)
 		d.Picture.Left = len(drawn) - len(d.Picture.Services)
 	}
 	return d, nil
+}
+
+// flowOf is the picture of services and sources.
+func flowOf(services []*service, sources []api.Source) draw.Flow {
+	drawn := make([]draw.Service, len(services))
+	for i, s := range services {
+		drawn[i] = draw.Service{
+			ID: s.ID, Name: s.Name, Link: link("services", s.ID), Source: s.Source, Note: serviceNote(s),
+			Health: s.Health, State: stateOf(s.Condition), Why: s.Condition.Why(),
+		}
+		for _, r := range s.Routes {
+			drawn[i].Routes = append(drawn[i].Routes, draw.Route{
+				ID: r.ID, Address: r.Address(), Name: r.Name, Link: link("services", r.Service), Note: cmp.Or(r.Condition.Why(), r.Way()),
+				Count: routeCount(r), Health: r.Health, Condition: r.Condition, Marks: r.Marks,
+			})
+		}
+	}
+	from := make([]draw.Source, len(sources))
+	for i, s := range sources {
+		from[i] = draw.Source{Name: s.Name, Health: sourceHealth(s), Note: human.Plural(s.Services, "service")}
+	}
+	return draw.NewFlow(drawn, from)
+}
+
+// serviceNote is the second line of a service.
+func serviceNote(s *service) string {
+	note := fmt.Sprintf("%d of %d ready", s.Ready, len(s.Instances))
+	if len(s.Instances) == 0 {
+		note = "no instance"
+	}
+	if n := len(s.Problems); n > 0 {
+		note += " · " + human.Plural(n, "problem")
+	}
+	return note
+}
+
+// routeCount is what is said of a route's endpoints.
+func routeCount(r *routeOf) string {
+	switch {
+	case r.Refused != "":
+		return "refused"
+	case r.Backend == nil:
+		return r.Answer()
+	case len(r.Marks) == 0:
+		return "no endpoint"
+	}
+	return fmt.Sprintf("%d of %d ready", r.Ready, len(r.Marks))
+}
+
+// sourceHealth is the sign of a source; what it holds back waits.
+func sourceHealth(s api.Source) string {
+	if len(s.Held) > 0 {
+		return signs.Worse(signs.Of(s.Condition), signs.Waiting)
+	}
+	return signs.Of(s.Condition)
 }
 
 // How many services are drawn where there are too many: in trouble, and with the busiest.
@@ -107,7 +169,7 @@ func (w *world) name(id string) string {
 
 // problemsData is the problems by the service that has them.
 type problemsData struct {
-	list[problemsOf]
+	listing.List[problemsOf]
 	Count int
 	Codes map[string]int // how many there are of each
 }
@@ -134,10 +196,13 @@ func readProblems(c *call) (any, error) {
 		g := &groups[len(groups)-1]
 		g.Problems = append(g.Problems, problem)
 	}
-	d.list = newList(c, groups, func(g problemsOf, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, groups, func(g problemsOf, words []string, filter string) bool {
 		return slices.ContainsFunc(g.Problems, func(p api.Problem) bool {
-			return (filter == "" || p.Code == filter) && has(words, g.Name, p.Service, p.Instance, p.Route, p.Label, p.Text, p.Source)
+			return (filter == "" || p.Code == filter) && listing.Has(words, g.Name, p.Service, p.Instance, p.Route, p.Label, p.Text, p.Source)
 		})
-	})
+	},
+		listing.Text("service", func(g problemsOf) string { return g.Name }),
+		listing.Text("source", func(g problemsOf) string { return g.Source }),
+		listing.Most("problems", func(g problemsOf) int { return len(g.Problems) }))
 	return d, nil
 }

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"fairway/internal/admin/ui/compare"
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type planData struct {
@@ -14,18 +14,25 @@ type planData struct {
 	Text, Path, Project, Variables string
 	Stack, Prune                   bool
 	Subject, Label, Value          string
-	Remove                         bool
+	Do                             string // doSet, doUnset or doRemove
 	Wrong                          string
 	Answer                         *planned
 }
 
+// What can be done to a service or a label of it.
+const (
+	doSet    = "set"
+	doUnset  = "unset"
+	doRemove = "remove"
+)
+
 type planned struct {
 	api.Plan
-	Diff diffView
+	Diff compare.Diff
 }
 
 func readPlan(c *call) (any, error) {
-	d := planData{Path: "compose.yml"}
+	d := planData{Path: "compose.yml", Do: doSet}
 	if c.r.Method != http.MethodPost {
 		return d, nil
 	}
@@ -36,7 +43,7 @@ func readPlan(c *call) (any, error) {
 	d = planData{
 		Text: c.r.PostForm.Get("text"), Path: form("path"), Project: form("project"), Variables: c.r.PostForm.Get("variables"),
 		Stack: form("stack") != "", Prune: form("prune") != "",
-		Subject: form("subject"), Label: form("label"), Value: form("value"), Remove: form("remove") != "",
+		Subject: form("subject"), Label: form("label"), Value: form("value"), Do: cmp.Or(form("do"), doSet),
 	}
 	var q api.PlanRequest
 	if q, d.Wrong = d.question(); d.Wrong != "" {
@@ -45,7 +52,7 @@ func readPlan(c *call) (any, error) {
 	found, err := c.ask.Plan(c, q)
 	if d.Wrong = refusal(err); err == nil {
 		changes := api.Diff{Same: !found.Changes, Listeners: found.Listeners, Routes: found.Routes, Backends: found.Backends}
-		d.Answer = &planned{found, newDiffView(changes)}
+		d.Answer = &planned{found, compare.New(changes)}
 	}
 	return d, nil
 }
@@ -69,12 +76,12 @@ func (d planData) question() (q api.PlanRequest, wrong string) {
 		q.Variables[name] = value
 	}
 	switch {
-	case d.Subject != "" && d.Label != "":
-		q.Labels = []api.PlanLabel{{Subject: d.Subject, Label: d.Label, Value: d.Value, Remove: d.Remove}}
-	case d.Subject != "" && d.Remove:
+	case d.Subject != "" && d.Do == doRemove:
 		q.Remove = []string{d.Subject}
+	case d.Subject != "" && d.Label != "":
+		q.Labels = []api.PlanLabel{{Subject: d.Subject, Label: d.Label, Value: d.Value, Remove: d.Do == doUnset}}
 	case d.Subject != "":
-		return q, "A label is needed, or the choice to remove the service."
+		return q, "Which label? To see the service removed, choose that."
 	case d.Label != "":
 		return q, "Of which service or instance is the label?"
 	}
@@ -82,18 +89,4 @@ func (d planData) question() (q api.PlanRequest, wrong string) {
 		return q, "Paste a file, or name a label to change."
 	}
 	return q, ""
-}
-
-// diffLine is a line of a unified diff with its class: "add", "del", "at" or nothing.
-type diffLine struct{ Class, Text string }
-
-// unified colours a unified diff.
-func unified(text string) []diffLine {
-	var lines []diffLine
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		class := map[byte]string{'@': "at", '+': "add", '-': "del"}[human.DiffSign(line)]
-		lines = append(lines, diffLine{class, line})
-	}
-	return lines
 }

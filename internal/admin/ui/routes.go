@@ -3,12 +3,15 @@ package ui
 import (
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
 // routesData is the routes with the box that explains a request.
 type routesData struct {
-	list[*routeOf]
+	listing.List[*routeOf]
 	Asked   asked
 	Answer  *explained
 	Refused int
@@ -21,8 +24,8 @@ type asked struct {
 
 type explained struct {
 	api.Explanation
-	Health string // how it ends
-	Marks  []mark // of the winner's endpoints
+	Health string      // how it ends
+	Marks  []draw.Mark // of the winner's endpoints
 	// Fits are losers that would take it too, Near those of the host; Far counts the rest.
 	Fits, Near []api.Loser
 	Far        int
@@ -39,7 +42,7 @@ func readRoutes(c *call) (any, error) {
 		all = append(all, s.Routes...)
 	}
 	d.Refused = count(all, func(r *routeOf) bool { return r.Refused != "" })
-	d.list = newList(c, all, func(r *routeOf, words []string, filter string) bool {
+	d.List = listing.New(c.r.URL.Path, c.q, all, func(r *routeOf, words []string, filter string) bool {
 		if filter == "trouble" && !isTrouble(r.Health) || filter == "refused" && r.Refused == "" {
 			return false
 		}
@@ -47,8 +50,15 @@ func readRoutes(c *call) (any, error) {
 		for _, m := range r.Matches {
 			texts = append(texts, m.Text)
 		}
-		return has(words, texts...)
-	})
+		return listing.Has(words, texts...)
+	},
+		listing.Text("host", (*routeOf).Address),
+		listing.Most("state", func(r *routeOf) int { return signs.Badness(r.Health) }),
+		listing.Most("endpoints", func(r *routeOf) int { return len(r.Marks) }),
+		listing.Most("rate", func(r *routeOf) float64 { return w.traffic[r.ID].Rate }),
+		listing.Most("p95", func(r *routeOf) float64 { return w.traffic[r.ID].P95 }),
+		listing.Most("used", func(r *routeOf) int64 { return r.LastRequest.Unix() }),
+		listing.Text("service", func(r *routeOf) string { return r.Name }))
 	return d, nil
 }
 
@@ -67,9 +77,9 @@ func explain(c *call, a *asked) *explained {
 	if a.Wrong = refusal(err); err != nil {
 		return nil
 	}
-	e := &explained{Explanation: found, Health: condition(found.Outcome), Far: found.Omitted}
-	if e.Health == idle {
-		e.Health = broken
+	e := &explained{Explanation: found, Health: signs.Word(found.Outcome), Far: found.Omitted}
+	if e.Health == signs.Idle {
+		e.Health = signs.Broken
 	}
 	for _, l := range found.Losers {
 		switch l.Part {

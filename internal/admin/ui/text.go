@@ -13,13 +13,18 @@ import (
 	"text/template/parse"
 	"time"
 
+	"fairway/internal/admin/ui/assets"
+	"fairway/internal/admin/ui/compare"
+	"fairway/internal/admin/ui/happened"
+	"fairway/internal/admin/ui/labelref"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/human"
 )
 
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-func parseTemplates(a *assets) (map[string]*template.Template, error) {
+func parseTemplates(a *assets.Assets) (map[string]*template.Template, error) {
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		return nil, err
@@ -74,17 +79,21 @@ func harden(node parse.Node) {
 // isExact is true where the last function's result goes into an attribute as it is.
 func isExact(p *parse.PipeNode) bool {
 	last, ok := p.Cmds[len(p.Cmds)-1].Args[0].(*parse.IdentifierNode)
-	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "ids", "class"}, last.Ident)
+	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "long", "ids", "class"}, last.Ident)
 }
 
-func functions(a *assets) template.FuncMap {
+func functions(a *assets.Assets) template.FuncMap {
 	return template.FuncMap{
 		"show":    show,
 		"attr":    func(s string) string { return s },
 		"link":    link,
 		"key":     key,
 		"lines":   func(s string) string { return human.Lines(s, maxLines) },
-		"asset":   func(name string) string { return a.prefix + name },
+		"long":    func(s string) string { return human.Excerpt(s, maxLong) },
+		"marked":  labelref.Parts,
+		"project": projectLink,
+		"label":   labelLink,
+		"asset":   func(name string) string { return a.Prefix + name },
 		"ago":     ago,
 		"when":    func(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") },
 		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -94,14 +103,16 @@ func functions(a *assets) template.FuncMap {
 		"ids":     ids,
 		"class":   class,
 		"join":    strings.Join,
-		"health":  condition,
+		"upper":   strings.ToUpper,
+		"formats": func() []string { return []string{"csv", "json"} },
+		"health":  signs.Word,
 		"state":   stateOf,
 		"source":  sourceHealth,
 		"sign":    sign,
-		"rule":    ruleHealth,
+		"rule":    happened.RuleSign,
 		"rest":    textAfterName,
 		"subject": subjectLink,
-		"unified": unified,
+		"unified": compare.Unified,
 	}
 }
 
@@ -109,6 +120,7 @@ func functions(a *assets) template.FuncMap {
 const (
 	maxShown = 160
 	maxLines = 1 << 20
+	maxLong  = 1000 // of what is copied, and of errors
 )
 
 // show escapes what cannot be seen in a text and cuts what is too long.

@@ -22,6 +22,9 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/ui/assets"
+	"fairway/internal/admin/ui/listing"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
@@ -38,7 +41,7 @@ const readTime = 10 * time.Second
 type Pages struct {
 	log       *slog.Logger
 	templates map[string]*template.Template // by name of the page
-	assets    *assets
+	assets    *assets.Assets
 	mux       *http.ServeMux  // finds the page of a path
 	pages     map[string]page // by their path, a pattern of mux
 	now       func() time.Time
@@ -55,7 +58,7 @@ func New(log *slog.Logger) (*Pages, error) {
 		p.mux.Handle(one.path, http.NotFoundHandler()) // it is only asked which pattern fits
 	}
 	var err error
-	if p.assets, err = newAssets(); err != nil {
+	if p.assets, err = assets.New(); err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
 	if p.templates, err = parseTemplates(p.assets); err != nil {
@@ -111,8 +114,12 @@ func pages() []page {
 		{path: "/{$}", name: "overview", title: "Overview", key: "o", read: readOverview},
 		{path: "/services", name: "services", title: "Services", key: "s", read: readServices},
 		{path: "/services/{name...}", name: "service", read: readService},
+		{path: "/instances/{name...}", name: "instance", read: readInstance},
 		{path: "/routes", name: "routes", title: "Routes", key: "r", read: readRoutes},
+		{path: "/routes/{name...}", name: "route", read: readRoute},
 		{path: "/problems", name: "problems", title: "Problems", key: "p", read: readProblems},
+		{path: "/certificates", name: "certificates", title: "Certificates", key: "c", read: readCertificates},
+		{path: "/sources", name: "sources", title: "Sources", key: "u", read: readSources},
 		{path: "/nodes", name: "nodes", title: "Nodes", key: "n", read: readNodes},
 		{path: "/nodes/{name...}", name: "node", read: readNode},
 		{path: "/events", name: "events", title: "Events", key: "e", read: readEvents},
@@ -122,6 +129,8 @@ func pages() []page {
 		{path: "/fleet", name: "fleet", title: "Fleet", key: "f", read: readFleet},
 		{path: "/fleet/{name...}", name: "document", read: readDocument},
 		{path: "/access", name: "access", title: "Access", role: api.RoleAdmin, key: "a", read: readAccess},
+		{path: "/labels", name: "labels", title: "Labels", read: readLabels},
+		{path: "/search", name: "search", title: "Search", read: readSearch},
 		{path: "/sign-in", name: "signin", title: "Sign in", read: readSignIn},
 	}
 }
@@ -141,14 +150,14 @@ func (of page) data(c *call) (data any, err error) {
 	case of.read == nil:
 		return nil, problem(http.StatusNotFound, "Not Found", "There is no such page.")
 	case of.role != "" && !c.may(of.role):
-		return nil, problem(http.StatusForbidden, "Not for you", "This page needs the role "+of.role+".")
+		return nil, problem(http.StatusForbidden, "Not allowed", "This page needs the role "+of.role+".")
 	}
 	return of.read(c)
 }
 
 // Serve answers a request for a page or for a file that pages need.
 func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, who api.Identity) {
-	if p.assets.serve(w, r) {
+	if p.assets.Serve(w, r) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
@@ -165,6 +174,12 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 		return
 	}
 	data, err := of.data(c)
+	if err == nil {
+		var done bool
+		if done, err = p.export(w, c, of, data); done {
+			return
+		}
+	}
 	if err == nil {
 		p.render(w, c, of, http.StatusOK, data)
 		return
@@ -203,7 +218,7 @@ type navItem struct {
 // render writes a page whole or not at all.
 func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data any) {
 	f := frame{
-		Page: of.name, Title: of.title, Who: c.who, Asset: p.assets.prefix, Path: c.r.URL.RequestURI(), Data: data, Now: c.now,
+		Page: of.name, Title: of.title, Who: c.who, Asset: p.assets.Prefix, Path: c.r.URL.RequestURI(), Data: data, Now: c.now,
 		SignIn: c.who.By == api.ByNothing && c.who.Role != api.RoleAdmin,
 	}
 	if c.who.Role != "" {
@@ -244,23 +259,23 @@ type chip struct{ Health, Text, Why string }
 
 // Chip says how everything is doing, or that it begins or ends.
 func (f frame) Chip() chip {
-	out := chip{Health: signOf(api.Condition{State: f.Status.State}), Text: map[string]string{
+	out := chip{Health: signs.Of(api.Condition{State: f.Status.State}), Text: map[string]string{
 		api.StateHealthy: "Healthy", api.StateHeld: "Held", api.StateDegraded: "Degraded", api.StateRefused: "Refused", api.StateDown: "Down",
 	}[f.Status.State]}
 	if f.Status.State == api.StateHeld && f.Hold != nil {
 		out.Text += " by " + f.Hold.Kind
 	}
 	begins := map[string]chip{
-		api.StateStarting: {broken, "Starting", "Nothing is served yet"},
-		api.StateRestored: {waiting, "Restored", "The table of the last run is served; no source has answered yet"},
-		api.StatePartial:  {waiting, "Some sources missing", "Some sources have not answered in this run"},
-		api.StateDraining: {waiting, "Draining", "Fairway ends: what runs may finish, nothing new is accepted"},
+		api.StateStarting: {signs.Broken, "Starting", "Nothing is served yet"},
+		api.StateRestored: {signs.Waiting, "Restored", "The table of the last run is served; no source has answered yet"},
+		api.StatePartial:  {signs.Waiting, "Some sources missing", "Some sources have not answered in this run"},
+		api.StateDraining: {signs.Waiting, "Draining", "Fairway ends: what runs may finish, nothing new is accepted"},
 	}[f.Info.Table.State]
 	switch {
 	case begins.Health != "" && !isTrouble(out.Health):
 		return begins
 	case out.Text == "":
-		return chip{waiting, "Unknown", "Nothing was observed yet"}
+		return chip{signs.Waiting, "Unknown", "Nothing was observed yet"}
 	case len(f.Status.Findings) > 0:
 		out.Why = f.Status.Findings[0].Text
 		if n := len(f.Status.Findings); n > 1 {
@@ -289,12 +304,21 @@ func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
 
 type accessData struct {
 	Tokens []api.Token
-	Audit  []api.AuditEntry
-	Roles  []string
+	listing.List[api.AuditEntry]
+	Roles []string
 }
 
+const maxAudit = 1000 // entries that are looked at
+
 func readAccess(c *call) (any, error) {
-	return accessData{Tokens: must(c.ask.Tokens(c)).Items, Audit: must(c.ask.Audit(c, 200)).Items, Roles: api.Roles()}, nil
+	d := accessData{Tokens: must(c.ask.Tokens(c)).Items, Roles: api.Roles()}
+	d.List = listing.New(c.r.URL.Path, c.q, must(c.ask.Audit(c, maxAudit)).Items, func(e api.AuditEntry, words []string, filter string) bool {
+		return (filter != "refused" || e.Status >= http.StatusBadRequest) && listing.Has(words, e.Who, e.Role, e.From, e.Operation, e.Text)
+	},
+		listing.Most("when", func(e api.AuditEntry) int64 { return e.At.Unix() }),
+		listing.Text("who", func(e api.AuditEntry) string { return e.Who }),
+		listing.Most("answer", func(e api.AuditEntry) int { return e.Status }))
+	return d, nil
 }
 
 // readSignIn returns where to go afterwards.

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -63,12 +65,12 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 func everything(text func(field string) string) answers {
 	a := answers{
 		"/v1/info": &api.Info{}, "/v1/status": &api.Status{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
-		"/v1/problems": &api.List[api.Problem]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
-		"/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
+		"/v1/problems": &api.List[api.Problem]{}, "/v1/search": &api.List[api.Found]{}, "/v1/labels": &api.List[api.Label]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
+		"/v1/certificates": &api.Certificates{}, "/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
 		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
 		"/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
-		"/v1/rules": &api.List[api.RuleState]{}, "/v1/plan": &api.Plan{},
+		"/v1/rules": &api.List[api.RuleState]{}, "/v1/plan": &api.Plan{}, "/v1/preview": &api.CommandPreview{},
 		"/v1/fleet/documents": &api.List[api.FleetDocument]{}, "/v1/fleet/hosts": &api.List[api.FleetHost]{},
 	}
 	for _, v := range a {
@@ -138,12 +140,12 @@ func paths(a answers) map[string]string {
 	node := a["/v1/nodes"].(*api.List[api.Node]).Items[0].ID
 	document := a["/v1/fleet/documents"].(*api.List[api.FleetDocument]).Items[0].Name
 	return map[string]string{
-		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes",
-		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "nodes": "/nodes", "node": link("nodes", node),
+		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes", "route": link("routes", a["/v1/routes"].(*api.List[api.Route]).Items[0].ID),
+		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "certificates": "/certificates", "nodes": "/nodes", "node": link("nodes", node),
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
 		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
-		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "nothing": "/nothing",
+		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "labels": "/labels?for=fairway.none", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
 	}
 }
 
@@ -199,7 +201,7 @@ func TestGolden(t *testing.T) {
 
 // steady takes out of a page what changes with every change of a file of style.
 func steady(p *Pages, page string) string {
-	return strings.ReplaceAll(page, p.assets.prefix, "/assets/DIGEST/")
+	return strings.ReplaceAll(page, p.assets.Prefix, "/assets/DIGEST/")
 }
 
 func golden(t *testing.T, name, got string) {
@@ -286,8 +288,8 @@ func TestErrors(t *testing.T) {
 	if rec := get(t, p, a, "/services"); rec.Code != 503 || !strings.Contains(rec.Body.String(), "not &lt;b&gt;now&lt;/b&gt;") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
-	broken := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
-	if rec := get(t, p, broken, "/services"); rec.Code != 500 || strings.Contains(rec.Body.String(), "EOF") {
+	dead := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+	if rec := get(t, p, dead, "/services"); rec.Code != 500 || strings.Contains(rec.Body.String(), "EOF") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
@@ -312,9 +314,10 @@ func TestForms(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                            "Paste a file",
 		"text=a&variables=x":          "NAME=VALUE",
-		"subject=a":                   "A label is needed",
+		"subject=a":                   "Which label?",
 		"label=a":                     "Of which service",
-		"subject=a&remove=on":         "It would change",
+		"subject=a&do=remove":         "It would change",
+		"subject=a&do=remove&label=b": "It would change",
 		"subject=a&label=b&value=c":   "It would change",
 		"text=services:%0D%0A+a: {}":  "It would change",
 		"text=x&variables=A%3D1%0AB=": "It would change",
@@ -328,7 +331,7 @@ func TestForms(t *testing.T) {
 func TestAssets(t *testing.T) {
 	p := newPages(t)
 	for _, name := range []string{"app.js", "fairway.css", "icon.svg"} {
-		rec := get(t, p, answers{}, p.assets.prefix+name)
+		rec := get(t, p, answers{}, p.assets.Prefix+name)
 		if rec.Code != 200 || !strings.Contains(rec.Header().Get("Cache-Control"), "immutable") || rec.Body.Len() == 0 {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Header())
 		}
@@ -336,14 +339,14 @@ func TestAssets(t *testing.T) {
 	if rec := get(t, p, answers{}, "/assets/old/app.js"); rec.Code != 200 || rec.Header().Get("Cache-Control") != "" {
 		t.Errorf("by an old digest: %d %s", rec.Code, rec.Header())
 	}
-	for _, path := range []string{"/assets/", "/assets/x", p.assets.prefix + "../ui.go", p.assets.prefix + "none.js"} {
+	for _, path := range []string{"/assets/", "/assets/x", p.assets.Prefix + "../ui.go", p.assets.Prefix + "none.js"} {
 		if rec := get(t, p, answers{}, path); rec.Code != 404 {
 			t.Errorf("%s: %d", path, rec.Code)
 		}
 	}
-	for name, data := range p.assets.files {
+	for name, data := range p.assets.Files {
 		for _, m := range regexp.MustCompile(`(?:from|import) '\./([a-z.]+)'`).FindAllSubmatch(data, -1) {
-			if p.assets.files[string(m[1])] == nil {
+			if p.assets.Files[string(m[1])] == nil {
 				t.Errorf("%s imports %s, which is not there", name, m[1])
 			}
 		}
@@ -382,6 +385,16 @@ func TestLongLists(t *testing.T) {
 			t.Errorf("%s has %d rows, want %d", path, n, want)
 		}
 	}
+	for path, want := range map[string]string{"/services?sort=-name": "s499@docker", "/services?sort=name&page=5": "s400@docker", "/routes?sort=-service": "s499@docker"} {
+		body := get(t, p, a, path).Body.String()
+		_, table, _ := strings.Cut(body, "<tbody>")
+		if first, _, _ := strings.Cut(table, "</tr>"); !strings.Contains(first, link("services", want)) {
+			t.Errorf("%s begins with %s", path, first)
+		}
+		if direction := map[bool]string{true: "descending", false: "ascending"}[strings.Contains(path, "=-")]; strings.Count(body, `aria-sort="`+direction+`"`) != 1 {
+			t.Errorf("%s does not say that it is sorted", path)
+		}
+	}
 	body := get(t, p, a, "/services?page=2&q=s&only=served").Body.String()
 	for _, want := range []string{`href="/services?only=served&amp;q=s"`, `href="/services?only=served&amp;page=3&amp;q=s"`, "101–200 of 500"} {
 		if !strings.Contains(body, want) {
@@ -389,7 +402,7 @@ func TestLongLists(t *testing.T) {
 		}
 	}
 	overview := get(t, p, a, "/").Body.String()
-	if n := strings.Count(overview, `<g class="box`); n > maxRows+2 {
+	if n := strings.Count(overview, `<g class="box`); n > draw.MaxRows+2 {
 		t.Errorf("%d boxes are drawn", n)
 	}
 	if n := strings.Count(overview, "data-heat="); n != 500 {
@@ -451,10 +464,10 @@ func TestEventSaysThingsOnce(t *testing.T) {
 // Squares are together by source, and the source with the worst comes first.
 func TestGroups(t *testing.T) {
 	all := byTrouble([]*service{
-		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: fine},
-		{Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: broken},
-		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: faulty},
-		{Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: idle},
+		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: signs.Fine},
+		{Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: signs.Broken},
+		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: signs.Faulty},
+		{Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: signs.Idle},
 	})
 	var got []string
 	for _, g := range groups(all) {
@@ -466,76 +479,6 @@ func TestGroups(t *testing.T) {
 	}
 	if want := []string{"file 1 b d", "docker 1 c a"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// Sources stand beside their services, so that lines do not cross; those of which
-// nothing is drawn come last.
-func TestSourcesStandBesideTheirServices(t *testing.T) {
-	var all []*service
-	for _, id := range []string{"a1", "a2", "z1", "z2"} {
-		all = append(all, &service{Service: api.Service{ID: id, Name: id, Source: map[byte]string{'a': "z-file", 'z': "a-file"}[id[0]]}, Health: fine})
-	}
-	p := layout(all, []api.Source{{Name: "a-file"}, {Name: "docker"}, {Name: "z-file"}})
-	var got []string
-	for _, b := range p.Sources {
-		got = append(got, b.Name)
-	}
-	if want := []string{"z-file", "a-file", "docker"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// A difference of thousands is counted, and the first of it shown.
-func TestLongDiff(t *testing.T) {
-	d := api.Diff{}
-	for i := range 150 {
-		d.Routes = append(d.Routes, api.DiffChange{Kind: "added", ID: fmt.Sprint(i)})
-		d.Backends = append(d.Backends, api.DiffChange{Kind: "removed", ID: fmt.Sprint(i)})
-		d.Problems = append(d.Problems, api.DiffChange{Kind: "changed", ID: fmt.Sprint(i)})
-	}
-	v := newDiffView(d)
-	if v.Open || v.More != 250 || v.Counts != (api.Counts{Added: 150, Removed: 150, Changed: 150}) || len(v.Parts) != 2 || len(v.Parts[1].Changes) != 50 {
-		t.Errorf("open %v, %d more, %+v, %d parts", v.Open, v.More, v.Counts, len(v.Parts))
-	}
-	d = api.Diff{Routes: d.Routes[:maxOpen]}
-	if v := newDiffView(d); !v.Open || v.More != 0 {
-		t.Errorf("of %d changes: open %v, %d more", maxOpen, v.Open, v.More)
-	}
-}
-
-// The scale of a plot has different numbers, however little there is.
-func TestLevels(t *testing.T) {
-	for _, unit := range []string{"percent", "1/s", "s", "bytes"} {
-		for _, most := range []float64{0, 1e-6, 0.0004, 0.003, 0.01, 0.07, 0.4, 1, 3, 99, 1e6} {
-			s := api.Series{Fields: []api.SeriesField{{Name: "x", Unit: unit}}, Points: []api.SeriesPoint{{At: now(), Means: []*float64{&most}}}}
-			levels := newPlot(s, figure{fields: []string{"x"}}, now().Add(-time.Hour), now()).Levels
-			if levels[0].Text == levels[1].Text || levels[1].Text == levels[2].Text {
-				t.Errorf("%g %s: %+v", most, unit, levels)
-			}
-		}
-	}
-}
-
-// Each rule stands once, what it fired for first, however much it watches.
-func TestRuleLines(t *testing.T) {
-	var states []api.RuleState
-	for i := range 500 {
-		s := api.RuleState{Rule: []string{"calm", "loud"}[i%2], Subject: fmt.Sprint(i), Name: fmt.Sprint(i)}
-		if s.Rule == "loud" && i < 20 {
-			s.Since = now()
-		}
-		if i == 301 {
-			s.Fired = now()
-		}
-		states = append(states, s)
-	}
-	lines := ruleLines(append(states, api.RuleState{Rule: "nothing yet"}))
-	if len(lines) != 3 || lines[0].Rule != "loud" || lines[0].Health != broken || lines[0].Subjects != 250 || lines[2].Health != idle || lines[2].Subjects != 0 {
-		t.Fatalf("%+v", lines)
-	}
-	if l := lines[0]; len(l.Active) != maxActive || l.More != 6 || l.Active[0].Name != "301" || len(lines[1].Active) != 0 {
-		t.Errorf("%+v", lines)
 	}
 }
 
@@ -557,5 +500,30 @@ func TestDocs(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/ui.md (-pages +docs):\n%s", diff)
+	}
+}
+
+// Services without a label of Fairway are no part of "served of", and are folded.
+func TestUnlabelledServicesAreFolded(t *testing.T) {
+	p, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.now = now
+	a := everything(func(string) string { return "x" })
+	services := a["/v1/services"].(*api.List[api.Service])
+	shop := services.Items[0]
+	db := shop
+	shop.ID, shop.Name = "shop@docker", "shop"
+	db.ID, db.Name, db.Labelled, db.Routes, db.Instances = "db@docker", "db", false, nil, nil
+	services.Items = []api.Service{shop, db}
+	if body := get(t, p, a, "/").Body.String(); !strings.Contains(body, `of 1</span>`) {
+		t.Error("the overview counts what asks for nothing")
+	}
+	for path, want := range map[string]bool{"/services": false, "/services?only=others": true, "/services?q=db": true, "/services?only=unserved": false} {
+		body := get(t, p, a, path).Body.String()
+		if strings.Contains(body, link("services", "db@docker")) != want || !strings.Contains(body, "Without labels <b>1</b>") {
+			t.Errorf("%s shows db: %v", path, !want)
+		}
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/routeurl"
+	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
@@ -26,71 +29,20 @@ type service struct {
 	Health   string // the sign of its condition
 }
 
+// asks is true for a service that asks for something, or did: a route may outlive it.
+func (s *service) asks() bool { return s.Labelled || len(s.Routes)+len(s.Problems) > 0 }
+
 // routeOf is a route with the marks of its endpoints.
 type routeOf struct {
 	api.Route
 	Name   string // of its service
-	Marks  []mark
+	Marks  []draw.Mark
 	Health string // the sign of its condition
-}
-
-// The signs, from the best to the worst. Each has a colour and a shape.
-const (
-	fine    = "fine"
-	idle    = "idle"    // exists, and is not routed
-	waiting = "waiting" // not yet, or not any more: starts, drains, is held
-	faulty  = "faulty"  // serves, but something is wrong
-	broken  = "broken"  // does not serve
-)
-
-// signOf is the sign of a condition.
-func signOf(c api.Condition) string {
-	switch c.State {
-	case api.StateHealthy:
-		return fine
-	case api.StateUnknown, api.StateHeld:
-		return waiting
-	case api.StateDegraded:
-		return faulty
-	case api.StateRefused, api.StateDown:
-		return broken
-	}
-	return idle
+	URL    string // that a browser opens; empty where none is known
 }
 
 // stateOf is a condition in a word.
 func stateOf(c api.Condition) string { return cmp.Or(c.State, "not routed") }
-
-// worse returns the worse of two signs.
-func worse(a, b string) string {
-	order := []string{fine, idle, waiting, faulty, broken}
-	if slices.Index(order, a) > slices.Index(order, b) {
-		return a
-	}
-	return b
-}
-
-// condition is the sign of a word of the API: a state, a severity, an outcome.
-func condition(word string) string {
-	switch word {
-	case "ready", "applied", "already", api.FleetCurrent, api.SeverityGood, api.OutcomeRouted, api.OutcomeAnswered:
-		return fine
-	case "starting", "leaving", "paused", "applying", "returning", api.SeverityWarning, api.FleetOther, api.FleetPending, api.FleetChanging:
-		return waiting
-	case "returned", "absent", api.FleetEdited, api.OutcomeNoRoute, api.OutcomeBadRequest:
-		return faulty
-	case "unhealthy", "refused", "unknown", "lost", api.FleetUnreachable, api.SeverityBad:
-		return broken
-	}
-	return idle
-}
-
-// mark is the sign for an endpoint or instance.
-type mark struct {
-	ID, Backend string // what it is the sign of; Backend is set for endpoints
-	Health      string
-	Text        string // what is known, for a tooltip and for those who do not see it
-}
 
 // sign is the text of a mark.
 func sign(name, state, reason string) string {
@@ -113,12 +65,13 @@ func readWorld(c *call) *world {
 	for _, t := range must(c.ask.Recent(c)).Routes {
 		w.traffic[t.Route] = t
 	}
+	listeners := must(c.ask.Info(c)).Listeners
 	for _, r := range routes {
 		svc := w.byID[r.Service]
 		if svc == nil { // its source has forgotten it, and its route drains
 			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source, Condition: r.Condition})
 		}
-		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition)})
+		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signs.Of(r.Condition), URL: routeurl.Of(r, listeners)})
 	}
 	for _, p := range w.problems {
 		if svc := w.byID[p.Service]; svc != nil {
@@ -126,13 +79,13 @@ func readWorld(c *call) *world {
 		}
 	}
 	for _, s := range w.services {
-		s.Ready = count(s.instances(), func(in instance) bool { return in.Health == fine })
+		s.Ready = count(s.instances(), func(in instance) bool { return in.Health == signs.Fine })
 	}
 	return w
 }
 
 func (w *world) add(s api.Service) *service {
-	svc := &service{Service: s, Health: signOf(s.Condition)}
+	svc := &service{Service: s, Health: signs.Of(s.Condition)}
 	w.services = append(w.services, svc)
 	w.byID[s.ID] = svc
 	return svc
@@ -150,7 +103,7 @@ func count[T any](things []T, are func(T) bool) (n int) {
 
 func (s *service) troubled() bool { return isTrouble(s.Health) }
 
-func isTrouble(sign string) bool { return sign == broken || sign == faulty }
+func isTrouble(sign string) bool { return sign == signs.Broken || sign == signs.Faulty }
 
 // Why is why it is not healthy, each reason once.
 func (s *service) Why() []api.Reason {
@@ -164,18 +117,18 @@ func (s *service) Why() []api.Reason {
 }
 
 // marksOf are the signs of a route's endpoints. None is broken where the route is not.
-func marksOf(r api.Route) []mark {
-	var all []mark
+func marksOf(r api.Route) []draw.Mark {
+	var all []draw.Mark
 	for _, e := range r.Endpoints {
-		m := mark{ID: e.ID, Health: broken, Text: sign(e.Instance+" "+e.Address, e.State, e.Fault)}
+		m := draw.Mark{ID: e.ID, Health: signs.Broken, Text: sign(e.Instance+" "+e.Address, e.State, e.Fault)}
 		if r.Backend != nil {
 			m.Backend = r.Backend.ID
 		}
 		switch {
 		case e.Fault == "":
-			m.Health = fine
-		case e.State != "ready", e.Weight == 0, !isTrouble(signOf(r.Condition)):
-			m.Health = waiting
+			m.Health = signs.Fine
+		case e.State != "ready", e.Weight == 0, !isTrouble(signs.Of(r.Condition)):
+			m.Health = signs.Waiting
 		}
 		all = append(all, m)
 	}
@@ -203,6 +156,24 @@ func (r *routeOf) Address() string {
 		return hosts[0]
 	}
 	return r.ID
+}
+
+// Curl is a line for a shell that asks for the route; empty where none is known.
+func (r *routeOf) Curl() string {
+	if r.URL == "" {
+		return ""
+	}
+	return "curl -i '" + r.URL + "'" // which has no quote: paths have them escaped
+}
+
+// Answer is what a route without endpoints answers with.
+func (r *routeOf) Answer() string {
+	for _, f := range r.Filters {
+		if strings.HasPrefix(f, "redirect") {
+			return "redirect"
+		}
+	}
+	return "no backend"
 }
 
 // More is what its matches demand besides host and path.
@@ -235,9 +206,17 @@ func (w *world) rate(s *service) float64 {
 	return sum
 }
 
+// address is the first address of its routes; empty for none.
+func (s *service) address() string {
+	if len(s.Routes) == 0 {
+		return ""
+	}
+	return s.Routes[0].Address()
+}
+
 // byTrouble sorts those in trouble first. Traffic has no part in it: it would move them.
 func byTrouble(services []*service) []*service {
-	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
+	order := map[string]int{signs.Broken: 0, signs.Faulty: 1, signs.Waiting: 2, signs.Fine: 3, signs.Idle: 4}
 	sorted := slices.Clone(services)
 	slices.SortStableFunc(sorted, func(a, b *service) int {
 		return cmp.Or(cmp.Compare(order[a.Health], order[b.Health]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
@@ -268,7 +247,7 @@ func (s *service) instances() []instance {
 				continue
 			}
 			in.Endpoints = append(in.Endpoints, e)
-			in.Health = worse(in.Health, m.Health)
+			in.Health = signs.Worse(in.Health, m.Health)
 			known[[2]string{e.Instance, e.Source}] = in
 		}
 	}
@@ -276,16 +255,16 @@ func (s *service) instances() []instance {
 	for i, in := range s.Instances {
 		all[i] = known[[2]string{in.Name, in.Source}]
 		all[i].Instance = in
-		all[i].Health = worse(condition(in.State), all[i].Health)
+		all[i].Health = signs.Worse(signs.Word(in.State), all[i].Health)
 	}
 	return all
 }
 
 // Signs are the signs of its instances.
-func (s *service) Signs() []mark {
-	var all []mark
+func (s *service) Signs() []draw.Mark {
+	var all []draw.Mark
 	for _, in := range s.instances() {
-		all = append(all, mark{ID: in.ID, Health: in.Health, Text: sign(in.Name, in.State, in.StateReason)})
+		all = append(all, draw.Mark{ID: in.ID, Health: in.Health, Text: sign(in.Name, in.State, in.StateReason)})
 	}
 	return all
 }

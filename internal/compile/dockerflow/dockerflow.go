@@ -58,16 +58,21 @@ type Options struct {
 // Dialect reads the labels of Docker Flow. Any goroutine may use it.
 type Dialect struct {
 	Options
-	ports *draft.Ports
-	known map[string]*Parameter // by name, and by name in lower case
+	ports    *draft.Ports
+	defaults Defaults
+	known    map[string]*Parameter // by name, and by name in lower case
 }
 
-// New returns the dialect.
-func New(o Options, ports *draft.Ports) *Dialect {
+// Defaults gives a route what it does not decide about itself, as own says of the keys of
+// Fairway's labels. The refusal is that of a route that decides about what is locked.
+type Defaults func(d *draft.Draft, own func(key, header string) bool) *draft.Refusal
+
+// New returns the dialect. No defaults are none.
+func New(o Options, ports *draft.Ports, defaults Defaults) *Dialect {
 	o.Separator = cmp.Or(o.Separator, ",")
 	o.NotifyLabel = cmp.Or(o.NotifyLabel, prefix+"notify")
 	o.DomainAlgo = cmp.Or(o.DomainAlgo, "hdr(host)")
-	x := &Dialect{o, ports, map[string]*Parameter{}}
+	x := &Dialect{o, ports, defaults, map[string]*Parameter{}}
 	for i := range parameters {
 		x.known[parameters[i].Name] = &parameters[i]
 		x.known[strings.ToLower(parameters[i].Name)] = &parameters[i]
@@ -99,6 +104,7 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 	seen := map[[2]string]bool{}
 	faulty := map[string]bool{}
 	for _, d := range routes {
+		d.applyDefaults()
 		for _, f := range d.faults {
 			faulty[f.Label] = true
 		}

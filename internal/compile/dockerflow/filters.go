@@ -248,3 +248,44 @@ func literal(s string) (string, error) {
 	}
 	return strings.ReplaceAll(s, "%%", "%"), nil
 }
+
+// applyDefaults gives the route the defaults of the configuration.
+func (d *dest) applyDefaults() {
+	if d.defaults == nil || len(d.faults) > 0 {
+		return
+	}
+	if refused := d.defaults(d.Draft, d.decides); refused != nil {
+		d.faults = append(d.faults, draft.Problem{Route: d.Name, Refusal: refused})
+	}
+}
+
+// decides says whether the labels decide about what a key of Fairway's labels is for.
+func (d *dest) decides(key, header string) bool {
+	f := &d.Filter
+	switch key {
+	case "timeout":
+		return d.Timeout != 0
+	case "idle":
+		return d.Idle != 0
+	case "redirect-https":
+		return len(d.Redirects()) > 0 || f.RequireTLS != nil || d.get("httpsOnly", d.index) != nil
+	case "basic-auth":
+		return f.BasicAuth != nil
+	case "compress":
+		return f.Compress != nil || d.get("compressionAlgo", d.index) != nil
+	case "balance":
+		return d.get("balanceGroup", d.index) != nil
+	case "sticky":
+		return d.Backend.Sticky != ""
+	case "headers.request.set.", "headers.request.add.":
+		return names(f.RequestHeaders, header)
+	case "headers.response.set.", "headers.response.add.":
+		return names(f.ResponseHeaders, header)
+	}
+	return false
+}
+
+// names says whether an operation sets or adds a header.
+func names(op *route.HeaderOperation, header string) bool {
+	return op != nil && slices.ContainsFunc(slices.Concat(op.Set, op.Add), func(v route.HeaderValue) bool { return strings.EqualFold(v.Name, header) })
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile/chars"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // Wishes are what labels say about each instance.
@@ -19,13 +21,16 @@ type Wishes struct {
 	Network string // empty: not said
 	// NetworkLabel is the key of the label that says Network, as it was written.
 	NetworkLabel string
-	Weight       *int // nil: not said
+	// Address is an IP address or a name; empty: not said. AddressLabel is its label.
+	Address, AddressLabel string
+	Weight                *int // nil: not said
 }
 
 // Or returns w with what it does not say taken from other.
 func (w Wishes) Or(other Wishes) Wishes {
 	w.Port, w.Network = cmp.Or(w.Port, other.Port), cmp.Or(w.Network, other.Network)
 	w.NetworkLabel, w.Weight = cmp.Or(w.NetworkLabel, other.NetworkLabel), cmp.Or(w.Weight, other.Weight)
+	w.Address, w.AddressLabel = cmp.Or(w.Address, other.Address), cmp.Or(w.AddressLabel, other.AddressLabel)
 	return w
 }
 
@@ -43,11 +48,12 @@ func (c Choice) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(
 // pure, and its answer does not depend on the order of anything. In this order:
 //
 //  1. an address that the source fixed, as it is;
-//  2. the network that the label names;
-//  3. the one network that Fairway itself is on; several need the label;
-//  4. the host's own bridge networks, when Fairway runs on that host, the first
+//  2. the address that the label names;
+//  3. the network that the label names;
+//  4. the one network that Fairway itself is on; several need the label;
+//  5. the host's own bridge networks, when Fairway runs on that host, the first
 //     by name: all of them are reachable alike;
-//  5. the port published on the host.
+//  6. the port published on the host.
 func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed && a.Port != 0 }); a != nil {
 		return Choice{a.Host, a.Port, "the address is fixed by the source"}, nil
@@ -58,6 +64,9 @@ func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 	}
 	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed }); a != nil {
 		return Choice{a.Host, port, "the address is fixed by the source, " + why}, nil
+	}
+	if w.Address != "" {
+		return atNamedAddress(in, w.Address, port, why)
 	}
 	if w.Network != "" {
 		return onNamedNetwork(in, w.Network, port, why)
@@ -136,6 +145,47 @@ func onNamedNetwork(in *catalog.Instance, network string, port uint16, why strin
 	return Choice{}, &Refusal{route.CodeNoAddress, text, "name one of its networks in the network label, or leave the label out"}
 }
 
+// ReadAddress reads an IP address, or the name of a machine, by which an instance is reached.
+// Fairway's own loopback is none.
+func ReadAddress(s string) (string, error) {
+	const hint = "write the address of the machine, such as 192.168.1.10; the port goes into fairway.port"
+	if ip, err := netip.ParseAddr(s); err == nil {
+		if ip = ip.Unmap(); ip.IsUnspecified() || ip.IsLoopback() || ip.IsMulticast() || ip.IsLinkLocalUnicast() || ip.Zone() != "" {
+			return "", Bad(hint, "%s is no address that instances are reached by", chars.Excerpt(s))
+		}
+		return ip.String(), nil
+	}
+	host, err := canonical.Host(s)
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, number := strconv.ParseUint(last, 0, 64) // some resolvers take it for an address: 127.1
+	if err != nil || number == nil || strings.ContainsAny(s, ":[]*") {
+		return "", Bad(hint, "%s is neither an IP address nor a name", chars.Excerpt(s))
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return "", Bad(hint, "%s is Fairway itself", chars.Excerpt(s))
+	}
+	return host, nil
+}
+
+// atNamedAddress reaches an instance by the address of a label: on its host's network by any,
+// else by one of its own, so that nothing is reached that the instance is not.
+func atNamedAddress(in *catalog.Instance, address string, port uint16, why string) (Choice, *Refusal) {
+	onHost := func(a catalog.Address) bool {
+		return a.Network == hostNetwork || a.Network == "" && a.Reach == catalog.ReachBridge
+	}
+	if firstAddress(in, func(a catalog.Address) bool { return a.Host == address || onHost(a) }) != nil {
+		return Choice{address, port, "address by label, " + why}, nil
+	}
+	var own []string
+	for _, a := range in.Addresses {
+		own = append(own, chars.Printable(a.Host))
+	}
+	if len(own) == 0 {
+		return Choice{}, &Refusal{route.CodeNoAddress, "it has no address, and so not " + chars.Printable(address), "attach it to a network; the label is for instances on their host's network"}
+	}
+	return Choice{}, &Refusal{route.CodeNoAddress, chars.Printable(address) + " is none of its addresses: " + strings.Join(own, ", "), "name one of them, or leave the label out"}
+}
+
 func unreachable(in *catalog.Instance) *Refusal {
 	has := networks(in, "")
 	switch {
@@ -152,7 +202,7 @@ const hostNetwork = "host"
 
 func connectHint(network string) string {
 	if network == hostNetwork {
-		return "run Fairway with host networking too (network_mode: host), or put the container on a network of Fairway's"
+		return "say by which address Fairway reaches that machine, with a label such as fairway.address=192.168.1.10; or run Fairway with host networking, too"
 	}
 	return "run: docker network connect " + chars.Printable(network) + " <fairway's container>"
 }

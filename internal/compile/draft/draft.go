@@ -78,6 +78,8 @@ type Draft struct {
 	// file; the route can be made again from Labels, none of which has a password.
 	Label, UserLabel string
 	Labels           map[string]string
+	// Defaults are the labels that it has from the configuration, in the place of its own.
+	Defaults map[string]string
 
 	Hosts    []route.Host
 	Paths    []route.Path
@@ -86,6 +88,7 @@ type Draft struct {
 	Priority int
 
 	Hold, Timeout, BodyTimeout, Idle time.Duration
+	ErrorPages                       string               // as in route.Route
 	Filter                           route.Filter         // every field may be set; see Filters
 	Forwarded                        *route.RedirectHTTPS // one more redirect
 	Rewrites                         []*route.RewritePath
@@ -207,7 +210,8 @@ func (d *Draft) Filters() []route.Filter {
 		route.Filter{Compress: f.Compress},
 		route.Filter{Snippet: f.Snippet},
 	)
-	return slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
+	list = slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
+	return slices.Concat(list) // it is kept, and most routes have one or none
 }
 
 // HealthCheck returns the check of the backend; nil for none.

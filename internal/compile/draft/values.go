@@ -33,8 +33,13 @@ func Refuse(code route.Code, text, hint string) *Refusal { return &Refusal{code,
 // Error returns the reason.
 func (r *Refusal) Error() string { return r.Text }
 
-// Reason is what requests get while a route is refused because of a label.
-func (r *Refusal) Reason(label string) string { return chars.Printable(label) + ": " + r.Text }
+// Reason is what requests get while a route is refused because of a label; empty for none.
+func (r *Refusal) Reason(label string) string {
+	if label == "" {
+		return r.Text
+	}
+	return chars.Printable(label) + ": " + r.Text
+}
 
 // Bad is a refusal with route.CodeBadValue.
 func Bad(hint, format string, args ...any) error {

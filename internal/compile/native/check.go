@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
 	"fairway/internal/files"
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
 
@@ -33,6 +35,13 @@ func (d *reading) check(x *Dialect) {
 			route.CodeBadValue, "the file is not below a directory that labels may name: "+strings.Join(x.userDirs, ", "),
 			"put it there, or have the operator add its directory to label-files",
 		))
+	}
+	if name := d.ErrorPages; name != "" && name != "off" && x.pages != nil && !slices.Contains(x.pages, name) {
+		hint := "the operator names sets of pages under error-pages in the configuration"
+		if near := nearest.Word(name, x.pages); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		d.refuse("error-pages", draft.Refuse(route.CodeBadValue, "there is no set of error pages "+chars.Excerpt(name), hint))
 	}
 	if d.has("host") || d.has("path") || d.has("path-exact") || d.has("path-regexp") {
 		d.contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")

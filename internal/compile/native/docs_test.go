@@ -69,6 +69,10 @@ A service may have several routes. ` + "`fairway.host`" + ` belongs to its unnam
 names ` + "`api`" + `; names are local to the service, consist of ` + "`a-z`, `0-9`, `-` and `_`" + `, and are not words of the tables below. Nothing is
 handed down from the unnamed route to the others. Keys are compared without regard to case; values are trimmed.
 
+The operator may have [defaults](config.md#defaults) for some labels: every route has them, of every name, unless its own label says something else.
+` + "`off`" + `, or ` + "`false`" + ` where a label is true or false, takes a default off. A default that the operator has locked (` + "`defaults.locked`" + `) stays: a label that
+says something else is a problem, and its route answers 503.
+
 A label that does not exist or cannot be read is a **problem**, shown by ` + "`fairway problems`" + `. It costs its own route and no other:
 the route keeps its last good form; where there is none it answers 503, so that nothing wider serves what it was meant to protect.
 There is one exception. A route that decides who may ask (` + "`ip-allow`, `basic-auth`" + `) and whose host, path or rule cannot be read, or is

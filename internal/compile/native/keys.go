@@ -52,23 +52,24 @@ var keys = []Key{
 	{"sni", scopeMatch, "list of hosts", "Of the connections of `listen`, those of TLS clients that ask for one of these names, written like `host`. Default: all.", "db.example.com, *.db.example.com", to(func(d *reading) *[]route.Host { return &d.L4.Names }, draft.ReadHosts)},
 	{"priority", scopeMatch, "number", "Goes before every other order of precedence; higher wins. 0 is the default.", "10", to(func(d *reading) *int { return &d.Priority }, number(-draft.MaxPriority, draft.MaxPriority))},
 	{"hold", scopeRoute, "duration up to 5m", "How long a request waits while no instance is ready, before it is answered with 503. Default: not at all.", "5s", to(func(d *reading) *time.Duration { return &d.Hold }, duration(0, 5*time.Minute))},
-	{"timeout", scopeRoute, "duration up to 1h", "How long to wait for the header of the response.", "30s", to(func(d *reading) *time.Duration { return &d.Timeout }, duration(time.Millisecond, time.Hour))},
+	{"timeout", scopeRoute, "duration up to 1h, or off", "How long to wait for the header of the response.", "30s", to(func(d *reading) *time.Duration { return &d.Timeout }, duration(time.Millisecond, time.Hour))},
 	{"body-timeout", scopeRoute, "duration from 1s to 1h", "How long a client may pause while it sends a request body, before it gets 408. Default: 1m, or what the operator has set.", "5m", to(func(d *reading) *time.Duration { return &d.BodyTimeout }, duration(time.Second, time.Hour))},
-	{"idle", scopeRoute, "duration up to 24h", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", to(func(d *reading) *time.Duration { return &d.Idle }, duration(time.Second, 24*time.Hour))},
-	{"ip-allow", scopeFilter, "list of addresses and prefixes", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *reading, l *label) error {
+	{"idle", scopeRoute, "duration up to 24h, or off", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", to(func(d *reading) *time.Duration { return &d.Idle }, duration(time.Second, 24*time.Hour))},
+	{"error-pages", scopeRoute, "name, or off", "The pages that browsers get where Fairway itself answers with an error: a set that the operator has under `error-pages`. Default: the set `default`, if there is one. `off` leaves Fairway's own page.", "brand", to(func(d *reading) *string { return &d.ErrorPages }, readPages)},
+	{"ip-allow", scopeFilter, "list of addresses and prefixes, or off", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *reading, l *label) error {
 		p, err := draft.ReadPrefixes(l.value)
 		d.Filter.IPAllow = &route.IPAllow{Prefixes: p}
 		return err
 	}},
-	{"rate-limit", scopeFilter, "rate", "Clients that ask more often get 429: requests per `s`, `m` or `h`, and how many may come at once.", "100/s burst 200", to(func(d *reading) **route.RateLimit { return &d.Filter.RateLimit }, draft.ReadRate)},
-	{"max-body", scopeFilter, "size", "Larger request bodies get 413.", "10MB", func(d *reading, l *label) error {
+	{"rate-limit", scopeFilter, "rate, or off", "Clients that ask more often get 429: requests per `s`, `m` or `h`, and how many may come at once.", "100/s burst 200", to(func(d *reading) **route.RateLimit { return &d.Filter.RateLimit }, draft.ReadRate)},
+	{"max-body", scopeFilter, "size, or off", "Larger request bodies get 413.", "10MB", func(d *reading, l *label) error {
 		n, err := draft.ReadSize(l.value)
 		d.Filter.MaxBody = &route.MaxBody{Bytes: n}
 		return err
 	}},
 	{"redirect-https", scopeFilter, "true or false", "Requests that came without TLS are sent to https.", "true", whenTrue(func(d *reading) **route.RedirectHTTPS { return &d.Filter.RedirectHTTPS })},
 	{"redirect", scopeFilter, "URL, behind an optional status", "Every request is sent elsewhere; no instance is needed. Status 301, 302, 303, 307 (the default) or 308; the request's path is kept unless the URL has one.", "308 https://new.example.com", to(func(d *reading) **route.Redirect { return &d.Filter.Redirect }, draft.ReadRedirect)},
-	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line in another form lets no user in.", "file:/run/secrets/users", func(d *reading, l *label) (err error) {
+	{"basic-auth", scopeFilter, "file:/path, or off", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line in another form lets no user in.", "file:/run/secrets/users", func(d *reading, l *label) (err error) {
 		d.UserLabel = l.raw
 		d.Filter.BasicAuth, err = draft.ReadAuthFile(l.value)
 		return err
@@ -116,6 +117,11 @@ var keys = []Key{
 		}
 		d.Wishes.Network, d.Wishes.NetworkLabel = l.value, l.raw
 		return nil
+	}},
+	{"address", scopeInstance, "IP address or name", "The address to reach the instance by, for one on its host's network where Fairway finds none; else one of its own. The port stays that of `port`.", "192.168.1.10", func(d *reading, l *label) (err error) {
+		d.Wishes.AddressLabel = l.raw
+		d.Wishes.Address, err = draft.ReadAddress(l.value)
+		return err
 	}},
 	{"weight", scopeInstance, "number up to 256", "The instance's share relative to the others; 0 takes nothing new. Default: 1.", "50", func(d *reading, l *label) error {
 		n, err := draft.ReadInt(l.value, 0, 256)
@@ -195,6 +201,13 @@ func oneOf[T ~string](hint, wrong string, words ...T) func(string) (T, error) {
 		}
 		return "", draft.Bad(hint, "%s %s", chars.Excerpt(s), wrong)
 	}
+}
+
+func readPages(value string) (string, error) {
+	if !chars.IsToken(value) {
+		return "", draft.Bad("write the name of a set of pages, or off", "%s is not the name of a set of pages", chars.Excerpt(value))
+	}
+	return strings.ToLower(value), nil
 }
 
 func readSticky(value string) (string, error) {

@@ -18,14 +18,17 @@ import (
 type Dialect struct {
 	ports    *draft.Ports
 	userDirs []string
+	defaults *Defaults
+	pages    []string // names of sets of error pages; nil: any
 	index    map[string]*Key
 	words    map[string]bool // first segments of keys, which cannot name routes
 }
 
 // New returns the dialect. userDirs are the directories below which labels may name
-// user files; nil allows every path.
-func New(ports *draft.Ports, userDirs []string) *Dialect {
-	x := &Dialect{ports, userDirs, map[string]*Key{}, map[string]bool{}}
+// user files; nil allows every path. Every route has the defaults; nil for none. pages are
+// the sets of error pages that labels may name; nil allows every name.
+func New(ports *draft.Ports, userDirs []string, defaults *Defaults, pages []string) *Dialect {
+	x := &Dialect{ports, userDirs, defaults, pages, map[string]*Key{}, map[string]bool{}}
 	for i := range keys {
 		x.index[keys[i].Name] = &keys[i]
 		first, _, _ := strings.Cut(keys[i].Name, ".")
@@ -87,7 +90,7 @@ type reading struct {
 func (d *reading) read() {
 	d.byKey, d.enable = map[string]*label{}, true
 	for _, l := range d.labels {
-		if l.fault == nil {
+		if l.fault == nil && !l.isOff() {
 			if err := l.key.read(d, l); err != nil {
 				l.fault = draft.AsRefusal(err)
 			}
@@ -129,6 +132,7 @@ func (d *reading) readRoute(x *Dialect) {
 		}
 	}
 	d.check(x)
+	x.defaults.lock(d)
 	d.MatchKnown = d.MatchKnown && d.sound("listen") && d.Matches() != nil
 	d.Labels = map[string]string{}
 	for _, l := range d.labels {
@@ -141,6 +145,7 @@ func (d *reading) readRoute(x *Dialect) {
 			d.wishFault = &draft.Problem{Route: d.Name, Label: l.raw, Refusal: l.fault}
 		}
 	}
+	d.applyDefaults(x)
 }
 
 // faulty returns the labels that are refused.

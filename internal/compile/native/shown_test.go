@@ -10,7 +10,7 @@ import (
 // TestEveryKeyIsShownOnPurpose: a key that repeats a value it cannot read is open,
 // and one with a rule of its own exists.
 func TestEveryKeyIsShownOnPurpose(t *testing.T) {
-	index := New(nil, nil).index
+	index := New(nil, nil, nil, nil).index
 	for name := range shownKeys {
 		if index[name] == nil {
 			t.Errorf("there is no key %s", name)

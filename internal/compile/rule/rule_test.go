@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // shape is a rule without positions, for comparing.
@@ -202,7 +203,7 @@ func (n *node) holds(t *rapid.T, r *route.Request) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := route.NewMatcher([]*route.Route{{ID: "r", Matches: []route.Match{{
+	m, err := match.New([]*route.Route{{ID: "r", Matches: []route.Match{{
 		Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}, Conditions: []route.Condition{c},
 	}}}})
 	if err != nil {
@@ -231,9 +232,9 @@ func TestRuleMeansWhatItSays(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "alternatives") {
 			t.Skip("too wide")
 		}
-		m := &route.Matcher{}
+		m := &match.Matcher{}
 		if matches != nil {
-			if m, err = route.NewMatcher([]*route.Route{{ID: "r", Matches: matches}}); err != nil {
+			if m, err = match.New([]*route.Route{{ID: "r", Matches: matches}}); err != nil {
 				t.Fatal(err)
 			}
 		}

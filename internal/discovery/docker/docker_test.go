@@ -160,6 +160,25 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// TestRestarts: how often an engine has restarted a container is known from the inspection,
+// and stays known through lists.
+func TestRestarts(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		e.run("a", func(b *box) { b.restarts = 3 })
+		synctest.Wait()
+		for range 2 {
+			for _, s := range w.newest().Services {
+				if got := s.Instances[0].Restarts; s.Name == "a" && got != 3 {
+					t.Errorf("%d restarts, want 3", got)
+				}
+			}
+			e.run("b") // another list
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+	})
+}
+
 // TestFirstAnswerHasPorts demands that the first answer has the ports of a container
 // without a network stack of its own, which only an inspection has: after a restart it
 // would be out of service for a moment.

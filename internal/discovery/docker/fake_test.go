@@ -39,6 +39,7 @@ type box struct {
 	mode       string
 	created    time.Time
 	started    time.Time
+	restarts   int
 	networks   map[string]netip.Addr
 	exposed    []uint16
 	published  map[uint16]uint16
@@ -125,9 +126,10 @@ func (e *engine) inspect(id string) any {
 	}
 	i := container.InspectResponse{
 		ID: b.id, Name: "/" + b.name, Created: b.created.Format(time.RFC3339Nano),
-		State:      &container.State{Status: b.status, StartedAt: b.started.Format(time.RFC3339Nano)},
-		Config:     &container.Config{Image: "app:1", Labels: b.labels, StopSignal: b.stopSignal, Env: []string{"SECRET=canary"}, ExposedPorts: network.PortSet{}},
-		HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(b.mode)},
+		RestartCount: b.restarts,
+		State:        &container.State{Status: b.status, StartedAt: b.started.Format(time.RFC3339Nano)},
+		Config:       &container.Config{Image: "app:1", Labels: b.labels, StopSignal: b.stopSignal, Env: []string{"SECRET=canary"}, ExposedPorts: network.PortSet{}},
+		HostConfig:   &container.HostConfig{NetworkMode: container.NetworkMode(b.mode)},
 		NetworkSettings: &container.NetworkSettings{
 			Ports: network.PortMap{}, Networks: e.endpoints(b),
 		},

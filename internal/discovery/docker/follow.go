@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -99,9 +100,9 @@ func (f *follower) startList(ctx context.Context) {
 	f.listBegan = time.Now()
 	f.relistAt = f.listBegan.Add(poll.Jitter(relistEvery))
 	mark := f.world.mark(f.listBegan)
-	first := f.listed == 0
+	first, known := f.listed == 0, f.world.labels()
 	f.job(ctx, func() func() {
-		l, err := list(ctx, f.o.Client, first)
+		l, err := list(ctx, f.o.Client, first, known)
 		return func() {
 			f.listing = false
 			if err != nil {
@@ -136,7 +137,9 @@ type listing struct {
 	containers []dockerapi.Container
 }
 
-func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err error) {
+// list asks for everything. known are the labels of containers as the list before had them:
+// those that are the same are not held twice.
+func list(ctx context.Context, c *dockerapi.Client, info bool, known map[string]map[string]string) (l listing, err error) {
 	defer daemon.Recover(&err)
 	if info {
 		i, err := c.Info(ctx)
@@ -148,7 +151,14 @@ func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err e
 	if l.networks, err = c.NetworkList(ctx); err != nil {
 		return l, err
 	}
-	l.containers, err = c.ContainerList(ctx, true)
+	l.containers, err = dockerapi.Containers(ctx, c, true, func(found dockerapi.Container) dockerapi.Container {
+		if before := known[found.ID]; maps.Equal(before, found.Labels) {
+			found.Labels = before
+		} else {
+			found.Labels = dockerapi.Shared(found.Labels)
+		}
+		return found
+	})
 	return l, err
 }
 

@@ -31,7 +31,7 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 		Node:    w.source,
 		Image:   c.Image,
 		Created: c.Created,
-		Started: c.Started,
+		Started: c.Started, Restarts: c.Restarts,
 	}
 	if len(c.Labels) > 0 {
 		i.Labels = c.Labels
@@ -100,6 +100,8 @@ func (w *world) addresses(c dockerapi.Container) []catalog.Address {
 		a := catalog.Address{Host: w.host.Name, Network: daemon.HostNetwork, Reach: catalog.ReachNone}
 		if !w.enclosed && (w.onHost() || !w.host.Local) {
 			a.Reach = catalog.ReachBridge
+		} else if gateway := w.gateway(); gateway != "" {
+			a.Host, a.Reach = gateway, catalog.ReachBridge
 		}
 		return []catalog.Address{a}
 	}
@@ -113,6 +115,21 @@ func (w *world) addresses(c dockerapi.Container) []catalog.Address {
 		}
 	}
 	return daemon.SortAddresses(list)
+}
+
+// gateway is the address of the engine's machine on the first bridge that Fairway's own
+// container is on; empty for none. Containers on the machine's network are reached by it.
+func (w *world) gateway() string {
+	self := w.facts(w.selfID)
+	if self == nil || !w.host.Local {
+		return ""
+	}
+	for _, at := range self.Attachments { // sorted by name
+		if w.drivers[at.NetworkID] == "bridge" && daemon.Usable(at.Gateway) {
+			return at.Gateway.String()
+		}
+	}
+	return ""
 }
 
 // reach says how Fairway gets to a network; to an internal one over the host's bridge.

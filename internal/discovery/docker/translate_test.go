@@ -46,6 +46,9 @@ func TestReach(t *testing.T) {
 	}
 	host := dockerapi.Container{Status: "running", NetworkMode: "host", Attachments: []dockerapi.Attachment{{Network: "host", NetworkID: "id-host"}}}
 	self := dockerapi.Container{ID: "self", Status: "running", NetworkMode: "web", Attachments: []dockerapi.Attachment{attach("web", "172.18.0.9")}}
+	behind := self // it knows the way out of its networks
+	behind.Attachments = []dockerapi.Attachment{attach("mac", "192.168.1.9"), attach("web", "172.18.0.9")}
+	behind.Attachments[0].Gateway, behind.Attachments[1].Gateway = netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("172.18.0.1")
 	selfOnHost := dockerapi.Container{ID: "self", Status: "running", NetworkMode: "host", Attachments: host.Attachments}
 	stopped := bridge
 	stopped.Status = "exited"
@@ -86,6 +89,9 @@ func TestReach(t *testing.T) {
 		},
 		{"host networking, here", localHost, false, "", nil, host, "host 127.0.0.1 bridge;"},
 		{"host networking, from a container", localHost, false, "self", &self, host, "host 127.0.0.1 none;"},
+		{"host networking, from a container on a bridge", localHost, false, "self", &behind, host, "host 172.18.0.1 bridge;"},
+		{"host networking, from a container of a rootless engine", localHost, true, "self", &behind, host, "host 172.18.0.1 bridge;"},
+		{"host networking, far away from a container", remoteHost, false, "self", &behind, host, "host dock-2.example.com bridge;"},
 		{"host networking, from a container with it", localHost, false, "self", &selfOnHost, host, "host 127.0.0.1 bridge;"},
 		{"host networking, far away", remoteHost, false, "", nil, host, "host dock-2.example.com bridge;"},
 		{"host networking, rootless", localHost, true, "", nil, host, "host 127.0.0.1 none;"},

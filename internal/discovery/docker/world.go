@@ -130,6 +130,15 @@ func (w *world) sure(id string) {
 	delete(w.urgent, id)
 }
 
+// labels are those of all containers, by ID.
+func (w *world) labels() map[string]map[string]string {
+	all := make(map[string]map[string]string, len(w.containers))
+	for id, e := range w.containers {
+		all[id] = e.facts.Labels
+	}
+	return all
+}
+
 // list takes in a list that began at m.
 func (w *world) list(l listing, m mark) {
 	if l.info != nil {
@@ -203,9 +212,9 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 		w.doubt(c.ID, false) // an event was missed
 	}
 	if e.facts.Inspected {
-		// What only an inspection has never changes, but for the time of the start.
+		// What only an inspection has changes with a start alone, which is an event.
 		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
-		c.Started, c.Inspected = e.facts.Started, true
+		c.Started, c.Restarts, c.Inspected = e.facts.Started, e.facts.Restarts, true
 		if e.facts.Status == c.Status && e.facts.Health == c.Health {
 			c.Detail = e.facts.Detail
 		}

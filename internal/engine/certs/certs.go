@@ -4,6 +4,9 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -34,6 +37,28 @@ type Pair struct {
 // Equal says whether both hold the same files.
 func (p *Pair) Equal(other *Pair) bool {
 	return bytes.Equal(p.CertPEM, other.CertPEM) && bytes.Equal(p.KeyPEM, other.KeyPEM)
+}
+
+// use is what people want to know of it.
+func (p *Pair) use() *Use {
+	leaf := p.Certificate.Leaf
+	u := &Use{Names: slices.Clone(p.Names), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
+	for _, ip := range leaf.IPAddresses {
+		u.Names = append(u.Names, ip.String())
+	}
+	u.Issuer = cmp.Or(leaf.Issuer.CommonName, strings.Join(leaf.Issuer.Organization, ", "), "unnamed")
+	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+		u.Issuer = "self-signed"
+	}
+	switch key := leaf.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		u.Key = "ECDSA " + key.Params().Name
+	case *rsa.PublicKey:
+		u.Key = fmt.Sprintf("RSA %d", key.N.BitLen())
+	default:
+		u.Key = leaf.PublicKeyAlgorithm.String()
+	}
+	return u
 }
 
 // Authorities issue the certificates of clients. They are never written to.
@@ -114,6 +139,7 @@ type set[T interface{ Equal(T) bool }] struct {
 type held[T any] struct {
 	value  T
 	stamps [2]files.Stamp // of the last try
+	fault  error          // of the last try
 }
 
 func (s *set[T]) get(name route.Certificate) (T, error) {
@@ -146,7 +172,7 @@ func (s *set[T]) reload() (changed bool) {
 		}
 		value, err := s.read(name)
 		s.mu.Lock()
-		h.stamps = now
+		h.stamps, h.fault = now, err
 		renewed := err == nil && !h.value.Equal(value)
 		if renewed {
 			h.value = value
@@ -161,6 +187,16 @@ func (s *set[T]) reload() (changed bool) {
 		}
 	}
 	return changed
+}
+
+// fault is why what was read last of a file is not in use; nil when it is.
+func (s *set[T]) fault(name route.Certificate) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.held[name]; h != nil {
+		return h.fault
+	}
+	return nil
 }
 
 func (s *set[T]) keep(names map[route.Certificate]bool) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/big"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,13 +24,19 @@ import (
 // enough to be trusted.
 func write(t *testing.T, file route.Certificate, name string) {
 	t.Helper()
+	writeUntil(t, file, name, time.Now().Add(time.Hour))
+}
+
+// writeUntil is write for a certificate with another end.
+func writeUntil(t *testing.T, file route.Certificate, name string, end time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		NotAfter: end, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -161,44 +166,5 @@ func TestSlowFilesHoldUpNobody(t *testing.T) {
 	close(disk)
 	if <-reloaded {
 		t.Error("a pair that cannot be read has changed")
-	}
-}
-
-// TestCoverage knows names and wildcards, and nothing where it cannot know.
-func TestCoverage(t *testing.T) {
-	dir := t.TempDir()
-	file := func(name string) route.Certificate {
-		return route.Certificate{CertFile: filepath.Join(dir, name+".crt"), KeyFile: filepath.Join(dir, name+".key")}
-	}
-	write(t, file("one"), "shop.example")
-	write(t, file("wild"), "*.blog.example")
-	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	now := time.Now()
-	for name, tt := range map[string]struct {
-		listeners []route.Listener
-		covered   string // hosts, of shop.example, a.blog.example, a.b.blog.example and other.example
-		unknown   bool
-	}{
-		"names":          {listeners: []route.Listener{{Name: "https", TLS: true, Certificates: []route.Certificate{file("one"), file("wild")}}}, covered: "shop.example a.blog.example"},
-		"no TLS":         {listeners: []route.Listener{{Name: "http"}}},
-		"a proxy before": {listeners: []route.Listener{{Name: "http", TrustedProxies: proxies}}, unknown: true},
-		"unreadable":     {listeners: []route.Listener{{Name: "https", TLS: true, Certificates: []route.Certificate{file("none")}}}, unknown: true},
-	} {
-		covers := NewCoverage(slog.New(slog.DiscardHandler)).Of(&route.Table{Listeners: tt.listeners}, now)
-		if covers == nil || tt.unknown {
-			if (covers == nil) != tt.unknown {
-				t.Errorf("%s: known is %v", name, covers != nil)
-			}
-			continue
-		}
-		var got []string
-		for _, host := range []string{"shop.example", "a.blog.example", "a.b.blog.example", "other.example"} {
-			if covers(host) {
-				got = append(got, host)
-			}
-		}
-		if strings.Join(got, " ") != tt.covered {
-			t.Errorf("%s: %q are covered, want %q", name, got, tt.covered)
-		}
 	}
 }

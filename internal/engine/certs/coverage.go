@@ -1,74 +1,352 @@
 package certs
 
 import (
+	"cmp"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
-// Coverage knows the names of the certificates of a table's listeners. Its methods may be
-// called from any goroutine.
+// Coverage knows the certificates of a table's listeners and what they cover. Its methods
+// may be called from any goroutine.
 type Coverage struct {
+	own     []route.Listener
 	store   *Store
 	looking sync.Mutex // held while files are read
 
-	mu    sync.Mutex
-	table *route.Table
-	read  time.Time
-	names map[string]bool // nil when they are not known
+	mu     sync.Mutex
+	table  *route.Table
+	newest *Inventory // nil before the first look
 }
 
-// NewCoverage makes one that has read nothing yet.
-func NewCoverage(log *slog.Logger) *Coverage { return &Coverage{store: New(log)} }
+// NewCoverage makes one that has read nothing yet. own are listeners of Fairway itself,
+// whose certificates are listed and cover no route.
+func NewCoverage(log *slog.Logger, own ...route.Listener) *Coverage {
+	return &Coverage{store: New(log), own: own}
+}
 
 // rereadNames is how often certificates are looked at again while the table stays.
 const rereadNames = time.Minute
 
-// Of returns what says whether a certificate covers a host, by its name or a wildcard of
-// one label (RFC 6125, 6.4.3). It is nil when a certificate cannot be read, and where no
-// listener ends TLS and a trusted proxy in front may.
-func (c *Coverage) Of(t *route.Table, now time.Time) func(host string) bool {
+// Of returns the inventory of a table, which may be nil, as it was at most a minute ago.
+// While another goroutine reads files it is the one before.
+func (c *Coverage) Of(t *route.Table, now time.Time) *Inventory {
 	if t == nil {
-		return nil
+		t = &route.Table{}
 	}
 	c.mu.Lock()
-	names, isNew := c.names, c.table != t || now.Sub(c.read) >= rereadNames
+	newest, isNew := c.newest, c.newest == nil || c.table != t || now.Sub(c.newest.At) >= rereadNames
 	c.mu.Unlock()
 	if isNew && c.looking.TryLock() { // others go on with what is known
-		names = c.look(t)
+		newest = c.look(t, now)
 		c.mu.Lock()
-		c.table, c.read, c.names = t, now, names
+		c.table, c.newest = t, newest
 		c.mu.Unlock()
 		c.looking.Unlock()
 	}
-	if names == nil {
-		return nil
+	if newest == nil {
+		return &Inventory{At: now}
 	}
-	return func(host string) bool {
-		_, parent, _ := strings.Cut(host, ".")
-		return names[host] || names["*."+parent]
-	}
+	return newest
 }
 
-func (c *Coverage) look(t *route.Table) map[string]bool {
-	c.store.Keep(t.Listeners)
-	c.store.Reload()
-	names := map[string]bool{}
-	ends := slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return l.TLS })
-	for _, l := range t.Listeners {
-		pairs, err := c.store.Pairs(l.Certificates)
-		if err != nil || !ends && len(l.TrustedProxies) > 0 {
-			return nil
+// Measure shows when the certificates of the live table end, by name. Of two for a name it
+// is the one that ends first.
+func (c *Coverage) Measure(m *metrics.Set, live func() *route.Table) {
+	ends := m.Family(metrics.KindGauge, "fairway_certificate_expiry_timestamp_seconds", "When the certificate for a name ends, in seconds since 1970.", "name")
+	m.Collect(func(s *metrics.Scrape) {
+		seen := map[string]bool{}
+		for _, u := range c.Of(live(), time.Now()).Certificates {
+			for _, name := range u.Names {
+				if !seen[name] {
+					seen[name] = true
+					s.Put(ends, float64(u.NotAfter.Unix()), name)
+				}
+			}
 		}
-		for _, p := range pairs {
-			for _, name := range p.Names {
-				names[name] = true
+	})
+}
+
+func (c *Coverage) look(t *route.Table, now time.Time) *Inventory {
+	listeners := slices.Concat(t.Listeners, c.own)
+	c.store.Keep(listeners)
+	c.store.Reload()
+	found := map[route.Certificate]*Use{}
+	for _, l := range listeners {
+		if !l.TLS {
+			continue
+		}
+		for _, name := range l.Certificates {
+			if found[name] == nil {
+				found[name] = c.use(name)
+			}
+			if !slices.Contains(found[name].Listeners, l.Name) {
+				found[name].Listeners = append(found[name].Listeners, l.Name)
 			}
 		}
 	}
-	return names
+	return inventory(t, found, now)
+}
+
+// use is a certificate as its file has it.
+func (c *Coverage) use(name route.Certificate) *Use {
+	pairs, err := c.store.Pairs([]route.Certificate{name})
+	if err != nil {
+		return &Use{File: name.CertFile, Error: err.Error()}
+	}
+	u := pairs[0].use()
+	u.File = name.CertFile
+	if fault := c.store.pairs.fault(name); fault != nil {
+		u.Error = fault.Error() + "; what it held before is in use"
+	}
+	return u
+}
+
+// Use is a certificate of listeners, and what it is used for.
+type Use struct {
+	// File is where the certificate is.
+	File string
+	// Error says why the file cannot be used; empty when it can. The fields below are
+	// empty where nothing was ever read of it.
+	Error string
+	// Names are its DNS names and addresses, in lower case; Issuer is who has signed
+	// it, "self-signed" for itself; Key the kind of its key: "ECDSA P-256".
+	Names               []string
+	Issuer, Key         string
+	NotBefore, NotAfter time.Time
+	// Listeners have it, and Routes are those whose hosts it answers for; both are sorted.
+	Listeners, Routes []string
+}
+
+// Uncovered is a host that is served over HTTPS, or redirected there, without a
+// certificate for it.
+type Uncovered struct {
+	// Host is as routes have it, with "*." for a wildcard.
+	Host string
+	// Routes have the host; sorted.
+	Routes []string
+	// Text says what is wrong, Hint what to do.
+	Text, Hint string
+}
+
+// Inventory is the certificates of a table at one moment. It is immutable.
+type Inventory struct {
+	At time.Time
+	// Certificates are sorted by when they end; those that cannot be read come first.
+	Certificates []Use
+	// Uncovered are sorted by host. There is none where it is not known: when a
+	// certificate cannot be read, and where no listener ends TLS and a trusted proxy in
+	// front may.
+	Uncovered []Uncovered
+
+	faults  map[string]Uncovered // by route
+	covered *covering            // nil where that is not known
+}
+
+// Fault says what is wrong with the certificates that a route needs, in words, and what to
+// do about it: one is missing for a host that is served over HTTPS alone, or has expired.
+// Both are empty for nothing, and where that is not known.
+func (i *Inventory) Fault(routeID string) (text, hint string) {
+	return i.faults[routeID].Text, i.faults[routeID].Hint
+}
+
+// Shown says what is wrong with the certificate that a client gets who asks for a host over
+// HTTPS, and what to do about it. Both are empty for nothing, and where that is not known.
+func (i *Inventory) Shown(host string) (text, hint string) {
+	j := i.covered
+	if j == nil {
+		return "", ""
+	}
+	if !j.ends {
+		return "no listener takes HTTPS", giveCertificate(host)
+	}
+	for _, l := range j.table.Listeners {
+		if u := j.answering(l, host); u != nil {
+			return j.outOfTime(host, u)
+		}
+	}
+	return "no certificate covers " + host + ", and clients are warned", addCertificate(host)
+}
+
+func giveCertificate(name string) string {
+	return "give Fairway a certificate for " + name + ": fairway run --tls.certificates CERT.PEM,KEY.PEM"
+}
+
+func addCertificate(name string) string {
+	return "add a certificate for " + name + " to tls.certificates, as CERT.PEM,KEY.PEM"
+}
+
+// inventory says what certificates are used for, and what lacks one. found is consumed.
+func inventory(t *route.Table, found map[route.Certificate]*Use, now time.Time) *Inventory {
+	i := &Inventory{At: now, faults: map[string]Uncovered{}}
+	known := true
+	for _, u := range found {
+		known = known && (!u.NotAfter.IsZero())
+	}
+	ends := slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return l.TLS })
+	if !ends {
+		known = known && !slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return len(l.TrustedProxies) > 0 })
+	}
+	if known {
+		j := &covering{inventory: i, table: t, found: found, ends: ends, now: now, hosts: map[string]*Uncovered{}}
+		for _, r := range t.Routes {
+			j.route(r)
+		}
+		i.covered = j
+		for _, u := range j.hosts {
+			i.Uncovered = append(i.Uncovered, *u)
+		}
+		slices.SortFunc(i.Uncovered, func(a, b Uncovered) int { return strings.Compare(a.Host, b.Host) })
+	}
+	for _, u := range found {
+		slices.Sort(u.Listeners)
+		i.Certificates = append(i.Certificates, *u)
+	}
+	slices.SortFunc(i.Certificates, func(a, b Use) int {
+		return cmp.Or(a.NotAfter.Compare(b.NotAfter), strings.Compare(a.File, b.File))
+	})
+	return i
+}
+
+// covering goes through the routes of a table.
+type covering struct {
+	inventory *Inventory
+	table     *route.Table
+	found     map[route.Certificate]*Use
+	ends      bool // a listener ends TLS
+	now       time.Time
+	hosts     map[string]*Uncovered
+}
+
+func (j *covering) route(r *route.Route) {
+	if r.Refused != "" {
+		return
+	}
+	redirects := slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.RedirectHTTPS != nil })
+	needs := redirects || slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.RequireTLS != nil || f.RequireClientCert != nil })
+	for _, m := range r.Matches {
+		name := hostName(m.Host)
+		plain, tls := j.listeners(m, redirects)
+		switch {
+		case name == "" || len(tls) == 0 && !redirects:
+			continue
+		case !j.ends:
+			j.lacks(r, name, true, "it redirects to HTTPS, and no listener takes HTTPS",
+				giveCertificate(name)+"; or take the label fairway.redirect-https=true away")
+			continue
+		}
+		covered := false
+		for _, l := range tls {
+			if u := j.answering(l, name); u != nil {
+				covered = true
+				j.uses(r, name, u)
+			}
+		}
+		if !covered {
+			why := "it is served over HTTPS"
+			if redirects {
+				why = "it redirects to HTTPS"
+			}
+			j.lacks(r, name, needs || len(plain) == 0, why+", and no certificate covers "+name, addCertificate(name))
+		}
+	}
+}
+
+// hostName is the name that a certificate for a host has; empty where there is no such.
+func hostName(h route.Host) string {
+	switch h.Kind {
+	case route.HostExact:
+		return h.Value
+	case route.HostWildcard:
+		return "*." + h.Value
+	}
+	return ""
+}
+
+// listeners are those by which requests for a match come in, and those with TLS; the last
+// are all where requests are redirected to them.
+func (j *covering) listeners(m route.Match, redirects bool) (plain, tls []route.Listener) {
+	for _, l := range j.table.Listeners {
+		in := !l.TCP
+		for _, c := range m.Conditions {
+			in = in && (c.Kind != route.ConditionListener || slices.Contains(c.Values, l.Name) != c.Not)
+		}
+		switch {
+		case l.TLS && (in || redirects):
+			tls = append(tls, l)
+		case in:
+			plain = append(plain, l)
+		}
+	}
+	return plain, tls
+}
+
+// answering is the certificate that a listener shows for a name: the first with that name,
+// else with the wildcard of one label (RFC 6125, 6.4.3); nil for none of that name.
+func (j *covering) answering(l route.Listener, name string) *Use {
+	if _, err := netip.ParseAddr(name); err == nil { // clients send no address as server name
+		if len(l.Certificates) > 0 && slices.Contains(j.found[l.Certificates[0]].Names, name) {
+			return j.found[l.Certificates[0]]
+		}
+		return nil
+	}
+	_, parent, _ := strings.Cut(name, ".")
+	for _, wanted := range []string{name, "*." + parent} {
+		for _, c := range l.Certificates {
+			if u := j.found[c]; slices.Contains(u.Names, wanted) {
+				return u
+			}
+		}
+	}
+	return nil
+}
+
+// uses notes that a route uses a certificate, and when that does not hold now.
+func (j *covering) uses(r *route.Route, name string, u *Use) {
+	if !slices.Contains(u.Routes, r.ID) { // routes are sorted
+		u.Routes = append(u.Routes, r.ID)
+	}
+	if text, hint := j.outOfTime(name, u); text != "" {
+		j.fault(r, text, hint)
+	}
+}
+
+// outOfTime says that a certificate does not hold now, and what to do.
+func (j *covering) outOfTime(name string, u *Use) (text, hint string) {
+	switch {
+	case j.now.After(u.NotAfter):
+		return fmt.Sprintf("the certificate for %s has expired: %s", name, u.File), "renew it; the file is reread when it changes"
+	case j.now.Before(u.NotBefore):
+		return fmt.Sprintf("the certificate for %s does not hold yet: %s", name, u.File), "see that the clock of this machine is right: date"
+	}
+	return "", ""
+}
+
+// fault notes what is wrong with a route, the first thing alone.
+func (j *covering) fault(r *route.Route, text, hint string) {
+	if j.inventory.faults[r.ID].Text == "" {
+		j.inventory.faults[r.ID] = Uncovered{Text: text, Hint: hint}
+	}
+}
+
+// lacks notes a host without a certificate; needed says that the route cannot be used so.
+func (j *covering) lacks(r *route.Route, name string, needed bool, text, hint string) {
+	if needed {
+		j.fault(r, text, hint)
+	}
+	u := j.hosts[name]
+	if u == nil {
+		u = &Uncovered{Host: name, Text: text, Hint: hint}
+		j.hosts[name] = u
+	}
+	if !slices.Contains(u.Routes, r.ID) {
+		u.Routes = append(u.Routes, r.ID)
+	}
 }

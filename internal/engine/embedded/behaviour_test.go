@@ -13,7 +13,7 @@ import (
 // TestBehaviour puts the engine through the suite that says what a table means.
 func TestBehaviour(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) enginetest.Engine {
-		e, err := embedded.New(embedded.Options{UserDirs: []string{os.TempDir()}})
+		e, err := embedded.New(embedded.Options{UserDirs: []string{os.TempDir()}, Pages: enginetest.Pages()})
 		if err != nil {
 			t.Fatal(err)
 		}

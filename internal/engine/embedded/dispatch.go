@@ -33,6 +33,7 @@ type dispatch struct {
 	taken    *balance.Endpoint // it counts the request as running; nil for none
 	by       *transport        // that carries it; nil for a connection that is passed through
 	failed   bool              // the endpoint broke off its answer
+	reason   string            // why it failed, for the access log
 }
 
 // maxAttempts bounds how often a request is sent. Endpoints that cannot be connected to

@@ -29,6 +29,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/gzipped"
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/metrics"
@@ -48,6 +49,8 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
+	// Pages are the operator's pages of errors; nil for none.
+	Pages *errorpage.Store
 	// OnChange, if any, is called from any goroutine when UserFile may have changed.
 	OnChange func()
 
@@ -112,7 +115,7 @@ type Engine struct {
 	log        *slog.Logger
 	errorLog   *log.Logger // what net/http has to say, at debug level
 	meters     *meters
-	access     *traffic.Log // nil: none
+	access     *traffic.Log
 	set        *balance.Set
 	room       *room
 	transports *transports
@@ -187,6 +190,9 @@ func (e *Engine) Addr(listener string) net.Addr {
 
 // Endpoints returns how all endpoints are doing, sorted by backend and endpoint.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.set.Status() }
+
+// EndpointTotals returns what the endpoints answered that were asked.
+func (e *Engine) EndpointTotals() []traffic.EndpointTotals { return e.set.Totals() }
 
 // UserFile is users.Store.Report for a filter of the live table.
 func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {

@@ -1,12 +1,11 @@
 package embedded
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
 	"fairway/internal/route/field"
 )
@@ -59,7 +58,7 @@ func (t *liveTable) notFound(q *request) *answer {
 	return a
 }
 
-func (a *answer) write(w *responseWriter, accept []string, requestID string) {
+func (a *answer) write(w *responseWriter, accept []string, requestID string, page func(errorpage.Answer, errorpage.Form) []byte) {
 	h := make(field.List, 0, 8)
 	for _, v := range a.header {
 		h.Set(v.Name, v.Value)
@@ -74,32 +73,11 @@ func (a *answer) write(w *responseWriter, accept []string, requestID string) {
 	if a.code != "" {
 		h.Set("X-Fairway-Error", a.code)
 		h.Set("Cache-Control", "no-store")
-		body = a.body(&h, accept)
+		h.Set("X-Content-Type-Options", "nosniff")
+		form := errorpage.FormOf(accept)
+		h.Set("Content-Type", form.Type())
+		body = page(errorpage.Answer{Status: a.status, Code: a.code, Text: a.text, ID: requestID}, form)
 	}
 	w.Begin(&http1.Answer{Status: a.status, Fields: h, Length: int64(len(body)), Close: a.hangUp})
 	_, _ = w.Write(body) // a client that went away needs no answer
-}
-
-func (a *answer) body(h *field.List, accept []string) []byte {
-	h.Set("X-Content-Type-Options", "nosniff")
-	if prefersJSON(accept) {
-		h.Set("Content-Type", "application/json")
-		body, _ := json.Marshal(map[string]string{"code": a.code, "error": a.text}) // strings always encode
-		return append(body, '\n')
-	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	return []byte("fairway: " + a.text + "\n")
-}
-
-// prefersJSON is true when the client names JSON, and no text, as what it takes.
-func prefersJSON(accept []string) bool {
-	for _, v := range accept {
-		if strings.Contains(v, "text/") {
-			return false
-		}
-		if strings.Contains(v, "application/json") {
-			return true
-		}
-	}
-	return false
 }

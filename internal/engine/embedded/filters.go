@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
@@ -19,6 +20,8 @@ import (
 // add makes a filter ready, in the order of the table: a check is never passed by.
 func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	switch {
+	case f.Maintenance != nil:
+		c.filters = append(c.filters, maintenance(f.Maintenance))
 	case f.IPAllow != nil:
 		c.filters = append(c.filters, ipAllow(f.IPAllow.Prefixes))
 	case f.Methods != nil:
@@ -63,6 +66,20 @@ func refuse(context.Context, *request) *answer {
 	return &answer{
 		status: http.StatusServiceUnavailable, code: "route-refused",
 		text: "the route is known but may not be served; see the problems of the service",
+	}
+}
+
+// maintenance answers for a service that is not to be used, but for clients that may.
+func maintenance(m *route.Maintenance) filter {
+	allowed := ipAllow(m.Allow)
+	return func(ctx context.Context, q *request) *answer {
+		if allowed(ctx, q) == nil {
+			return nil
+		}
+		return &answer{
+			status: http.StatusServiceUnavailable, code: errorpage.CodeMaintenance, text: m.Message,
+			header: []route.HeaderValue{{Name: "Retry-After", Value: m.RetryAfter()}},
+		}
 	}
 }
 

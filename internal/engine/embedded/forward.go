@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +18,8 @@ import (
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
@@ -137,11 +140,20 @@ func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.meters.refused(a.code)
 	}
-	if x.q == nil { // a guard refused it
-		a.write(x.w, x.in.Header.Values("Accept"), arrival.NewID())
-		return
+	if a.code != "" {
+		x.reason = cmp.Or(x.reason, a.text)
 	}
-	a.write(x.w, x.q.header.Values("Accept"), x.q.identity.ID)
+	id, host, set := "", "", ""
+	accept := x.in.Header
+	if x.q != nil {
+		id, host, accept = x.q.identity.ID, x.q.Host, &x.q.header
+	} else { // a guard refused it
+		id = arrival.NewID()
+	}
+	if x.route != nil {
+		set = x.route.route.ErrorPages
+	}
+	a.write(x.w, accept.Values("Accept"), id, func(a errorpage.Answer, f errorpage.Form) []byte { return a.BodyOf(f, x.e.opts.Pages, set, host) })
 }
 
 // end counts and logs the exchange, also when the answer was broken off.
@@ -162,6 +174,9 @@ func (x *exchange) end() {
 	}
 	x.w.finish()
 	x.e.meters.of(x.route).Requests(1, x.w.status, took)
+	if x.endpoint != nil {
+		x.endpoint.Took(took)
+	}
 	x.e.logRequest(x, took, aborted)
 	if !aborted && x.w.status != http.StatusSwitchingProtocols {
 		_ = x.w.End(x.trailers) // it is counted by now
@@ -365,6 +380,10 @@ func sameSite(s route.SameSite) http.SameSite {
 // fail answers for an endpoint that did not.
 func (x *exchange) fail(err error) {
 	a := x.answerFor(err)
+	x.reason = a.text
+	if x.endpoint != nil && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
+		x.reason = traffic.Reason(err, x.endpoint.Address(), a.text)
+	}
 	if a.status == statusClientClosed {
 		x.w.status = a.status // for the log and the metrics
 		panic(http.ErrAbortHandler)

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 // liveTable is a route.Table made ready to serve; never written to once it is live.
@@ -24,7 +25,7 @@ type liveTable struct {
 	superseded chan struct{}     // closed when another table is live
 
 	// They find the routes for requests, and those for connections of TCP listeners.
-	requests, connections *route.Matcher
+	requests, connections *match.Matcher
 }
 
 // liveRoute is a route made ready to serve, with the backend it goes to.
@@ -67,10 +68,10 @@ func newLiveTable(t *route.Table) (*liveTable, error) {
 		superseded: make(chan struct{}),
 	}
 	var err error
-	if next.requests, err = route.NewMatcher(requests); err != nil {
+	if next.requests, err = match.New(requests); err != nil {
 		return nil, err
 	}
-	next.connections, err = route.NewMatcher(connections)
+	next.connections, err = match.New(connections)
 	return next, err
 }
 

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"net/http"
 	"time"
 
 	"fairway/internal/engine/traffic"
@@ -55,21 +56,16 @@ func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
 }
 
 func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
-	if e.access == nil {
+	if !e.access.Wants(aborted || x.reason != "" || x.w.status < 100 || x.w.status >= http.StatusInternalServerError) {
 		return
 	}
+	if aborted && x.reason == "" {
+		x.reason = traffic.BrokenOff(x.failed && x.in.ctx.Err() == nil, e.ctx.Err() != nil)
+	}
 	line := traffic.Request{
-		Time:     traffic.Time(x.began),
-		Client:   x.conn.text,
-		Method:   x.in.Method,
-		Host:     x.in.authority,
-		Proto:    x.in.proto(),
-		TLS:      x.in.tls != nil,
-		Status:   x.w.status,
-		Bytes:    x.w.bytes,
-		Seconds:  took.Seconds(),
-		Attempts: x.attempts,
-		Aborted:  aborted,
+		Time: traffic.Time(x.began), Client: x.conn.text,
+		Method: x.in.Method, Host: x.in.authority, Proto: x.in.proto(), TLS: x.in.tls != nil,
+		Status: x.w.status, Bytes: x.w.bytes, Seconds: took.Seconds(), Attempts: x.attempts, Aborted: aborted, Error: x.reason,
 	}
 	if x.q == nil {
 		line.Path, _, _ = splitTarget(x.in.target, x.in.Major)
@@ -86,22 +82,14 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 	e.access.Request(line)
 }
 
+// Requests is where requests that are over are reported.
+func (e *Engine) Requests() *traffic.Log { return e.access }
+
 func (e *Engine) logTunnel(t *tunnel, took time.Duration) {
-	if e.access == nil {
-		return
-	}
 	line := traffic.Connection{
-		Time:     traffic.Time(t.began),
-		Client:   addrOf(t.client.from.String()).String(),
-		Listener: t.conf.name,
-		Host:     t.name,
-		Proto:    "TCP",
-		TLS:      t.tls,
-		Outcome:  t.outcome,
-		Received: t.in,
-		Bytes:    t.out,
-		Seconds:  took.Seconds(),
-		Attempts: t.attempts,
+		Time: traffic.Time(t.began), Client: addrOf(t.client.from.String()).String(), Listener: t.conf.name, Host: t.name,
+		Proto: "TCP", TLS: t.tls, Outcome: t.outcome, Received: t.in, Bytes: t.out, Seconds: took.Seconds(),
+		Attempts: t.attempts, Error: t.reason,
 	}
 	if t.route != nil {
 		line.Route = t.route.route.ID

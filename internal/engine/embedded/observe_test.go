@@ -55,6 +55,15 @@ func TestMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
+	answered := map[string]uint64{} // by those whose latency was counted
+	for _, e := range s.engine.EndpointTotals() {
+		for _, n := range e.Took {
+			answered[e.Backend] += n
+		}
+	}
+	if diff := cmp.Diff(map[string]uint64{"a.example": 3, "b.example": 1}, answered); diff != "" {
+		t.Errorf("latencies of endpoints (-want +got):\n%s", diff)
+	}
 	delete(s.routes, "b.example")
 	s.apply()
 	for name := range testkit.Metrics(t, r) {

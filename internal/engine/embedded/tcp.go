@@ -94,6 +94,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	case errors.As(err, new(*answered)):
 		return traffic.Refused
 	case err != nil:
+		t.reason = traffic.Reason(err, t.endpoint.Address(), "not reached")
 		return traffic.Unreachable
 	}
 	return t.forward(ctx, endpoint)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"testing"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
 )
 
@@ -83,4 +84,11 @@ func groups(t testing.TB) []group {
 type goCase struct {
 	name string
 	run  func(w *world)
+}
+
+// Pages are the pages of errors that engines of the suite have.
+func Pages() *errorpage.Store {
+	return errorpage.Fixed(map[string]errorpage.Set{"brand": {
+		"503": "<style>b{color:red}</style>\n<b>{status} {reason}</b> on {host}, \"quoted\\\" {request_id} {other} é\n", "4xx": "brand {status}",
+	}})
 }

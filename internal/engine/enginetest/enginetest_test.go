@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,12 +26,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type stock struct {
 	mu      sync.Mutex
 	table   *route.Table
-	matcher *route.Matcher
+	matcher *match.Matcher
 	l       net.Listener
 }
 
 func (s *stock) Apply(_ context.Context, t *route.Table) error {
-	m, err := route.NewMatcher(t.Routes)
+	m, err := match.New(t.Routes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.table, s.matcher = t, m

@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 )
 
 // randomCases try what no other case does. A failure prints the smallest
@@ -59,7 +60,7 @@ routes:
 func randomPaths(w *world) {
 	t := w.table(randomTable)
 	w.applyTable(t)
-	matcher, err := route.NewMatcher(t.Routes)
+	matcher, err := match.New(t.Routes)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -151,7 +152,7 @@ routes:
   - {id: rest, to: [rest]}
 `)
 	w.applyTable(t)
-	matcher, err := route.NewMatcher(t.Routes)
+	matcher, err := match.New(t.Routes)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -258,7 +259,7 @@ routes:
   - {id: any, to: [any]}
 `)
 	w.applyTable(t)
-	matcher, err := route.NewMatcher(t.Routes)
+	matcher, err := match.New(t.Routes)
 	if err != nil {
 		w.Fatal(err)
 	}

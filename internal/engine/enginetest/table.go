@@ -51,6 +51,7 @@ type routeText struct {
 	Timeout time.Duration  `json:"timeout"`
 	Idle    time.Duration  `json:"idle"`
 	Pause   time.Duration  `json:"bodyTimeout"`
+	Pages   string         `json:"errorPages"`
 	Refused string         `json:"refused"`
 
 	// To names the endpoints of the backend: "e1", "e1*3" with a weight,
@@ -140,7 +141,7 @@ func addListeners(all, further []route.Listener, trusted []netip.Prefix) []route
 func (w *world) route(rt routeText) (*route.Route, *route.Backend, error) {
 	r := &route.Route{
 		ID: rt.ID, Service: rt.ID, Priority: rt.Priority, Claim: rt.Claim, Filters: rt.Filters,
-		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Idle: rt.Idle, BodyTimeout: rt.Pause, Refused: rt.Refused,
+		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Idle: rt.Idle, BodyTimeout: rt.Pause, ErrorPages: rt.Pages, Refused: rt.Refused,
 		Origin: route.Origin{Source: "enginetest"},
 	}
 	for _, mt := range append([]matchText{{rt.Host, rt.Path, rt.When}}, rt.Or...) {

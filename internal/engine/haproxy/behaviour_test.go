@@ -118,6 +118,7 @@ func startEngine(t *testing.T) enginetest.Engine {
 		Logger:         slog.New(slog.NewTextHandler(&said, nil)),
 		ReloadInterval: time.Millisecond,
 		UserDirs:       []string{os.TempDir()},
+		Pages:          enginetest.Pages(),
 		Render:         render.Options{Threads: 1, Spares: 5},
 	})
 	if err != nil {

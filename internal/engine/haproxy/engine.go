@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/certs"
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
@@ -55,6 +56,8 @@ type Options struct {
 
 	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
+	// Pages are the operator's pages of errors; nil for none.
+	Pages *errorpage.Store
 	// OnChange is called, from any goroutine, when UserFile or Unsupported may say
 	// something else than before; or nil.
 	OnChange func()
@@ -191,6 +194,7 @@ func New(o Options) (*Engine, error) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil
 	}
+	o.Pages.OnChange(e.again)
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.again, Reported: o.OnChange, Logger: o.Logger})
 	e.gates = newGates(o.Logger, e.again)
 	e.client = socket.New(o.AdminSocket, 0)
@@ -243,6 +247,10 @@ func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
 
 // Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
+
+// EndpointTotals returns what the endpoints answered that were asked; none while HAProxy
+// does not answer.
+func (e *Engine) EndpointTotals() []traffic.EndpointTotals { return e.readings.totals() }
 
 // Apply makes t live and returns when it is. After an error, which names what to do
 // something about, the table before serves on. A table with the hash of the live one

@@ -89,6 +89,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 		return target{}, err
 	}
 	o.Resting = e.resting()
+	o.Pages = e.opts.Pages.Sets()
 	inFiles := e.users.Contents()
 	o.UserFile = func(a *route.BasicAuth) ([]route.User, bool) {
 		if c := inFiles[users.NameOf(a)]; c != nil && c.Err == nil {
@@ -191,7 +192,9 @@ func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (m
 		case i >= 0 && t.Listeners[i].Optional:
 			optional[name] = conflict.Reason
 		case i >= 0:
-			failed = append(failed, fmt.Errorf("listener %s: %s cannot be bound: %s", name, conflict.Bind, conflict.Reason))
+			failed = append(failed, fmt.Errorf("listener %s: %w", name, &net.OpError{
+				Op: "listen", Net: "tcp", Addr: net.TCPAddrFromAddrPort(conflict.Bind.Address), Err: errors.New("cannot be bound: " + conflict.Reason),
+			}))
 		default:
 			failed = append(failed, fmt.Errorf("%s cannot be bound: %s", conflict.Bind, conflict.Reason))
 		}

@@ -19,6 +19,7 @@ import (
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
@@ -218,8 +219,8 @@ func (r *readings) take(line string) {
 		e.Route = s.ID()
 		count(s, e)
 	}
-	if key, found := r.endpointOf(e.section, e.server); found {
-		e.Endpoint = key.endpoint
+	if key, address, found := r.endpointOf(e.section, e.server); found {
+		e.Endpoint, e.address = key.endpoint, address
 		r.tally(key, e)
 	}
 	r.mu.Unlock()
@@ -230,7 +231,10 @@ func (r *readings) take(line string) {
 type endpointKey struct{ backend, endpoint string }
 
 // endpointCounts count from when an endpoint is known.
-type endpointCounts struct{ requests, failures uint64 }
+type endpointCounts struct {
+	requests, failures uint64
+	took               latency.Histogram
+}
 
 // tally counts for an endpoint. Attempts on others, before it, are not counted.
 func (r *readings) tally(key endpointKey, e event) {
@@ -240,27 +244,30 @@ func (r *readings) tally(key endpointKey, e event) {
 		r.counts[key] = c
 	}
 	c.requests += uint64(e.weight)
+	if !e.connection {
+		c.took.Add(uint64(e.weight), e.took)
+	}
 	if e.end[0] == 'S' || e.end[0] == 's' {
 		c.failures += uint64(e.weight)
 	}
 }
 
-// endpointOf finds an endpoint by HAProxy's names.
-func (r *readings) endpointOf(section, server string) (key endpointKey, found bool) {
+// endpointOf finds an endpoint and its address by HAProxy's names.
+func (r *readings) endpointOf(section, server string) (key endpointKey, address string, found bool) {
 	if server == "" {
-		return key, false
+		return key, "", false
 	}
 	for _, c := range r.shown {
 		if c == nil {
 			break
 		}
 		if s := c.Section(section); s != nil {
-			if id, ok := endpointOf(s, server); ok {
-				return endpointKey{s.Backend, id}, true
+			if found := serverOf(s, server); found != nil {
+				return endpointKey{s.Backend, found.Endpoint}, found.Address.String(), true
 			}
 		}
 	}
-	return key, false
+	return key, "", false
 }
 
 // How long HAProxy may take to answer, and for how long an answer counts.
@@ -345,6 +352,20 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 	return list
 }
 
+// totals are the counts of endpoints that were asked for something.
+func (r *readings) totals() (list []traffic.EndpointTotals) {
+	for _, e := range r.endpoints() {
+		r.mu.Lock()
+		if c := r.counts[endpointKey{e.Backend, e.Endpoint}]; c != nil {
+			list = append(list, traffic.EndpointTotals{
+				Backend: e.Backend, Endpoint: e.Endpoint, InFlight: e.InFlight, Requests: c.requests, Failures: c.failures, Took: c.took,
+			})
+		}
+		r.mu.Unlock()
+	}
+	return list
+}
+
 // statusOf reads the row of a server.
 func statusOf(backend string, server *render.Server, row socket.Row) traffic.EndpointStatus {
 	s := traffic.EndpointStatus{Backend: backend, Endpoint: server.Endpoint, InFlight: int(row.Number("scur"))}
@@ -374,6 +395,9 @@ func reasonOf(row socket.Row) string {
 	}
 	return text
 }
+
+// Requests is where requests that are over are reported.
+func (e *Engine) Requests() *traffic.Log { return e.readings.access }
 
 // Traffic returns what has come through each route; see traffic.Counters.
 func (e *Engine) Traffic() []traffic.Totals { return e.readings.counters.Snapshot() }
@@ -462,7 +486,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 		busy := map[endpointKey]int64{}
 		r.mu.Lock()
 		for row := range stats.Rows() {
-			if key, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
+			if key, _, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
 				busy[key] += row.Number("scur")
 			}
 		}

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/haproxy/ending"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
 )
@@ -21,12 +23,13 @@ type event struct {
 	connection bool
 	key        string // render.RouteKey; empty when no route took it
 	took       time.Duration
-	ended      time.Time // with the access log only
+	ended      time.Time
 	retries    int
 	code       string
 	end        [2]byte // HAProxy's termination state
 	section    string
 	server     string // empty for none
+	address    string // of its endpoint, found in the table
 	listener   string
 	received   int64 // of a connection
 	weight     int   // how many requests it stands for, at least one
@@ -142,18 +145,20 @@ func parseLine(line, key string, now time.Time) (event, error) {
 	return e, nil
 }
 
-// logEvent adds the line of a request or connection to the access log.
+// logEvent reports a request or connection that is over.
 func (r *readings) logEvent(e event) {
-	if r.access == nil {
-		return
-	}
 	e.Time, e.Seconds = traffic.Time(e.ended.Add(-e.took)), e.took.Seconds()
+	e.Error = ending.End{State: e.end, Code: e.code, Address: cmp.Or(e.address, e.server), Retries: e.retries}.Reason()
 	if e.connection {
-		r.access.Connection(traffic.Connection{
+		line := traffic.Connection{
 			Time: e.Time, Client: e.Client, Listener: e.listener, Host: e.Host, Proto: "TCP", TLS: e.Host != "",
 			Outcome: e.outcome(), Received: e.received, Bytes: e.Bytes, Seconds: e.Seconds,
 			Route: e.Route, Endpoint: e.Endpoint, Attempts: e.Attempts,
-		})
+		}
+		if line.Outcome == traffic.Unreachable {
+			line.Error = e.Error
+		}
+		r.access.Connection(line)
 		return
 	}
 	r.access.Request(e.Request)

@@ -107,7 +107,7 @@ func newTestReadings(t *testing.T, answer *string) (*readings, *metrics.Set, *lo
 	}
 }
 
-// request is a line about one, without what only the access log has.
+// request is the beginning of a line about one.
 func request(key, status, retries, code, section, server string) string {
 	return strings.Join([]string{render.LineRequest, key, status, "12", retries, code, "--", section, server, "345", "-"}, "\t") + "\n"
 }
@@ -196,8 +196,12 @@ func TestReadingsAccessLog(t *testing.T) {
 	}, first); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
-	if !second.Aborted || second.Endpoint != "e1" {
+	if address := serverOf(&configOf().Sections[0], "v1").Address.String(); !second.Aborted || second.Endpoint != "e1" ||
+		second.Error != "the endpoint broke off its answer at "+address {
 		t.Errorf("an answer that broke off: %+v", second)
+	}
+	if kept := r.access.Errors("shop"); len(kept) != 1 || kept[0].ID != "id-2" || kept[0].Error != second.Error {
+		t.Errorf("kept as the last errors of the route: %+v", kept)
 	}
 	if diff := cmp.Diff(traffic.Connection{
 		Time: "2023-11-14T22:13:20Z", Client: "192.0.2.1", Listener: "tcp-6379", Host: "db.example", Proto: "TCP", TLS: true,
@@ -221,6 +225,11 @@ func TestEndpoints(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, r.endpoints()); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+	one := traffic.EndpointTotals{Backend: "shop", Endpoint: "e1", InFlight: 3, Requests: 2, Failures: 1}
+	one.Took.Add(2, 12*time.Millisecond)
+	if diff := cmp.Diff([]traffic.EndpointTotals{one}, r.totals()); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
 	}
 	r.asked = time.Time{}
 	answer = "s1,v1,,2,DOWN,HANA,\n"

@@ -44,17 +44,20 @@ func namesOf(config *render.Config, r socket.Row) (proxy, server string, ok bool
 	if server == "BACKEND" {
 		return proxy, server, true
 	}
-	endpoint, ok := endpointOf(s, server) // none: it is on its way out
-	return proxy, endpoint, ok
+	found := serverOf(s, server)
+	if found == nil {
+		return proxy, "", false // it is on its way out
+	}
+	return proxy, found.Endpoint, true
 }
 
-// endpointOf is the endpoint that a server of a section is.
-func endpointOf(s *render.Section, server string) (id string, ok bool) {
-	i := slices.IndexFunc(s.Servers, func(sv render.Server) bool { return sv.Name == server })
+// serverOf is the server of a section with a name, or nil.
+func serverOf(s *render.Section, name string) *render.Server {
+	i := slices.IndexFunc(s.Servers, func(sv render.Server) bool { return sv.Name == name })
 	if i < 0 {
-		return "", false
+		return nil
 	}
-	return s.Servers[i].Endpoint, true
+	return &s.Servers[i]
 }
 
 // ConfigText is the live configuration without what is secret; nil before the first.

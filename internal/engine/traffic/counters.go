@@ -12,14 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/latency"
 	"fairway/internal/metrics"
 )
-
-// bounds are the upper bounds of the buckets of latencies in seconds.
-var bounds = [...]float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}
-
-// Bounds returns the upper bounds of Totals.Took in seconds, ascending.
-func Bounds() []float64 { return slices.Clone(bounds[:]) }
 
 // Totals are what has come through one route since it was added. They only grow.
 type Totals struct {
@@ -27,8 +22,10 @@ type Totals struct {
 	Route string
 	// Classes are requests by ClassOf their status.
 	Classes [Classes]uint64
-	// Took are requests by the bucket of their latency; the last one has no bound.
-	Took [len(bounds) + 1]uint64
+	// Took are requests by their latency.
+	Took latency.Histogram
+	// Last is when the newest request or connection was over, to the second; zero for none.
+	Last time.Time
 	// Seconds is the sum of all latencies.
 	Seconds float64
 	// Retries are attempts after the first.
@@ -52,9 +49,10 @@ func (t *Totals) Errors() uint64 { return t.Classes[5] + t.Classes[0] }
 // Route counts what comes through one route, for any goroutine, also when it is removed.
 type Route struct {
 	id                                   string
-	used                                 atomic.Bool // something was counted
+	used                                 atomic.Bool  // something was counted
+	last                                 atomic.Int64 // when the newest was over, in seconds since 1970
 	classes                              [Classes]atomic.Uint64
-	took                                 [len(bounds) + 1]atomic.Uint64
+	took                                 latency.Counter
 	microseconds                         atomic.Uint64
 	retries, connections, received, sent atomic.Uint64
 }
@@ -69,13 +67,20 @@ func (r *Route) use() {
 	}
 }
 
+// touch notes that something is over now, once a second.
+func (r *Route) touch() {
+	if now := time.Now().Unix(); r.last.Load() != now {
+		r.last.Store(now)
+	}
+	r.use()
+}
+
 // Requests counts n requests that were answered alike; status is 0 where there was none.
 func (r *Route) Requests(n uint64, status int, took time.Duration) {
-	bucket, _ := slices.BinarySearch(bounds[:], took.Seconds())
 	r.classes[ClassOf(status)].Add(n)
-	r.took[bucket].Add(n)
+	r.took.Add(n, took)
 	r.microseconds.Add(n * uint64(max(0, took.Microseconds())))
-	r.use()
+	r.touch()
 }
 
 // Retried counts n attempts after the first.
@@ -87,7 +92,7 @@ func (r *Route) Retried(n uint64) {
 // Connected counts a connection to a TCP listener that is over.
 func (r *Route) Connected() {
 	r.connections.Add(1)
-	r.use()
+	r.touch()
 }
 
 // Passed counts bytes of connections to TCP listeners: received from clients, and
@@ -101,13 +106,13 @@ func (r *Route) Passed(received, sent uint64) {
 func (r *Route) totals() Totals {
 	t := Totals{
 		Route: r.id, Seconds: float64(r.microseconds.Load()) / 1e6, Retries: r.retries.Load(),
-		Connections: r.connections.Load(), Received: r.received.Load(), Sent: r.sent.Load(),
+		Connections: r.connections.Load(), Received: r.received.Load(), Sent: r.sent.Load(), Took: r.took.Read(),
+	}
+	if last := r.last.Load(); last > 0 {
+		t.Last = time.Unix(last, 0).UTC()
 	}
 	for i := range r.classes {
 		t.Classes[i] = r.classes[i].Load()
-	}
-	for i := range r.took {
-		t.Took[i] = r.took[i].Load()
 	}
 	return t
 }
@@ -158,6 +163,7 @@ func (c *Counters) showRoutes(m *metrics.Set) {
 	connections := counter("connections_total", "Connections to TCP listeners that are over, by route (empty: none took it).", "route")
 	received := counter("connection_received_bytes_total", "Bytes passed from clients of TCP listeners to endpoints.", "route")
 	sent := counter("connection_sent_bytes_total", "Bytes passed from endpoints to clients of TCP listeners.", "route")
+	bounds := latency.Bounds()
 	duration := m.Family(metrics.KindHistogram, "fairway_request_duration_seconds", "Time from a request's header to the last byte of its answer.", "route")
 	m.Collect(func(scrape *metrics.Scrape) {
 		count := func(f *metrics.Family, n uint64, labels ...string) {
@@ -174,7 +180,7 @@ func (c *Counters) showRoutes(m *metrics.Set) {
 			count(received, t.Received, t.Route)
 			count(sent, t.Sent, t.Route)
 			if t.Requests() > 0 {
-				scrape.PutHistogram(duration, bounds[:], t.Took[:], t.Seconds, t.Route)
+				scrape.PutHistogram(duration, bounds, t.Took.Coarse(), t.Seconds, t.Route)
 			}
 		}
 	})

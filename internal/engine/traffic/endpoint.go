@@ -1,6 +1,10 @@
 package traffic
 
-import "time"
+import (
+	"time"
+
+	"fairway/internal/latency"
+)
 
 // EndpointStatus is how an endpoint is doing at one moment.
 type EndpointStatus struct {
@@ -21,6 +25,18 @@ type EndpointStatus struct {
 	Requests, Failures uint64
 	// Weight is the effective weight: the table's, or less during slow start.
 	Weight float64
+}
+
+// EndpointTotals are the requests that an endpoint answered since it is known.
+type EndpointTotals struct {
+	// Backend and Endpoint are the IDs in the table.
+	Backend, Endpoint string
+	// Requests and Failures are as in EndpointStatus, and InFlight is.
+	Requests, Failures uint64
+	InFlight           int
+	// Took are requests by the time from their header to the last byte of the answer, of
+	// those that the endpoint was the last to be asked.
+	Took latency.Histogram
 }
 
 // The values of EndpointStatus.Health.

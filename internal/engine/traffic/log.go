@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,9 +24,14 @@ const (
 
 // Log is the access log: a line of JSON for each request and each connection that was
 // passed through. Lines are written in the background: what comes while too much waits
-// is lost, and counted. A nil Log writes nothing. It may be used from any goroutine.
+// is lost, and counted. Beside the lines that are written, those who follow get theirs, and
+// the last errors of each route are kept. A nil Log does nothing. It may be used from any
+// goroutine.
 type Log struct {
-	out    io.Writer
+	Recent
+	followers atomic.Pointer[[]*Follower] // nil: none
+
+	out    io.Writer // nil: nothing is written
 	lost   func(lines int)
 	failed func(error)
 
@@ -56,11 +62,11 @@ func newEncoder() any {
 	return e
 }
 
-// NewLog returns a Log that writes to out until Close; nil for none. lost counts
+// NewLog returns a Log that writes to out until Close; nil writes nothing. lost counts
 // lines that are not written, failed gets the errors of writing.
 func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
 	if out == nil {
-		return nil
+		return &Log{}
 	}
 	l := &Log{
 		out: out, lost: lost, failed: failed, encoders: sync.Pool{New: newEncoder},
@@ -110,6 +116,9 @@ type Request struct {
 	Attempts int    `json:"attempts,omitempty"`
 	// Aborted is true when the answer was broken off.
 	Aborted bool `json:"aborted,omitempty"`
+	// Error says why the request failed, where Fairway answered in place of an endpoint
+	// or the answer was broken off.
+	Error string `json:"error,omitempty"`
 	// Captured are headers of the request that the operator asked for, in their
 	// order; HAProxy alone has any.
 	Captured []string `json:"captured,omitempty"`
@@ -131,6 +140,8 @@ type Connection struct {
 	Route    string  `json:"route,omitempty"`
 	Endpoint string  `json:"endpoint,omitempty"`
 	Attempts int     `json:"attempts,omitempty"`
+	// Error says why no endpoint could be reached.
+	Error string `json:"error,omitempty"`
 }
 
 // Outcome is how a connection ended.
@@ -151,14 +162,54 @@ const (
 // Time is a moment as lines have it.
 func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
+// Wants reports whether a line of a request is of use to anybody; failed says whether the
+// request failed.
+func (l *Log) Wants(failed bool) bool {
+	return l != nil && (l.out != nil || failed || l.followers.Load() != nil)
+}
+
 // Request adds a line. It never waits for what is written.
-func (l *Log) Request(line Request) { l.write(line) }
+func (l *Log) Request(line Request) {
+	if l == nil {
+		return
+	}
+	if line.Failed() {
+		l.add(line, time.Now())
+	}
+	l.pass(&line)
+	l.write(&line)
+}
 
 // Connection adds a line, like Request.
-func (l *Log) Connection(line Connection) { l.write(line) }
+func (l *Log) Connection(line Connection) {
+	if l == nil {
+		return
+	}
+	request := line.request()
+	if request.Error != "" {
+		l.add(request, time.Now())
+	}
+	l.pass(&request)
+	l.write(&line)
+}
+
+// request is the connection as those who follow requests see it.
+func (c *Connection) request() Request {
+	r := Request{
+		Time: c.Time, Client: c.Client, Method: "TCP", Host: c.Host, Proto: c.Proto, TLS: c.TLS, Bytes: c.Bytes,
+		Seconds: c.Seconds, Route: c.Route, Endpoint: c.Endpoint, Attempts: c.Attempts, Error: c.Error,
+	}
+	if r.Error == "" {
+		r.Error = map[Outcome]string{
+			NoHeader: "no PROXY protocol header, or a broken one", NoRoute: "no route takes it",
+			Refused: "refused by a filter, or the route is", NoEndpoint: "no endpoint is ready", Unreachable: "no endpoint could be reached",
+		}[c.Outcome]
+	}
+	return r
+}
 
 func (l *Log) write(line any) {
-	if l == nil {
+	if l.out == nil {
 		return
 	}
 	e := l.encoders.Get().(*encoder)
@@ -187,7 +238,7 @@ func (l *Log) write(line any) {
 // Flush writes what waits, and returns when it is written. When it cannot be, it is
 // lost, and the log goes on with what comes next.
 func (l *Log) Flush() error {
-	if l == nil {
+	if l == nil || l.out == nil {
 		return nil
 	}
 	l.writing.Lock()
@@ -214,7 +265,7 @@ func (l *Log) Flush() error {
 // Close writes what waits, for two seconds at most, and ends the log. Lines that are
 // not written by then, and those that come later, are lost. It may be called again.
 func (l *Log) Close() error {
-	if l == nil {
+	if l == nil || l.out == nil {
 		return nil
 	}
 	l.mu.Lock()

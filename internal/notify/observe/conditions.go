@@ -139,7 +139,7 @@ func routeEvents(r *condition.Report) map[string]notify.Event {
 
 // reportedElsewhere is true for reasons that have events of their own.
 func reportedElsewhere(code string) bool {
-	return code == condition.CodeStale || code == condition.CodeHold || code == condition.CodeLastGood || code == condition.CodeRefused
+	return code == condition.CodeStale || code == condition.CodeHold || code == condition.CodeMaintenance || code == condition.CodeLastGood || code == condition.CodeRefused
 }
 
 // holdEvents are the rollbacks and pins in force, and the end of those that were. The
@@ -147,7 +147,7 @@ func reportedElsewhere(code string) bool {
 func holdEvents(r *condition.Report, held map[string]notify.Event) (events []notify.Event) {
 	there := map[string]bool{}
 	for _, f := range r.Findings {
-		if f.Kind != condition.KindCommand || f.Reason.Code != condition.CodeHold {
+		if f.Kind != condition.KindCommand || f.Reason.Code != condition.CodeHold && f.Reason.Code != condition.CodeMaintenance {
 			continue
 		}
 		since := f.Reason.Since.UTC().Format(time.RFC3339Nano)

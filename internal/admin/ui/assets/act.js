@@ -34,6 +34,21 @@ export function toast(text, health = 'fine') {
   setTimeout(() => box.remove(), health === 'fine' ? 5000 : 12000);
 }
 
+// copy puts a text into the clipboard; where the page may not, one marks it and asks to.
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast('Copied');
+  } catch {
+    const field = document.createElement('textarea');
+    field.value = text;
+    (document.querySelector('dialog[open]') || document.body).append(field);
+    field.select();
+    toast(document.execCommand('copy') ? 'Copied' : 'The browser does not let this page copy');
+    field.remove();
+  }
+}
+
 // failed tells of an error; who is signed in no more is sent to sign in.
 export function failed(e) {
   if (e.status === 401 || /session's key/.test(e.message)) signedOut();
@@ -64,6 +79,7 @@ function fields(form) {
   for (const e of form.elements) {
     if (!e.name || e.disabled || (e.type === 'radio' && !e.checked) || e.value === '') continue;
     if (e.type === 'checkbox') body[e.name] = e.checked;
+    else if ('list' in e.dataset) body[e.name] = e.value.split(/[\s,]+/).filter(Boolean);
     else body[e.name] = e.type === 'number' || 'number' in e.dataset ? Number(e.value) : e.value;
   }
   return body;
@@ -80,7 +96,7 @@ export async function submit(form, done) {
     const answer = await ask(method, path, method === 'DELETE' ? undefined : fields(form));
     form.closest('dialog')?.close();
     if (form.dataset.show) await reveal(answer[form.dataset.show]);
-    else toast(answer.text || (answer.command ? (method === 'DELETE' ? 'Ended: ' : '') + answer.command.text : 'Done'));
+    else toast(answer.text || 'Done');
     for (const r of answer.remarks || []) toast(r, 'faulty');
     if (form.dataset.then) location.assign(form.dataset.then);
     else await done();
@@ -132,7 +148,7 @@ function reveal(secret) {
     code.className = 'secret';
     code.textContent = secret;
     const acts = paragraph(
-      button('Copy', false, () => navigator.clipboard?.writeText(secret).then(() => toast('Copied'))),
+      button('Copy', false, () => copy(secret)),
       button('Done', true, () => end(true)),
     );
     acts.className = 'acts';

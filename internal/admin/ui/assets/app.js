@@ -1,7 +1,9 @@
 // The beginning of everything that moves on a page.
-import { signIn, signOut, submit, stored } from './act.js';
+import './chart.js';
+import { copy, signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
 import { refresh, show, take, watch } from './live.js';
+import { search } from './search.js';
 import { paint } from './traffic.js';
 
 // Ages run on.
@@ -87,26 +89,44 @@ document.addEventListener('click', (e) => {
   const opens = e.target.closest('[data-open]');
   if (opens) {
     const d = document.getElementById(opens.dataset.open);
-    const [name, value] = (opens.dataset.fill || '').split('=');
+    const [name, ...rest] = (opens.dataset.fill || '').split('=');
+    const value = rest.join('=');
     if (name) d.querySelector(`[name="${CSS.escape(name)}"]`).value = value;
     d?.showModal();
   }
+  const plain = !e.ctrlKey && !e.metaKey && !e.shiftKey;
+  if (e.target.closest('[data-search]') && plain) { e.preventDefault(); search(); }
+  const copies = e.target.closest('[data-copy]');
+  if (copies) copy(copies.dataset.copy);
+  const keep = e.target.closest('a[data-keep]');
+  if (keep && plain) { e.preventDefault(); go(keep.href); }
   const line = e.target.closest('[data-line]');
   if (line) jump(document.querySelector('[data-editor]'), Number(line.dataset.line));
   if (e.target.closest('[data-close]')) e.target.closest('dialog')?.close();
   if (e.target.closest('[data-sign-out]')) signOut();
 });
 
-// Without a mouse: / finds, g and a letter goes, Escape leaves a field.
+// Without a mouse: / and Ctrl-K find, g and a letter goes, ? tells the keys, Ctrl-S saves,
+// Escape leaves a field.
 let leader = 0;
+const mac = /^(Mac|iP)/.test(navigator.platform); // where Ctrl edits text, and the command key is for programs
 document.addEventListener('keydown', (e) => {
+  const command = (mac ? e.metaKey && !e.ctrlKey : e.ctrlKey && !e.metaKey) && !e.altKey && !e.shiftKey;
+  if (command && e.key === 'k') { e.preventDefault(); search(); }
+  if (command && e.key === 's') {
+    const form = document.querySelector('form[data-document]');
+    if (form?.querySelector('button.main') && !document.querySelector('dialog[open]')) { e.preventDefault(); form.requestSubmit(); }
+  }
   if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
   const field = /^(input|textarea|select)$/.test(e.target.localName);
   if (e.key === 'Escape' && field) e.target.blur();
   if (field) return;
   if (e.key === '/') {
     const find = document.querySelector('[data-slash]');
-    if (find) { e.preventDefault(); find.focus(); find.select(); }
+    e.preventDefault();
+    if (find) { find.focus(); find.select(); } else search();
+  } else if (e.key === '?') {
+    document.getElementById('keys')?.showModal();
   } else if (e.key === 'g') {
     leader = e.timeStamp; // of the key, however late the page gets to it
   } else if (e.timeStamp - leader < 1500) {

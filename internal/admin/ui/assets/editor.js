@@ -1,5 +1,6 @@
 // Text with numbered lines, and what HAProxy says of it while it is written.
 import { ask, failed, toast } from './act.js';
+import { colours } from './colours.js';
 
 // numbers keeps the numbers beside the lines, and marks those that are wrong.
 export function numbers(box) {
@@ -32,6 +33,7 @@ export function numbers(box) {
     else delete text.dataset.leave;
   });
   draw();
+  colours(box);
 }
 
 // wrong marks lines, counted from 1.
@@ -155,7 +157,7 @@ export async function rollout(form, done) {
   const body = {
     revision: Number(e.revision.value), expect: Number(form.dataset.expect), message: e.message.value,
     settings: {
-      canary: Number(e.canary.value), wave: e.wave.value, pause: e.pause.value,
+      canary: e.canary.value === '0' ? -1 : Number(e.canary.value), wave: e.wave.value, pause: e.pause.value,
       allowDrift: e.allowDrift.checked, allowDown: e.allowDown.checked,
     },
   };

@@ -5,11 +5,13 @@ const kept = 90; // readings of a trace, one a second
 
 const routes = new Map(); // by ID: the newest reading and the rates before
 const ends = new Map(); // by backend and endpoint
+let heard = false; // an event has come
 let totals = restore(); // of everything, one a second
 
 // take takes in an event. Routes and endpoints that are not in it are as before.
 // It returns true when an endpoint is no more what the page shows of it.
 export function take(event) {
+  heard = true;
   let moved = false;
   for (const e of event.endpoints) {
     const was = ends.get(e.backend + ' ' + e.endpoint)?.now;
@@ -42,7 +44,7 @@ export function paint() {
   each('[data-late]', (e) => text(e, routes.get(e.dataset.late), (r) => (r.p95 ? time(r.p95) : '–')));
   each('[data-sum]', (e) => {
     const ids = JSON.parse(e.dataset.sum);
-    if (!ids.length || !routes.size) return;
+    if (!ids.length || !heard) return;
     const n = sum(ids);
     e.textContent = rate(n);
     e.classList.toggle('nil', n === 0);
@@ -71,7 +73,8 @@ function sum(ids) { return ids.reduce((n, id) => n + (routes.get(id)?.now.rate |
 function each(selector, draw) { for (const e of document.querySelectorAll(selector)) draw(e); }
 
 function text(e, known, say) {
-  if (!known) return;
+  if (!known && !heard) return;
+  known ||= { now: { rate: 0 } }; // nothing went through it since the stream began
   const now = say(known.now);
   if (e.textContent !== now) e.textContent = now;
   e.classList.toggle('nil', !known.now.rate);
@@ -110,12 +113,23 @@ function figures() {
 
 const svg = 'http://www.w3.org/2000/svg';
 
+// What is drawn, by its element, for the values under the pointer.
+export const drawn = new WeakMap();
+
+const kinds = {
+  rate: ['requests', rate], errors: ['errors', (v) => v.toFixed(v < 1 ? 2 : 1) + ' %'], p95: ['p95', (v) => (v ? time(v) : '–')],
+};
+
 // trace draws readings as a line with its area, the newest at the right edge.
 function trace(e, values, width, height) {
   e.dataset.painted = '';
   const most = Math.max(...values, 1e-9);
   // What has only begun fills the picture all the same.
   const step = width / (Math.min(kept, Math.max(values.length, 12)) - 1);
+  const [name, say] = kinds[e.dataset.trace || 'rate'];
+  drawn.set(e, () => ({
+    names: [name], rows: values.map((v, i) => [width - (values.length - 1 - i) * step, values.length - 1 - i ? `${values.length - 1 - i} s ago` : 'now', say(v)]),
+  }));
   const points = values.map((v, i) => `${(width - (values.length - 1 - i) * step).toFixed(1)} ${(height - 2 - (v / most) * (height - 6)).toFixed(1)}`);
   let [area, line] = e.children;
   if (!line) {

@@ -254,6 +254,18 @@ func (b *Backend) each(do func(*Endpoint)) {
 	}
 }
 
+func (b *Backend) totals(list []traffic.EndpointTotals) []traffic.EndpointTotals {
+	b.each(func(e *Endpoint) {
+		if requests := e.requests.Load(); requests > 0 {
+			list = append(list, traffic.EndpointTotals{
+				Backend: b.def.Load().ID, Endpoint: e.ID(), InFlight: int(e.inFlight.Load()),
+				Requests: requests, Failures: e.failures.Load(), Took: e.took.Read(),
+			})
+		}
+	})
+	return list
+}
+
 func (b *Backend) status(list []traffic.EndpointStatus) []traffic.EndpointStatus {
 	now := b.set.opts.Now()
 	b.mu.Lock()

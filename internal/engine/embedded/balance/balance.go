@@ -164,9 +164,22 @@ func (s *Set) Close() {
 	s.checks.Wait()
 }
 
-// Status returns how all endpoints are doing, sorted by backend and endpoint.
-func (s *Set) Status() (list []traffic.EndpointStatus) {
+// Totals returns what the endpoints answered that were asked, sorted by backend.
+func (s *Set) Totals() (list []traffic.EndpointTotals) {
 	backends := *s.backends.Load()
+	for _, id := range slices.Sorted(maps.Keys(backends)) {
+		list = backends[id].totals(list)
+	}
+	return list
+}
+
+// Status returns how all endpoints are doing, sorted by backend and endpoint.
+func (s *Set) Status() []traffic.EndpointStatus {
+	backends, n := *s.backends.Load(), 0
+	for _, b := range backends {
+		n += len(b.def.Load().Endpoints)
+	}
+	list := make([]traffic.EndpointStatus, 0, n)
 	for _, id := range slices.Sorted(maps.Keys(backends)) {
 		list = backends[id].status(list)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"fairway/internal/engine/probe"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/latency"
 	"fairway/internal/route"
 )
 
@@ -19,6 +20,7 @@ type Endpoint struct {
 	inFlight atomic.Int64
 	requests atomic.Uint64
 	failures atomic.Uint64
+	took     latency.Counter
 	fails    atomic.Int64              // failures in a row
 	departed atomic.Pointer[departure] // nil once its end was reported
 
@@ -96,6 +98,9 @@ func (e *Endpoint) Done(r Result) {
 	}
 	e.drained()
 }
+
+// Took counts how long a request took that it was the last to be asked for.
+func (e *Endpoint) Took(took time.Duration) { e.took.Add(1, took) }
 
 func (e *Endpoint) up() bool {
 	return e.def.Load().State == route.EndpointReady && (e.passed || e.backend.def.Load().Health == nil)

@@ -5,6 +5,8 @@ package lua
 import (
 	"bytes"
 	_ "embed"
+
+	"fairway/internal/engine/errorpage"
 )
 
 // The parts of the file that HAProxy loads, in their order: what comes first is local
@@ -18,7 +20,7 @@ var (
 	actions []byte
 )
 
-// File is the content of the file that a configuration loads.
-func File() []byte {
-	return bytes.Join([][]byte{canonical, identity, actions}, []byte("\n"))
+// File is the content of the file that a configuration loads, with pages of errors by set.
+func File(sets map[string]errorpage.Set) []byte {
+	return bytes.Join([][]byte{canonical, identity, actions, withPages(sets)}, []byte("\n"))
 }

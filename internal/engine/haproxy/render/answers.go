@@ -1,10 +1,14 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
+	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -15,6 +19,7 @@ type problem struct {
 	text   string // a log format
 	retry  bool   // with Retry-After
 	allow  bool   // with Allow
+	sent   int    // the status that the client gets in place of status; zero for the same
 	closes bool   // where the next request would begin is read in two ways
 }
 
@@ -52,22 +57,37 @@ func (p problem) always() string {
 }
 
 // payload is the body and the headers of the answer, as arguments of a rule. For
-// programs, the type is changed on the way out, see writeResponses. What is put in
-// at runtime needs no escapes in JSON: hosts, methods and reasons have no quotes.
+// programs and browsers the type is changed on the way out, see writeResponses. What is put in
+// at runtime needs no escapes in JSON or HTML: hosts, methods and reasons have no quotes.
 func (p problem) payload() string {
 	inJSON, err := json.Marshal(p.text)
 	if err != nil {
 		inJSON = []byte(`""`)
 	}
 	either := func(json, text string) string { return "%[var(txn.json,0),iif('" + json + "','" + text + "')]" }
-	body := either(`{"code":"`+p.code+`","error":"`, "fairway: ") + string(inJSON[1:len(inJSON)-1]) + either(`"}`, "") + "\n"
-	out := fmt.Sprintf("content-type %s lf-string %s", quoted("text/plain; charset=utf-8"), quoted(body))
+	body := either(`{"code":"`+p.code+`","error":"`, errorpage.Said) + string(inJSON[1:len(inJSON)-1]) + either(`"}`, "")
+	sent := cmp.Or(p.sent, p.status)
+	// Without its variable each of them comes to nothing: see writeReading.
+	front := "%[var(txn.html),concat(," + varPage + ",'" + errorpage.Title(sent, p.code) + "')]"
+	back := "%[var(txn.html),concat('" + errorpage.Foot + "',txn.id,'" + strings.TrimSuffix(errorpage.Tail, "\n") + "')]"
+	set := func(converter string) string {
+		return "%[var(txn.set),concat('|',txn.host,'|'),concat('',txn.id),lua." + converter + "(" + itoa(sent) + ")]"
+	}
+	return p.fields("text/plain; charset=utf-8", front+set("fairway_front")+body+back+set("fairway_back")+"\n")
+}
+
+// varPage holds the beginning of pages.
+const varPage = "proc.page"
+
+// fields are a body, as a log format, with its type and the headers of the answer.
+func (p problem) fields(contentType, body string) string {
+	out := fmt.Sprintf("content-type %s lf-string %s", quote.Word(contentType), quote.Word(body))
 	out += " hdr X-Fairway-Error " + p.code + " hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
 	if p.retry {
 		out += " hdr Retry-After 2"
 	}
 	if p.allow {
-		out += " hdr Allow " + quoted(route.AllowedMethods)
+		out += " hdr Allow " + quote.Word(route.AllowedMethods)
 	}
 	if p.closes {
 		out += " hdr Connection close"
@@ -93,7 +113,7 @@ func (r *renderer) writeAnswers(t *text) {
 
 // lastHop answers a request of OPTIONS that may go no further (RFC 9110, 7.6.2).
 func (t *text) lastHop(condition string) {
-	t.line("http-request return status 204 hdr Allow %s if %s", quoted(route.AllowedMethods), condition)
+	t.line("http-request return status 204 hdr Allow %s if %s", quote.Word(route.AllowedMethods), condition)
 }
 
 // locationHTTPS is the same URL with https.
@@ -128,7 +148,7 @@ func writeErrors(t *text) {
 		{status: 413, code: "body-too-large", text: "the request body is too large"},
 		{status: 500, code: "internal", text: "internal error"},
 		badGateway(),
-		{status: 503, code: "unreachable", text: "no endpoint could be reached"},
+		{status: 503, sent: 502, code: "unreachable", text: "no endpoint could be reached"},
 		{status: 504, code: "timeout", text: "the endpoint did not answer in time"},
 	} {
 		t.line("http-error status %d %s", p.status, p.payload())

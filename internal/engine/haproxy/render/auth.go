@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -52,7 +53,7 @@ func checkOf(u route.User) string {
 		if strings.HasPrefix(u.Hash, "$apr1$") {
 			return "apr1"
 		}
-		if TooDear(u.Hash) == "" && u.Name != "" && isText(u.Name) {
+		if TooDear(u.Hash) == "" && u.Name != "" && quote.IsText(u.Name) {
 			return "list"
 		}
 	}
@@ -91,12 +92,12 @@ func userEntries(token string, users []route.User) []MapEntry {
 		case "":
 			continue
 		case "sha":
-			value += "|" + mapWord(u.Hash[len("{SHA}"):])
+			value += "|" + quote.MapWord(u.Hash[len("{SHA}"):])
 		case "apr1":
-			value += "|" + mapWord(u.Hash)
+			value += "|" + quote.MapWord(u.Hash)
 		case "salted":
 			salt, sum, _ := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$")
-			value += "|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)
+			value += "|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + quote.MapWord(sum)
 		}
 		entries = append(entries, MapEntry{Key: token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name))), Value: value})
 	}
@@ -129,11 +130,11 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 		name := userList(q.ID, i, users)
 		if hash := dearest(users); hash != "" {
 			t.section("userlist %s", name)
-			t.line("user %s password %s", quoted(noUser), secret(quoted(hash)))
+			t.line("user %s password %s", quote.Word(noUser), secret(quote.Word(hash)))
 		}
 		for _, u := range users {
 			if isListed(u) {
-				t.line("user %s password %s", quoted(u.Name), secret(quoted(u.Hash)))
+				t.line("user %s password %s", quote.Word(u.Name), secret(quote.Word(u.Hash)))
 			}
 		}
 		t.section("backend %s from %s", name, httpSection)
@@ -157,7 +158,7 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 		}
 	}
 	// The fetches for credentials are not used: they remember the first they see.
-	d.line("http-request set-var(txn.credentials) \"req.fhdr(authorization),field(2,' '),b64dec\" if { req.fhdr_cnt(authorization) eq 1 } { req.fhdr(authorization) -m reg -i -- %s }", quoted("^basic [a-z0-9+/]+=*$"))
+	d.line("http-request set-var(txn.credentials) \"req.fhdr(authorization),field(2,' '),b64dec\" if { req.fhdr_cnt(authorization) eq 1 } { req.fhdr(authorization) -m reg -i -- %s }", quote.Word("^basic [a-z0-9+/]+=*$"))
 	one := "{ var(txn.credentials) -m sub : }"
 	d.line("http-request set-var(txn.user) var(txn.credentials),field(1,:),hex if %s", one)
 	d.line("http-request set-var(txn.pass) var(txn.credentials),field(2,:,0) if %s", one)
@@ -174,7 +175,7 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	realm := strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(cmp.Or(f.Realm, "restricted"))
 	challenge := problem{status: 401, code: "unauthorized", text: "user and password are needed"}
 	d.line("http-request return status 401 %s hdr WWW-Authenticate %s if !{ var(txn.authed) -m bool }",
-		challenge.payload(), quoted(`Basic realm="`+literal(realm)+`", charset="UTF-8"`))
+		challenge.payload(), quote.Word(`Basic realm="`+quote.Literal(realm)+`", charset="UTF-8"`))
 	if f.Strip {
 		d.line("http-request del-header authorization")
 	}
@@ -197,7 +198,7 @@ func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
 	// What comes of these is not looked at: they are for the time they take.
 	other := one + " !{ var(txn.authed) -m bool } !{ var(txn.known),field(1,|) -m str list apr1 }"
 	if slices.ContainsFunc(users, isListed) {
-		d.line("http-request set-header Authorization \"Basic %%[str(%s:),concat(,txn.pass,),base64]\" if %s", strings.Trim(quoted(noUser), `"`), other)
+		d.line("http-request set-header Authorization \"Basic %%[str(%s:),concat(,txn.pass,),base64]\" if %s", strings.Trim(quote.Word(noUser), `"`), other)
 		d.line("http-request set-var(txn.fresh) bool(true) if %s { http_auth(%s) }", other, list)
 		return
 	}

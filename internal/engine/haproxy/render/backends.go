@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -114,7 +115,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 			// Services with different hosts share the profile: the host is the server's.
 			send := fmt.Sprintf("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %%[srv_name,map_str(%s)]", secretQuery(h.Path), r.o.mapPath(mapChecks))
 			for _, v := range h.Headers {
-				send += " hdr " + v.Name + " " + secret(formatted(v.Value))
+				send += " hdr " + v.Name + " " + secret(quote.Format(v.Value))
 			}
 			t.line("%s", send)
 			if h.Status != 0 {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
@@ -41,7 +42,7 @@ type Options struct {
 	// LogKey begins each line, so that no other program can write lines: letters and
 	// digits that cannot be guessed; empty for none.
 	LogKey string
-	// AccessLog adds to the lines what the access log says and metrics do without.
+	// AccessLog has every request reported, also where there are many; see writeSampling.
 	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its name.
 	Bind map[string]netip.AddrPort
@@ -70,6 +71,8 @@ type Options struct {
 	// it takes; zero is HAProxy's choice.
 	Threads, MaxConnections int
 
+	// Pages are the operator's pages of errors, by set.
+	Pages map[string]errorpage.Set
 	// Extra is what the operator adds.
 	Extra Extra
 

@@ -2,11 +2,14 @@ package render
 
 import (
 	"cmp"
+	"html"
 	"regexp"
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/pcre"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -80,6 +83,8 @@ func (d *dedicated) forConnections(p *profile) {
 		test := "{ always_false }"
 		if f := d.route.Filters[i].IPAllow; f != nil {
 			test = d.oneOf("var(txn.client) -m ip", trustedNets(f.Prefixes))
+		} else if f := d.route.Filters[i].Maintenance; f != nil {
+			test = d.oneOf("var(txn.client) -m ip", trustedNets(f.Allow))
 		}
 		d.line("tcp-request content reject if !%s", test)
 	}
@@ -144,6 +149,8 @@ func compressible() []string {
 // filter writes the rules of a filter on the way in. A final one answers every request.
 func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 	switch {
+	case f.Maintenance != nil:
+		d.maintenance(f.Maintenance)
 	case f.IPAllow != nil:
 		d.answer(403, "ip-not-allowed", "this address is not allowed here", "!"+d.oneOf("var(txn.client) -m ip", trustedNets(f.IPAllow.Prefixes)))
 	case f.Methods != nil:
@@ -167,7 +174,7 @@ func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 		d.stripPrefix(f.StripPrefix.Prefix)
 	case f.AddPrefix != nil:
 		if prefix := strings.TrimSuffix(f.AddPrefix.Prefix, "/"); prefix != "" {
-			d.line("http-request set-path %s", quoted(literal(prefix)+"%[path]"))
+			d.line("http-request set-path %s", quote.Word(quote.Literal(prefix)+"%[path]"))
 		}
 	case f.RewritePath != nil:
 		return d.rewritePath(f.RewritePath)
@@ -178,6 +185,20 @@ func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 		return true
 	}
 	return false
+}
+
+// maintenance answers clients that may not get through, in each of the forms.
+func (d *dedicated) maintenance(m *route.Maintenance) {
+	p := problem{status: 503, code: errorpage.CodeMaintenance}
+	condition := "!" + d.oneOf("var(txn.client) -m ip", trustedNets(m.Allow))
+	said := errorpage.Answer{Status: p.status, Code: p.code, Text: m.Message, ID: "\x00"}
+	for _, of := range []struct {
+		form errorpage.Form
+		test string
+	}{{errorpage.JSON, " { var(txn.json) -m found }"}, {errorpage.HTML, " { var(txn.html) -m found }"}, {errorpage.HTML, " { var(txn.set) -m found }"}, {errorpage.Text, ""}} {
+		body := strings.ReplaceAll(quote.Literal(string(said.Body(of.form))), html.EscapeString("\x00"), "%[var(txn.id)]")
+		d.line("http-request return status %d %s hdr Retry-After %s if %s%s", p.status, p.fields(of.form.Type(), body), quote.Word(m.RetryAfter()), condition, of.test)
+	}
 }
 
 // refuse answers every request: the route may not be served.
@@ -206,7 +227,7 @@ func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
 		route.ForwardedUnlessHTTPS: "!{ var(txn.told) -m str https }",
 	}[f.Forwarded]
 	d.named(condition)
-	location := quoted("https://" + hostFormat + httpsPort(f) + pathFormat + queryFormat)
+	location := quote.Word("https://" + hostFormat + httpsPort(f) + pathFormat + queryFormat)
 	if f.Status != 0 {
 		d.line("http-request return status %d hdr Location %s if %s", f.Status, location, condition)
 		return
@@ -229,21 +250,21 @@ func (d *dedicated) named(condition string) {
 }
 
 func (d *dedicated) redirect(f *route.Redirect) {
-	path := cmp.Or(literal(f.Path), pathFormat)
+	path := cmp.Or(quote.Literal(f.Path), pathFormat)
 	if f.Host == "" {
 		d.named("")
 	}
 	to := func(scheme, host, condition string) {
-		d.line("http-request return status %d hdr Location %s%s", f.Status, quoted(scheme+"://"+host+path+queryFormat), condition)
+		d.line("http-request return status %d hdr Location %s%s", f.Status, quote.Word(scheme+"://"+host+path+queryFormat), condition)
 	}
-	scheme := cmp.Or(literal(f.Scheme), "%[var(txn.proto)]")
+	scheme := cmp.Or(quote.Literal(f.Scheme), "%[var(txn.proto)]")
 	switch {
 	case f.Host != "":
-		to(scheme, literal(f.Host), "")
+		to(scheme, quote.Literal(f.Host), "")
 	case f.Scheme == "":
 		to(scheme, authorityFormat, "")
 	default:
-		to(scheme, authorityFormat, " if { var(txn.proto) -m str -- "+quoted(f.Scheme)+" }")
+		to(scheme, authorityFormat, " if { var(txn.proto) -m str -- "+quote.Word(f.Scheme)+" }")
 		to(scheme, hostFormat, "") // the port belongs to the other scheme
 	}
 }
@@ -257,8 +278,8 @@ func (d *dedicated) stripPrefix(prefix string) {
 	n := strings.Count(prefix, "/")
 	d.line("http-request set-var(txn.stripped) bool(false)")
 	d.line("http-request set-var(txn.stripped) bool(true) if { path -m reg -- %s }",
-		quoted(`\A`+strings.ReplaceAll(regexp.QuoteMeta(prefix), "/", "/+")+`(?:/|\z)`))
-	d.line("http-request set-header X-Forwarded-Prefix %s if { var(txn.stripped) -m bool }", quoted(literal(prefix)))
+		quote.Word(`\A`+strings.ReplaceAll(regexp.QuoteMeta(prefix), "/", "/+")+`(?:/|\z)`))
+	d.line("http-request set-header X-Forwarded-Prefix %s if { var(txn.stripped) -m bool }", quote.Word(quote.Literal(prefix)))
 	d.line("http-request set-path /%%[path,field(%d,/,0)] if { var(txn.stripped) -m bool } !{ var(txn.slashes) -m found }", n+2)
 	slashes := "if { var(txn.stripped) -m bool } { var(txn.slashes) -m found }"
 	d.line("http-request set-var(txn.strip) int(%d) %s", n, slashes)
@@ -277,9 +298,9 @@ func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
 	d.line("http-request set-var(txn.before) path")
 	// Runs of slashes are one to the expression.
 	const merged = "path,regsub(/+,/,g),regsub(%%2f,%%2F,g)"
-	d.line("http-request set-path %%["+merged+"] if { var(txn.slashes) -m found } { "+merged+" -m reg -- %s }", quoted(search))
-	d.line("http-request replace-path %s %s", quoted(search), quoted(replace))
-	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s } !{ path,strcmp(txn.before) eq 0 }", quoted(usualPath))
+	d.line("http-request set-path %%["+merged+"] if { var(txn.slashes) -m found } { "+merged+" -m reg -- %s }", quote.Word(search))
+	d.line("http-request replace-path %s %s", quote.Word(search), quote.Word(replace))
+	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s } !{ path,strcmp(txn.before) eq 0 }", quote.Word(usualPath))
 	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
 	return false
 }
@@ -302,7 +323,7 @@ func rewriting(f *route.RewritePath) (search, replace, why string) {
 	b.WriteString(`\1`)
 	for rest := f.Replace; rest != ""; {
 		text, after, found := strings.Cut(rest, `\`)
-		b.WriteString(literal(text))
+		b.WriteString(quote.Literal(text))
 		if !found || after == "" {
 			break
 		}
@@ -323,13 +344,13 @@ func rewriting(f *route.RewritePath) (search, replace, why string) {
 func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden func(name string) bool) {
 	value := func(v route.HeaderValue) string {
 		if hidden(v.Name) {
-			return secret(formatted(v.Value))
+			return secret(quote.Format(v.Value))
 		}
-		return formatted(v.Value)
+		return quote.Format(v.Value)
 	}
 	forget := func(name string) {
 		expr := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")
-		d.line("%s del-header %s -m reg", directive, quoted("(?i)^"+expr+"$"))
+		d.line("%s del-header %s -m reg", directive, quote.Word("(?i)^"+expr+"$"))
 	}
 	change := h.WithoutFraming()
 	for _, name := range change.Remove {
@@ -337,9 +358,9 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden f
 	}
 	for _, v := range change.Set {
 		forget(v.Name)
-		d.line("%s set-header %s %s", directive, quoted(v.Name), value(v))
+		d.line("%s set-header %s %s", directive, quote.Word(v.Name), value(v))
 	}
 	for _, v := range change.Add {
-		d.line("%s add-header %s %s", directive, quoted(v.Name), value(v))
+		d.line("%s add-header %s %s", directive, quote.Word(v.Name), value(v))
 	}
 }

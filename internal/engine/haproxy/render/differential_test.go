@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/match"
 	"fairway/internal/testkit"
 )
 
@@ -121,13 +122,13 @@ func TestCanonicalHost(t *testing.T) {
 }
 
 // TestRouting: for random tables and requests HAProxy finds the route that
-// route.Matcher finds. No route has an endpoint: the answer names the service.
+// match.Matcher finds. No route has an endpoint: the answer names the service.
 func TestRouting(t *testing.T) {
 	for seed := range uint64(rounds(8)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 3))
 			table := randomTable(t, rng)
-			matcher, err := route.NewMatcher(table.Routes)
+			matcher, err := match.New(table.Routes)
 			if err != nil {
 				t.Fatal(err)
 			}

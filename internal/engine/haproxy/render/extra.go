@@ -3,6 +3,8 @@ package render
 import (
 	"net/netip"
 	"strings"
+
+	"fairway/internal/engine/haproxy/quote"
 )
 
 // Extra is what the operator adds to the configuration. The zero value adds nothing.
@@ -34,7 +36,7 @@ type Statistics struct {
 
 func (r *renderer) writeExtraListener(t *text) {
 	for _, c := range r.o.Extra.Captures {
-		t.line("capture request header %s len %d", quoted(c.Name), c.Length)
+		t.line("capture request header %s len %d", quote.Word(c.Name), c.Length)
 	}
 	if s := r.o.Extra.Statistics; s != nil && !s.Address.IsValid() {
 		s.write(t)
@@ -50,17 +52,17 @@ func (r *renderer) writeStatistics(t *text) {
 		t.line("bind %s", a)
 	}
 	s.write(t)
-	t.line("http-request return status 404 if !{ url -m beg -- %s }", quoted(s.URI))
+	t.line("http-request return status 404 if !{ url -m beg -- %s }", quote.Word(s.URI))
 }
 
 func (s *Statistics) write(t *text) {
 	t.line("stats enable")
-	t.line("stats uri %s", quoted(s.URI))
+	t.line("stats uri %s", quote.Word(s.URI))
 	t.line("stats refresh 30s")
 	t.line("stats hide-version")
 	if s.User != "" {
-		t.line("stats realm %s", quoted("Strictly Private"))
-		t.line("stats auth %s", secret(quoted(s.User+":"+s.Password)))
+		t.line("stats realm %s", quote.Word("Strictly Private"))
+		t.line("stats auth %s", secret(quote.Word(s.User+":"+s.Password)))
 	}
 }
 

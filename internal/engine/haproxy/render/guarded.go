@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/engine/haproxy/pcre"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -90,7 +91,7 @@ func (l *lookups) matchTests(m *route.Match) (tests []string) {
 
 // fits is a test by an expression of HAProxy's library.
 func fits(sample, expression string) string {
-	return "{ " + sample + " -m reg -- " + quoted(expression) + " }"
+	return "{ " + sample + " -m reg -- " + quote.Word(expression) + " }"
 }
 
 // hostTest tests for any of the hosts, which are no expressions.
@@ -183,7 +184,7 @@ func (l *lookups) plainTest(c *route.Condition) string {
 func queryTest(c *route.Condition) string {
 	begin := pcre.RecordMark + c.Name + pcre.UnitMark
 	if len(c.Values) == 0 {
-		return "{ var(txn.query) -m sub -- " + quoted(begin) + " }"
+		return "{ var(txn.query) -m sub -- " + quote.Word(begin) + " }"
 	}
 	values := withoutNUL(c.Values)
 	if len(values) == 0 || strings.IndexByte(c.Name, 0) >= 0 {
@@ -210,7 +211,7 @@ func withoutNUL(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return strings.IndexByte(v, 0) >= 0 })
 }
 
-func quotedList(values []string) string { return strings.Join(each(values, quoted), " ") }
+func quotedList(values []string) string { return strings.Join(each(values, quote.Word), " ") }
 
 // each is what a function makes of each of the values.
 func each(values []string, word func(string) string) []string {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -50,7 +51,7 @@ func (r *renderer) writeTrust(t *text, l *route.Listener) {
 		t.line("tcp-request connection reject if !{ src -- %s }", nets)
 	}
 	if nets != "" && !l.TCP {
-		t.line("tcp-request session set-var(sess.trusted) str(%s) if { src -- %s }", quoted(nets), nets)
+		t.line("tcp-request session set-var(sess.trusted) str(%s) if { src -- %s }", quote.Word(nets), nets)
 	}
 }
 
@@ -65,9 +66,9 @@ func trustedNets(prefixes []netip.Prefix) []string {
 func (r *renderer) writeBind(t *text, l *route.Listener) {
 	options := ""
 	if l.TLS {
-		options = " ssl crt-list " + quoted(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
+		options = " ssl crt-list " + quote.Word(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
 		if l.ClientCAFile != "" {
-			options += " ca-file " + quoted(cmp.Or(r.o.Authorities[l.ClientCAFile], l.ClientCAFile)) + " verify optional"
+			options += " ca-file " + quote.Word(cmp.Or(r.o.Authorities[l.ClientCAFile], l.ClientCAFile)) + " verify optional"
 		}
 	}
 	for _, a := range r.bindAddresses(l) {
@@ -112,7 +113,7 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 	if r.asksName(l.Name) {
 		t.line("tcp-request inspect-delay %s", span(serverNameTimeout))
 		t.line("%s set-var(txn.host) req.ssl_sni,lower,rtrim(.) if { req.ssl_hello_type 1 }", directive)
-		t.line("%s unset-var(txn.host) if !{ var(txn.host) -m reg -- %s }", directive, quoted(usualHost))
+		t.line("%s unset-var(txn.host) if !{ var(txn.host) -m reg -- %s }", directive, quote.Word(usualHost))
 	}
 	t.line("%s set-var(txn.client) src", directive)
 	look := lookups{

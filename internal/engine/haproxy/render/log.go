@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"fairway/internal/engine/haproxy/quote"
 )
 
 // HAProxy reports each request and connection in one line, from which package
@@ -26,7 +28,7 @@ const (
 	// VarCode is the code of an answer of Fairway's own, as in X-Fairway-Error.
 	VarCode = "txn.code"
 	// VarID is the request's ID, VarClient the address of the client, VarHost and
-	// VarPath are in canonical form. They are asked for with Options.AccessLog only.
+	// VarPath are in canonical form.
 	VarID     = "txn.id"
 	VarClient = "txn.client"
 	VarHost   = "txn.host"
@@ -41,9 +43,8 @@ const (
 	LineConnection = "T"
 )
 
-// The fields of a line by their place, separated by tabs. Those from FieldTime on
-// are there with Options.AccessLog only. What comes from clients and may be long is
-// last, as a line is cut at logLength.
+// The fields of a line by their place, separated by tabs. What comes from clients and
+// may be long is last, as a line is cut at logLength.
 const (
 	FieldKind = iota
 	FieldRoute
@@ -77,7 +78,7 @@ const frontendPrefix = "in-"
 // FrontendName is HAProxy's name for a listener; bytes that it does not take in a
 // name are written as "_" and two digits in hexadecimal.
 func FrontendName(listener string) string {
-	return frontendPrefix + escaped(listener, "_%02x", func(c byte) bool { return c != '_' && isPlain(c) })
+	return frontendPrefix + quote.Escape(listener, "_%02x", func(c byte) bool { return c != '_' && quote.IsPlain(c) })
 }
 
 // ListenerOf is the listener with a FrontendName; empty when the name is none.
@@ -145,9 +146,6 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 	if tcp {
 		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
 		fields[FieldID], fields[FieldProto], fields[FieldMethod], fields[FieldCaptured], fields[FieldPath] = "-", "TCP", "-", "", "-"
-	}
-	if !r.o.AccessLog {
-		fields = fields[:FieldTime]
 	}
 	t.line(ifRing)
 	t.line("log ring@%s len %d format raw local0", logRing, logLength)

@@ -24,17 +24,11 @@ func TestFrontendName(t *testing.T) {
 // TestLogLines: a format has as many fields as readers count, and none when there
 // is nowhere to write to.
 func TestLogLines(t *testing.T) {
-	for _, access := range []bool{false, true} {
-		for _, tcp := range []bool{false, true} {
-			var lines text
-			(&renderer{o: &Options{LogSocket: "/run/log.sock", AccessLog: access}}).writeLog(&lines, tcp)
-			want := FieldTime
-			if access {
-				want = FieldCount
-			}
-			if n := strings.Count(lines.String(), `\t`) + 1; n != want {
-				t.Errorf("access log %v, tcp %v: %d fields, want %d", access, tcp, n, want)
-			}
+	for _, tcp := range []bool{false, true} {
+		var lines text
+		(&renderer{o: &Options{LogSocket: "/run/log.sock"}}).writeLog(&lines, tcp)
+		if n := strings.Count(lines.String(), `\t`) + 1; n != FieldCount {
+			t.Errorf("tcp %v: %d fields, want %d", tcp, n, FieldCount)
 		}
 	}
 	var nothing text

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -99,10 +100,13 @@ func isShareable(q *route.Route) bool {
 	return len(filters) == 0
 }
 
+// inAnswers takes out of the name of a service what JSON or HTML would read.
+var inAnswers = strings.NewReplacer("<", "?", ">", "?", "&", "?", `"`, "?", `\`, "?")
+
 // addRoute adds the matches of a route, with its backend or nil.
 func (r *renderer) addRoute(q *route.Route, b *route.Backend, section string) {
 	value := valueOf(q, b, section)
-	r.services = append(r.services, MapEntry{Key: RouteKey(q.ID), Value: mapWord(q.Service)})
+	r.services = append(r.services, MapEntry{Key: RouteKey(q.ID), Value: quote.MapWord(inAnswers.Replace(q.Service))})
 	to, keysOf := &r.requests, keysOf
 	if r.isTCP[q] {
 		to, keysOf = &r.connections, tcpKeysOf

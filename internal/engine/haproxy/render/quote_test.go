@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairway/internal/engine/haproxy/quote"
 )
 
 // nasty are values that have been used to break out of configurations.
@@ -72,14 +74,14 @@ func FuzzQuoted(f *testing.F) {
 		f.Add(v)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
-		got, err := unquote(quoted(v))
+		got, err := unquote(quote.Word(v))
 		if err != nil || got != v {
-			t.Fatalf("%q became %s, which is read as %q (%v)", v, quoted(v), got, err)
+			t.Fatalf("%q became %s, which is read as %q (%v)", v, quote.Word(v), got, err)
 		}
-		if w := mapWord(v); strings.ContainsAny(w, " \t\r\n\x00#|") {
+		if w := quote.MapWord(v); strings.ContainsAny(w, " \t\r\n\x00#|") {
 			t.Fatalf("%q became %q in a map", v, w)
 		}
-		if strings.ContainsAny(comment(v), "\r\n\x00") {
+		if strings.ContainsAny(quote.Comment(v), "\r\n\x00") {
 			t.Fatalf("%q ends a comment", v)
 		}
 	})
@@ -98,13 +100,13 @@ func TestQuotedForHAProxy(t *testing.T) {
 	b.WriteString("global\n  nbthread 1\ndefaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\nfrontend f\n  bind " + address.String() + "\n")
 	values := map[string]string{}
 	for i, v := range nasty() {
-		if !isText(v) {
+		if !quote.IsText(v) {
 			continue
 		}
 		path := fmt.Sprint("/", i)
 		values[path] = v
 		fmt.Fprintf(&b, "  http-request return status 200 hdr X-Value %s if { path -m str -- %s } { req.fhdr(x-want) -m str -- %s }\n",
-			quoted(literal("<"+v+">")), quoted(path), quoted("<"+v+">"))
+			quote.Word(quote.Literal("<"+v+">")), quote.Word(path), quote.Word("<"+v+">"))
 	}
 	b.WriteString("  http-request return status 404\n")
 	file := filepath.Join(dir, FileConfig)

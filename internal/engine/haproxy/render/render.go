@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/lua"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
@@ -76,7 +78,7 @@ func (o Options) withDefaults() Options {
 // it names the part.
 func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 	for _, path := range []string{o.Dir, o.AdminSocket, o.LogSocket} {
-		if !isPlainArgument(strings.ReplaceAll(path, "/", "")+"x") || path != "" && !filepath.IsAbs(path) || o.Dir == "" {
+		if !quote.IsArgument(strings.ReplaceAll(path, "/", "")+"x") || path != "" && !filepath.IsAbs(path) || o.Dir == "" {
 			return nil, fmt.Errorf("render: the path %q is not absolute, or has other characters than letters, digits, \".\", \"-\" and \"_\"", path)
 		}
 	}
@@ -102,7 +104,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 		r.features = r.features.with(previous.Features)
 	}
 	c := &Config{
-		Features: r.features, Files: map[string][]byte{fileLua: lua.File()}, Sections: r.allSections(fresh),
+		Features: r.features, Files: map[string][]byte{fileLua: lua.File(o.Pages)}, Sections: r.allSections(fresh),
 		Maps: r.maps(), CertLists: r.certLists(),
 	}
 	r.writeBlocks(c)
@@ -226,7 +228,7 @@ func (s *Section) write(t *text, each string) {
 	t.WriteString("\nbackend " + s.Name + " from profile-" + s.Profile + "\n")
 	t.WriteString(each)
 	if s.Backend != "" {
-		t.WriteString("  # service " + comment(s.Service) + ", backend " + comment(s.Backend) + "\n")
+		t.WriteString("  # service " + quote.Comment(s.Service) + ", backend " + quote.Comment(s.Backend) + "\n")
 	}
 	s.writeServers(t)
 }
@@ -241,7 +243,7 @@ func (s *Section) writeServers(t *text) {
 		if v.State != route.EndpointReady {
 			options += " disabled"
 		}
-		t.WriteString("  # " + comment(v.Endpoint) + "\n")
+		t.WriteString("  # " + quote.Comment(v.Endpoint) + "\n")
 		t.WriteString("  server " + v.Name + " " + v.Address.String() + " weight " + itoa(v.Weight) + options + "\n")
 	}
 }
@@ -250,13 +252,14 @@ func (s *Section) writeServers(t *text) {
 func (r *renderer) writeGlobal(t *text) {
 	o := r.o
 	t.section("global")
-	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
+	t.line("stats socket %s mode 600 level admin expose-fd listeners", quote.Word(o.AdminSocket))
 	t.line("stats timeout 1m")
 	t.line("localpeer %s", localPeer)
+	t.line("set-var-fmt %s %s", varPage, quote.Word(quote.Literal(errorpage.Head)))
 	// With it a large body is lost more often when another server is tried.
 	t.since("2.9", "tune.disable-zero-copy-forwarding")
 	t.since("3.1", "tune.lua.bool-sample-conversion normal")
-	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
+	t.line("lua-load-per-thread %s", quote.Word(filepath.Join(o.Dir, fileLua)))
 	t.line("hard-stop-after %s", span(o.HardStopAfter))
 	t.line("mworker-max-reloads 25")
 	if o.Threads > 0 {

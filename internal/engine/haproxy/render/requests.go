@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/haproxy/quote"
 )
 
 // text is a piece of configuration under way.
@@ -27,7 +30,7 @@ func (t *text) since(version, line string) {
 }
 
 func (t *text) note(format string, args ...any) {
-	t.WriteString("  # " + comment(fmt.Sprintf(format, args...)) + "\n")
+	t.WriteString("  # " + quote.Comment(fmt.Sprintf(format, args...)) + "\n")
 }
 
 // requestSection is what all listeners for requests have in common.
@@ -72,19 +75,25 @@ func (r *renderer) writeRequests(t *text) {
 // canonical, headers of one connection and false identities are gone, true ones there.
 func (r *renderer) writeReading(t *text) {
 	usual := "if !{ var(txn.odd) -m found }"
-	t.line("acl usual_host var(txn.host) -m reg -- %s", quoted(usualHost))
-	t.line("acl usual_path var(txn.path) -m reg -- %s", quoted(usualPath))
+	t.line("acl usual_host var(txn.host) -m reg -- %s", quote.Word(usualHost))
+	t.line("acl usual_path var(txn.path) -m reg -- %s", quote.Word(usualPath))
 	t.line("acl usual_version req.ver 1.1")
 	t.line("acl usual_version fc_http_major 2")
 	t.line("acl usual_form url -m beg /")
 	t.line("acl usual_form fc_http_major 2") // its URLs are absolute
-	t.line("acl odd req.hdrs -m reg -- %s", quoted(unusualHeaders))
+	t.line("acl odd req.hdrs -m reg -- %s", quote.Word(unusualHeaders))
 	t.line("acl odd method CONNECT TRACE")
 	t.line("acl odd var(sess.trusted) -m found")
 	// A UUID for each request would cost as much as all headers together.
 	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
 	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
+	// Who wants a page has one of the two: Fairway's own, or a set of the operator's.
+	own := "txn.html) str("
+	if r.o.Pages[errorpage.DefaultSet] != nil {
+		own = "txn.set) str(" + errorpage.DefaultSet
+	}
+	t.line("http-request set-var(%s) if { req.fhdr(accept) -m sub text/html }", own)
 	t.line("http-request set-var(txn.client) var(sess.client)")
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
@@ -146,7 +155,7 @@ func (r *renderer) writeOther(t *text) {
 	t.line("http-request set-var(txn.same) bool(true) if other { var(txn.token) -m found } { var(txn.r),field(%d,|),strcmp(txn.token) eq 0 }", fieldToken)
 	t.line("http-request set-path %%[path,regsub(^/+,/)] if other !other_same { var(txn.front) -m found }")
 	refused := "if other !other_same { var(txn.r) -m found } !{ var(txn.front) -m found } !{ var(txn.err) -m found }"
-	t.line("http-request set-var(txn.why) str(%s) %s", quoted("the path can be read as one that belongs to another route"), refused)
+	t.line("http-request set-var(txn.why) str(%s) %s", quote.Word("the path can be read as one that belongs to another route"), refused)
 	t.line("http-request set-var(txn.err) str(bad-path) %s", refused)
 }
 
@@ -226,6 +235,14 @@ func (r *renderer) writeKnobs(t *text) {
 	set("refused", fieldError)
 	set("protocols", fieldUpgrade)
 	set("pause", fieldPause)
+	if len(r.o.Pages) > 0 {
+		set("pages", fieldPages)
+		const named, off = "{ var(txn.pages) -m found }", "{ var(txn.pages) -m str " + errorpage.Off + " }"
+		t.line("http-request set-var(txn.html) str() if { var(txn.set) -m found } %s", off)
+		t.line("http-request unset-var(txn.set) if %s", off)
+		t.line("http-request set-var(txn.set) var(txn.pages) if %s !%s { var(txn.html) -m found } or %s !%s { var(txn.set) -m found }", named, off, named, off)
+		t.line("http-request unset-var(txn.html) if { var(txn.set) -m found }")
+	}
 	t.since("2.9", "http-request set-timeout client var(txn.pause) if { var(txn.pause) -m found }")
 	t.line("http-request lua.fairway_upgrade if { var(txn.protocol) -m found } { var(txn.protocols) -m found }")
 	t.line("http-request set-var(txn.err,ifnotexists) var(txn.refused) if %s { var(txn.refused) -m found }", more)
@@ -254,7 +271,7 @@ func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
 	// 101 is for those who have asked for a switch, and for no other protocol.
 	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.upgrade) -m found } { status 101 } { res.fhdr(upgrade),lower,strcmp(txn.upgrade) eq 0 }")
-	t.line("http-response lua.fairway_hop if { res.hdrs -m reg -- %s }", quoted(unusualAnswer))
+	t.line("http-response lua.fairway_hop if { res.hdrs -m reg -- %s }", quote.Word(unusualAnswer))
 	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found } or { var(txn.bad) -m found }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
 	// What bounds the wait for an answer does not bound a pause within it.
@@ -272,6 +289,7 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-after-response set-status 502 if %s { status 500 } { srv_id -m found }", own)
 	t.line("http-after-response set-status 502 if %s { status 503 } { res.hdr(x-fairway-error) -m str unreachable }", own)
 	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if %s", VarCode, own)
+	t.line("http-after-response set-header Content-Type %s if %s { var(txn.html) -m found } { res.hdr(x-fairway-error) -m found } or %s { var(txn.set) -m found } { res.hdr(x-fairway-error) -m found }", quote.Word(errorpage.HTML.Type()), own, own)
 	t.line("http-after-response set-header Content-Type application/json if %s { var(txn.json) -m found } { res.hdr(x-fairway-error) -m found }", own)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // Routing is one lookup in a map for each kind of host, most specific first. A key
@@ -86,7 +87,7 @@ type claim struct {
 
 // compare is the order of precedence.
 func (c claim) compare(other claim) int {
-	return route.Compare(c.route, c.match, other.route, other.match)
+	return match.Compare(c.route, c.match, other.route, other.match)
 }
 
 // routeEntries is the map of routes: the winner at each key, ranked among guarded matches.
@@ -138,6 +139,7 @@ const (
 	fieldTunnel   = 11 // idle time of upgraded connections, in ms
 	fieldUpgrade  = 12 // protocols beside WebSocket, separated by commas
 	fieldPause    = 13 // of a client that sends a body, in ms
+	fieldPages    = 14 // the set of pages of errors
 )
 
 const moreMark = "~"
@@ -152,7 +154,7 @@ func withRank(value string, rank int) string { return strings.Replace(value, ran
 
 // valueOf is the value of a route in the map of routes, with its backend or nil.
 func valueOf(q *route.Route, b *route.Backend, section string) string {
-	f := make([]string, fieldPause+1)
+	f := make([]string, fieldPages+1)
 	f[fieldSection], f[fieldToken], f[fieldRank], f[fieldPriority] = section, RouteKey(q.ID), rankMark, itoa(q.Priority+priorityBase)
 	if q.Refused != "" {
 		f[fieldError] = "route-refused"
@@ -162,6 +164,7 @@ func valueOf(q *route.Route, b *route.Backend, section string) string {
 				f[field] = strconv.FormatInt(ms, 10)
 			}
 		}
+		f[fieldPages] = q.ErrorPages
 		if b != nil {
 			f[fieldUpgrade] = strings.Join(b.Upgrade, ",")
 		}

@@ -3,6 +3,7 @@ package render
 import (
 	"strings"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
 
@@ -26,7 +27,7 @@ func secretLine(line string) string {
 
 // secretQuery is the path of a check as one word, with its query marked as secret.
 func secretQuery(path string) string {
-	word := quoted(path)
+	word := quote.Word(path)
 	path, query, ok := strings.Cut(word, "?")
 	if !ok {
 		return word

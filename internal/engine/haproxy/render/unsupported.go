@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"fairway/internal/engine/haproxy/pcre"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
 )
@@ -56,14 +57,14 @@ func (u *unsupported) because(format string, args ...any) {
 
 // text refuses what no rule can hold: control characters, which would end a header.
 func (u *unsupported) text(texts ...string) {
-	if slices.ContainsFunc(texts, func(s string) bool { return !isText(s) }) {
+	if slices.ContainsFunc(texts, func(s string) bool { return !quote.IsText(s) }) {
 		u.because("a value has a control character")
 	}
 }
 
 // name refuses names that have a meaning in HAProxy's expressions; none is fine.
 func (u *unsupported) name(what, name string) {
-	if name != "" && !isPlainArgument(name) {
+	if name != "" && !quote.IsArgument(name) {
 		u.because("the name of the %s %q has other characters than letters, digits, - and _", what, name)
 	}
 }
@@ -157,7 +158,7 @@ func (u *unsupported) backend(b *route.Backend) {
 			u.because("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
 		}
 		for _, v := range b.Health.Headers {
-			if !route.IsToken(v.Name) || !isText(v.Value) {
+			if !route.IsToken(v.Name) || !quote.IsText(v.Value) {
 				u.because("the header %q of the check is not one", v.Name)
 			}
 		}

@@ -1,0 +1,45 @@
+package show
+
+import (
+	"time"
+
+	"fairway/internal/api"
+	"fairway/internal/engine/certs"
+)
+
+// expiresSoon is how long before its end a certificate is called expiring. The event of it
+// has the same term.
+const expiresSoon = 14 * 24 * time.Hour
+
+// Certificates are the certificates of the listeners, and the hosts that have none.
+func Certificates(i *certs.Inventory) api.Certificates {
+	return api.Certificates{
+		At: i.At.UTC(),
+		Certificates: All(i.Certificates, func(u certs.Use) api.Certificate {
+			return api.Certificate{
+				File: u.File, State: certificateState(u, i.At), Error: u.Error, Names: list(u.Names), Issuer: u.Issuer, Key: u.Key,
+				NotBefore: u.NotBefore.UTC(), NotAfter: u.NotAfter.UTC(), Listeners: list(u.Listeners), Routes: list(u.Routes),
+			}
+		}),
+		Uncovered: All(i.Uncovered, func(u certs.Uncovered) api.UncoveredHost {
+			return api.UncoveredHost{Host: u.Host, Routes: u.Routes, Text: u.Text, Hint: u.Hint}
+		}),
+	}
+}
+
+func certificateState(u certs.Use, now time.Time) string {
+	switch {
+	case u.NotAfter.IsZero():
+		return api.CertificateUnreadable
+	case now.After(u.NotAfter):
+		return api.CertificateExpired
+	case now.Before(u.NotBefore):
+		return api.CertificateNotYet
+	case u.NotAfter.Sub(now) < expiresSoon:
+		return api.CertificateExpiring
+	}
+	return api.CertificateValid
+}
+
+// list is a list that is never null.
+func list(of []string) []string { return append([]string{}, of...) }

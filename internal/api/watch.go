@@ -1,0 +1,33 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+)
+
+// Watch calls each with the state of things at once and then with every change, until ctx
+// ends, each returns an error, or the stream breaks off; it returns why, never nil. With
+// traffic it calls each every second as well. Nothing is read while each runs.
+func (c *Client) Watch(ctx context.Context, traffic bool, each func(Change) error) error {
+	var change Change
+	var failed error
+	err := c.stream(ctx, "/v1/watch", url.Values{"traffic": flag(traffic)}, func(event string, data []byte) error {
+		switch event {
+		case "change":
+			change = Change{}
+			if err := json.Unmarshal(data, &change); err != nil {
+				return err
+			}
+		case "traffic":
+		default:
+			return nil
+		}
+		failed = each(change)
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}

@@ -1,0 +1,46 @@
+// Package heap keeps the memory small that garbage takes.
+package heap
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// Bound keeps the garbage of a large heap small, until ctx ends: Go lets it grow to
+// the size of what is held, which for a catalogue of many containers is memory for nothing.
+// Small heaps are collected as ever. It does nothing where GOGC or GOMEMLIMIT is set.
+func Bound(ctx context.Context) error {
+	if os.Getenv("GOGC")+os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	afterEachCollection(ctx, func() {
+		metrics.Read(live)
+		debug.SetGCPercent(percentFor(live[0].Value.Uint64()))
+	})
+	<-ctx.Done()
+	debug.SetGCPercent(percentFor(0))
+	return nil
+}
+
+// percentFor is the garbage in percent of what is held that is let grow: a quarter and a few
+// MiB, but no more than Go's own default.
+func percentFor(live uint64) int {
+	const least, some = 25, 24 << 20
+	return int(min(100, least+100*some/max(live, 1)))
+}
+
+// afterEachCollection calls f after each collection of garbage, until ctx ends.
+func afterEachCollection(ctx context.Context, f func()) {
+	// The sentinel is found to be garbage by the next collection. It is too large for the
+	// allocator to keep it alive beside something else.
+	runtime.AddCleanup(new([32]byte), func(f func()) {
+		if ctx.Err() == nil {
+			f()
+			afterEachCollection(ctx, f)
+		}
+	}, f)
+}
