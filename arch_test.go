@@ -297,7 +297,7 @@ var largePackages = map[string]struct {
 	next  string
 }{
 	"cmd/fairway":                    {2688, "commands that work without a running Fairway hold logic that belongs to packages below"},
-	"internal/engine/embedded":       {4450, "what speaks to endpoints, and the filters, become packages of their own"},
+	"internal/engine/embedded":       {4464, "what speaks to endpoints, and the filters, become packages of their own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3480, "the Lua files and the sections may part"},

@@ -382,7 +382,11 @@ func (x *exchange) fail(err error) {
 	a := x.answerFor(err)
 	x.reason = a.text
 	if x.endpoint != nil && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
-		x.reason = traffic.Reason(err, x.endpoint.Address(), a.text)
+		text := a.text
+		if fault := wire.Fault(0); errors.As(err, &fault) {
+			text = "the answer is malformed: " + fault.Error()
+		}
+		x.reason = traffic.Reason(err, x.endpoint.Address(), text)
 	}
 	if a.status == statusClientClosed {
 		x.w.status = a.status // for the log and the metrics
