@@ -2,6 +2,7 @@
 import './chart.js';
 import { copy, signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
+import { follow } from './lines.js';
 import { refresh, show, take, watch } from './live.js';
 import { search } from './search.js';
 import { paint } from './traffic.js';
@@ -167,4 +168,5 @@ ages();
 setInterval(ages, 1000);
 paint();
 watch();
+follow();
 document.body.dataset.ready = ''; // everything that is pressed is heard
