@@ -28,12 +28,8 @@ type operation struct {
 	role string
 	// question is set where no GET changes nothing, which is not audited.
 	question bool
-	// records puts a GET into the audit log, without its query; anything lets every query
-	// parameter through.
-	records, anything bool
-
-	params []param // any other is refused, so that a typing error does not pass for an answer
-	room   int64   // the most bytes of a body; zero means maxBody
+	params   []param // any other is refused, so that a typing error does not pass for an answer
+	room     int64   // the most bytes of a body; zero means maxBody
 	// takes and gives are the types of body and answer; nil for none, and for an
 	// answer that is no JSON.
 	takes, gives reflect.Type
