@@ -43,7 +43,7 @@ var allowed = map[string]struct {
 	"internal/app": {4, []string{
 		"internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
-		"internal/admin", "internal/admin/access", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
+		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
@@ -180,13 +180,16 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
+	// oidc asks an issuer who a person is.
+	"internal/admin/oidc": {2, []string{"internal/admin/way", "internal/api", "internal/engine/certs", "internal/files", "internal/human"}},
+	"internal/admin/way":  {1, nil},
 	// access says who calls; show converts; explain asks the matcher.
-	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
+	"internal/admin/access": {2, []string{"internal/admin/way", "internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
 		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
 	}},
@@ -204,7 +207,7 @@ var allowed = map[string]struct {
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
+	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
 	// signs are those of conditions; happened puts together what happened.
@@ -276,11 +279,12 @@ var allowed = map[string]struct {
 	}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit":              {1, nil},
+	"internal/admin/oidc/oidctest":  {1, nil},
 	"internal/dockerapi/dockertest": {1, nil},
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"fairway/internal/api"
 	"fairway/internal/api/local"
 	"fairway/internal/app"
@@ -119,12 +121,15 @@ func list[T any](c *cli, answer api.List[T], err error, text func([]T)) error {
 	return show(c, answer, err, func(l api.List[T]) { text(l.Items) })
 }
 
-// isList reports whether a command prints one table, which it can as CSV.
-func isList(path string) bool {
-	return slices.Contains([]string{
-		"routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs",
+// isList reports whether a command prints one table, which it can as CSV, once.
+func isList(parsed *kong.Context) bool {
+	again := slices.ContainsFunc(parsed.Flags(), func(f *kong.Flag) bool {
+		return (f.Name == "follow" || f.Name == "watch" || f.Name == "stream") && f.Target.Bool()
+	})
+	return !again && slices.Contains([]string{
+		"status", "errors", "routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs",
 		"notify channels", "notify outbox", "fleet list", "fleet status", "fleet history",
-	}, strings.TrimPrefix(path, "fairway "))
+	}, strings.TrimPrefix(parsed.Selected().Path(), "fairway "))
 }
 
 // orNote is a text for a list that may be empty: then it is a remark.

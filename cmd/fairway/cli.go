@@ -141,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	}
 	c.configure(g)
 	defer c.close()
-	if c.CSV() && !isList(parsed.Selected().Path()) {
+	if c.CSV() && !isList(parsed) {
 		c.misused(errNoList)
 		return exitUsage
 	}
@@ -154,7 +154,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 }
 
 // errNoList says that a command prints no table.
-var errNoList = errors.New("-o csv is for lists; json is for everything")
+var errNoList = errors.New("-o csv is for lists, printed once; json is for everything")
 
 // misused reports an invalid command line, and names the help to read.
 func (c *cli) misused(err error) {

@@ -14,9 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"fairway/internal/api"
 )
 
 var update = flag.Bool("update", false, "write what comes out into testdata and docs")
@@ -52,8 +55,8 @@ func commandCase(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := &stub{answers: map[string]stubAnswer{}}
-	server := httptest.NewServer(api)
+	answers := &stub{answers: map[string]stubAnswer{}}
+	server := httptest.NewServer(answers)
 	defer server.Close()
 	var args, environ []string
 	t.Chdir(t.TempDir())
@@ -69,19 +72,19 @@ func commandCase(t *testing.T, path string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			api.answers[fields[2]] = stubAnswer{status, text}
+			answers.answers[fields[2]] = stubAnswer{status, text}
 		case fields[0] == "file":
 			if err := os.WriteFile(fields[1], f.Data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if len(api.answers) > 0 && environ == nil {
+	if len(answers.answers) > 0 && environ == nil {
 		environ = []string{"FAIRWAY_ADMIN=" + server.URL}
 	}
 	code, stdout, stderr := runAt(t, append(environ, "TZ=UTC"), args...)
-	if len(api.unknown) > 0 {
-		t.Errorf("asked for %q", api.unknown)
+	if len(answers.unknown) > 0 {
+		t.Errorf("asked for %q", answers.unknown)
 	}
 	got := map[string]string{
 		"code":   strconv.Itoa(code) + "\n",
@@ -284,5 +287,32 @@ func TestRollbackAsks(t *testing.T) {
 			t.Errorf("with --yes: %v %s", err, errs.String())
 		}
 		server.Close()
+	}
+}
+
+// stats --since finds the readings of a service by its name in a Compose file.
+func TestStatsFindsServices(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/v1/series":
+			fmt.Fprintf(w, `{"items":[{"name":"service","subjects":[{"name":"shop-web@docker","newest":%q},{"name":"db@docker","newest":%[1]q}]}]}`, time.Now().Format(time.RFC3339))
+		case "/v1/services/web":
+			fmt.Fprint(w, `{"items":[{"id":"shop-web@docker"}]}`)
+		default:
+			fmt.Fprintf(w, `{"group":"service","subject":%q,"points":[{}]}`, strings.TrimPrefix(r.URL.Path, "/v1/series/service/"))
+		}
+	}))
+	defer server.Close()
+	client, err := api.NewClient(api.ClientOptions{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for service, want := range map[string]string{"web": "shop-web@docker", "db": "db@docker", "shop-web@docker": "shop-web@docker"} {
+		s := &statsCommand{Service: service, Since: time.Hour, By: "service"}
+		found, err := s.read(t.Context(), client, time.Now())
+		if err != nil || len(found.Items) != 1 || found.Items[0].Subject != want {
+			t.Errorf("%s: %+v, %v", service, found.Items, err)
+		}
 	}
 }

@@ -222,7 +222,7 @@ Changes need a restart, except to the contents of certificates and services file
 	}
 	b.WriteString(`
 Lists take several values: in the file as a list, as a flag by repeating it or separated by commas (certificates:
-semicolons; channels and rules: line ends), in the environment separated the same way. Channels and rules are records: in the
+semicolons; channels, rules and roles: line ends), in the environment separated the same way. Those are records: in the
 file a mapping each, as a flag the same in braces, ` + "`--rules '{name: hot, when: \"node.cpu > 90% for 5m\"}'`" + `. Durations are written ` + "`50ms`, `30s`, `5m`." + `
 
 ` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when none of ` + "`docker`, `swarm` and `file`" + ` is given, and for ` + "`swarm: local`" + `.

@@ -24,6 +24,7 @@ func pageCalls() map[string][]string {
 		"POST /v1/session":                                     nil, // a browser's own; commands show a token
 		"DELETE /v1/session":                                   nil,
 		"GET by the client: Recent (a page waits for nothing)": {"routes"},
+		"GET by the client: Info (a page waits for nothing)":   {"status"}, // which says of the table what matters
 	}
 }
 

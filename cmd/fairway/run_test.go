@@ -95,6 +95,15 @@ func TestRunAndLookIntoIt(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("a request gets %s", res.Status)
 	}
+	req.Host = "other.example.com"
+	if res, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	testkit.Eventually(t, "the error is kept", func() bool {
+		code, out, _ := runAt(t, environ, "errors")
+		return code == exitOK && strings.Contains(out, "404") && strings.Contains(out, "no route for host other.example.com")
+	})
 
 	cancel()
 	if code := <-ended; code != exitOK {

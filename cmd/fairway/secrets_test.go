@@ -275,7 +275,7 @@ func (h *secretHouse) operations() {
 	slices.Sort(names)
 	names = append(slices.Compact(names), "hook", "failing", "mail")
 	values := map[string][]string{
-		"{name}": names, "{number}": {"1", "2", "3", "4"}, "{document}": {"nothing"}, "{id}": {"hold"}, "{group}": {"route"}, "{subject}": names,
+		"{name}": names, "{number}": {"1", "2", "3", "4"}, "{document}": {"nothing"}, "{id}": {"hold"}, "{group}": {"route"}, "{subject}": names, "{route}": names, "{instance}": names,
 	}
 	queries := map[string][]string{
 		"GET /v1/explain": {"?url=http://ruled.example/", "?url=http://shop.example/", "?url=http://contested.example/", "?url=http://bad-flow.example/", "?url=http://flow.example/"},
@@ -336,7 +336,7 @@ func (h *secretHouse) pages() {
 		h.say("page "+page, body)
 		for _, m := range link.FindAllStringSubmatch(body, -1) {
 			next := strings.ReplaceAll(m[1], "&amp;", "&")
-			if !seen[next] && !strings.HasPrefix(next, "/v1/") {
+			if again := strings.Contains(next, "sort="); !seen[next] && !strings.HasPrefix(next, "/v1/") && !again { // the same in another order
 				seen[next] = true
 				todo = append(todo, next)
 			}
@@ -358,7 +358,7 @@ func (h *secretHouse) commands() {
 		"check":  {{"check", "services.yml", "compose.yml", "fairway.yml"}, {"check", "changed.yml"}},
 		"config": {{"config", "--config", "fairway.yml"}},
 		"routes": {{"routes"}}, "services": {{"services"}, {"services", "shop"}, {"services", "misspelt"}, {"services", "bad-rule"}, {"services", "moved"}, {"services", "users"}},
-		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "events": {{"events"}},
+		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "certs": {{"certs"}}, "errors": {{"errors"}, {"errors", "ruled"}}, "logs": {{"logs", "shop"}}, "events": {{"events"}},
 		"notify channels": {{"notify", "channels"}}, "notify outbox": {{"notify", "outbox", "failing"}, {"notify", "outbox", "mail"}}, "notify test": {{"notify", "test", "failing"}, {"notify", "test", "hook"}, {"notify", "test", "mail"}},
 		"rules": {{"rules"}}, "explain": {{"explain", "GET", "http://ruled.example/"}, {"explain", "GET", "http://shop.example/"}},
 		"doctor": {{"doctor", "flow"}, {"doctor", "ruled"}, {"doctor", "loser"}, {"doctor", "bad-rule"}, {"doctor", "snippet"}, {"doctor", "bad-snippet"}},
@@ -371,7 +371,7 @@ func (h *secretHouse) commands() {
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
 	}
 	// These ask no Fairway about what it serves, or wait for ever.
-	others := regexp.MustCompile(`^(run|demo|whoami|completion|service .*|fleet .*|haproxy .*)$`)
+	others := regexp.MustCompile(`^(run|demo|whoami|completion|requests|service .*|fleet .*|haproxy .*)$`)
 	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		h.t.Fatal(err)

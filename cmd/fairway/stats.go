@@ -115,6 +115,23 @@ func (s *statsCommand) kept(ctx context.Context, c *cli) error {
 	return noIf(show(c, answer, err, func(k keptAnswer) { c.Series(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
 }
 
+// subjects are those that the service means: by ID or name, else as the API finds services.
+func (s *statsCommand) subjects(ctx context.Context, client *api.Client, all []api.SeriesSubject) map[string]bool {
+	wanted := map[string]bool{}
+	for _, subject := range all {
+		if name, _, _ := strings.Cut(subject.Name, "@"); s.Service == name || s.Service == subject.Name {
+			wanted[subject.Name] = true
+		}
+	}
+	if len(wanted) == 0 && s.Service != "" {
+		found, _ := client.Service(ctx, s.Service) // what is not found has no series either
+		for _, svc := range found.Items {
+			wanted[svc.ID] = true
+		}
+	}
+	return wanted
+}
+
 func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
 	answer := keptAnswer{Items: []api.Series{}}
 	groups, err := client.SeriesGroups(ctx)
@@ -125,9 +142,9 @@ func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Ti
 		if g.Name != s.By {
 			continue
 		}
+		wanted := s.subjects(ctx, client, g.Subjects)
 		for _, subject := range g.Subjects {
-			name, _, _ := strings.Cut(subject.Name, "@")
-			if s.Service != "" && subject.Name != s.Service && name != s.Service || now.Sub(subject.Newest) > s.Since+time.Hour {
+			if s.Service != "" && !wanted[subject.Name] || now.Sub(subject.Newest) > s.Since+time.Hour {
 				continue
 			}
 			found, err := client.Series(ctx, g.Name, subject.Name, api.SeriesQuery{From: now.Add(-s.Since), To: now})

@@ -189,6 +189,7 @@ type historyCommand struct {
 	By      string `name:"by" placeholder:"OPERATOR" help:"Only what this operator did; '*' is any."`
 	Routes  bool   `name:"routes" help:"Only entries that changed routes."`
 	Search  string `name:"search" placeholder:"WORDS" help:"Only entries that have all of these words in what they say."`
+	All     bool   `name:"all" short:"a" help:"Also entries that only followed the states and addresses of instances, or whether a source answers."`
 	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"Maximum number of entries, up to 1000."`
 	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
 }
@@ -199,8 +200,20 @@ func (h *historyCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 		entry, err := a.Entry(ctx, h.Number)
 		return show(c, entry, err, c.Entry)
 	}
-	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service, Operator: h.By, Routes: h.Routes, Words: h.Search})
-	return list(c, entries, err, orNote(c, "No entries yet.", c.Entries))
+	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service, Operator: h.By, Routes: h.Routes, Words: h.Search, Significant: !h.All})
+	none, filtered := "No entries yet.", h.Service+h.By+h.Search != "" || h.Routes
+	if filtered {
+		none = "No entry is like that."
+	}
+	text := c.Entries
+	if h.Before != 0 {
+		text = c.OlderEntries
+	}
+	err = list(c, entries, err, orNote(c, none, text))
+	if err == nil && c.Format != "json" && len(entries.Items) > 0 && !h.All && !filtered {
+		c.LeftOut(entries.Items)
+	}
+	return err
 }
 
 func short12(hash string) string { return hash[:min(12, len(hash))] }

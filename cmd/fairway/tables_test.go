@@ -139,7 +139,7 @@ func everythingServer(t *testing.T) string {
 		"/v1/audit": filled[api.List[api.AuditEntry]](), "/v1/fleet/documents": filled[api.List[api.FleetDocument]](), "/v1/fleet/hosts": filled[api.List[api.FleetHost]](),
 		"/v1/fleet/documents/web/check": filled[api.List[api.FleetCheck]](), "/v1/fleet/documents/web/revisions": filled[api.List[api.FleetRevision]](),
 		"/v1/fleet/documents/web/rollouts": filled[api.List[api.FleetRollout]](), "/v1/certificates": filled[api.Certificates](),
-		"/v1/problems": filled[api.List[api.Problem]](), "/v1/latency": filled[api.List[api.Latency]](), "/v1/services/shop": filled[api.List[api.Service]](), "/v1/history/3": filled[api.EntryDetail](),
+		"/v1/problems": filled[api.List[api.Problem]](), "/v1/latency": filled[api.List[api.Latency]](), "/v1/services/shop": filled[api.List[api.Service]](), "/v1/history/3": filled[api.EntryDetail](), "/v1/status": filled[api.Status](), "/v1/errors": filled[api.List[api.Request]](),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -189,6 +189,8 @@ func TestTablesFit80Columns(t *testing.T) {
 	out.WriteString("\n")
 	points.Points[0].At = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	c.Series([]api.Series{points}, points.Points[0].At, points.Points[0].At.Add(90*time.Minute))
+	out.WriteString("\n")
+	c.Labels([]api.Label{filled[api.Label]()})
 	out.WriteString("\n")
 	c.Latency([]api.Latency{filled[api.Latency]()})
 	out.WriteString("\n")
@@ -250,7 +252,7 @@ func TestListsAsCSV(t *testing.T) {
 	t.Chdir(t.TempDir())
 	environ := []string{"FAIRWAY_ADMIN=" + everythingServer(t), "COLUMNS=40"}
 	for line, heading := range map[string]string{
-		"routes": "ROUTE", "routes --traffic": "ROUTE", "services": "SERVICE", "services shop": "SERVICE", "problems": "SERVICE", "sources": "SOURCE", "nodes": "NODE",
+		"status": "SERVICE", "errors": "AT", "routes": "ROUTE", "routes --traffic": "ROUTE", "services": "SERVICE", "services shop": "SERVICE", "problems": "SERVICE", "sources": "SOURCE", "nodes": "NODE",
 		"events": "AT", "rules": "RULE", "history": "ENTRY", "commands": "COMMAND", "stats --latency": "ROUTE / INSTANCE", "audit": "WHEN", "token list": "TOKEN",
 		"config": "KEY", "certs": "NAMES", "notify channels": "CHANNEL", "fleet list": "DOCUMENT", "fleet status": "HOST", "fleet history web": "REVISION",
 	} {
@@ -260,7 +262,7 @@ func TestListsAsCSV(t *testing.T) {
 			t.Errorf("%s: %v, %s\n%s", line, err, stderr, stdout)
 		}
 	}
-	for _, line := range []string{"status", "drain shop", "explain http://a.example/", "history 3"} {
+	for _, line := range []string{"errors --follow", "routes --watch", "drain shop", "explain http://a.example/", "history 3"} {
 		code, stdout, stderr := runAt(t, environ, append(strings.Fields(line), "-o", "csv")...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "-o csv is for lists") {
 			t.Errorf("%s: code %d\n%s%s", line, code, stdout, stderr)

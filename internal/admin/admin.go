@@ -103,6 +103,10 @@ type Options struct {
 	Anonymous string
 	// TLS is how the listener proves who it is; beyond this machine none needs Insecure.
 	TLS access.TLS
+	// SignIn asks an issuer of OpenID Connect who a person is; nil for none. It sends browsers
+	// back to RedirectURL; empty is way.Callback at the address that they have used.
+	SignIn      access.Issuer
+	RedirectURL string
 	// Insecure allows an address that other machines reach without TLS.
 	Insecure bool
 	// StateDir is where tokens and the audit log are kept; empty keeps them in memory.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/admin/way"
 	"fairway/internal/api"
 )
 
@@ -23,6 +24,9 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 		defer s.recoverPanic(rec, r)
 		secureHeaders(rec.Header())
 		err := cmp.Or(s.hosts.Check(r), sameOrigin(r))
+		if r.URL.Path == way.Callback && followed(r) {
+			err = s.hosts.Check(r) // an issuer sends the browser back; the sign-in checks what belongs to it
+		}
 		if err != nil && followed(r) && s.hosts.Check(r) == nil {
 			rec.Header().Set("Content-Type", "text/html; charset=utf-8")
 			rec.WriteHeader(http.StatusForbidden)

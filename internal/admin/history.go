@@ -61,6 +61,7 @@ func (s *Server) historyOperations() []operation {
 				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService,
 				text("operator", "Name of an operator: keeps what that one did; * keeps what any did."),
 				boolean("routes", "Keeps entries that changed routes."),
+				boolean("significant", "Leaves out entries that only followed the states and addresses of instances, or whether a source answers; the newest entry stays."),
 				text("q", "Words: keeps entries that have all of them in their cause, message, operator or what was seen.")),
 			get("/v1/history/{number}", s.entry)),
 		where(s.options.Commands != nil, control.ErrNoHistory.Error(),
@@ -79,6 +80,7 @@ func (s *Server) historyOperations() []operation {
 func (s *Server) entries(r *request) (items []api.Entry, err error) {
 	limit, before, v := r.limit(defaultEntries), r.number("before", 0), r.view()
 	words := strings.Fields(strings.ToLower(r.text("q")))
+	significant, newest := r.flag("significant"), before == 0
 	for len(items) < limit {
 		found, err := s.options.History.Entries(before, defaultEntries)
 		if err != nil {
@@ -86,7 +88,9 @@ func (s *Server) entries(r *request) (items []api.Entry, err error) {
 		}
 		for _, e := range found {
 			before = e.Number
-			if len(items) < limit && concerns(v, e, r.text("service")) && wanted(e, r.text("operator"), r.flag("routes"), words) {
+			minor := significant && !newest && !isSignificant(e)
+			newest = false
+			if !minor && len(items) < limit && concerns(v, e, r.text("service")) && wanted(e, r.text("operator"), r.flag("routes"), words) {
 				items = append(items, v.Entry(e))
 			}
 		}
@@ -102,6 +106,14 @@ func concerns(v *show.View, e history.Entry, service string) bool {
 	return service == "" || slices.ContainsFunc(e.Cause.Changes, func(c history.Change) bool {
 		return c.Service != "" && v.IsService(service, c.Service)
 	})
+}
+
+// isSignificant is false for an entry that followed the states and addresses of instances
+// or whether a source answers, and changed no route.
+func isSignificant(e history.Entry) bool {
+	minor := []history.ChangeKind{history.InstanceState, history.InstanceAddress, history.SourceState}
+	return e.Cause.Operator != "" || e.Routes != (history.Counts{}) || len(e.Cause.Changes) == 0 ||
+		slices.ContainsFunc(e.Cause.Changes, func(c history.Change) bool { return !slices.Contains(minor, c.Kind) })
 }
 
 // wanted says whether an entry is by an operator ("*" for any), changed routes and has

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/control"
@@ -305,5 +306,39 @@ func TestPreview(t *testing.T) {
 	}
 	if lines := fmt.Sprint(p.Diff.Backends); strings.Contains(lines, " id ") || !strings.Contains(lines, "weight 77") {
 		t.Errorf("the lines are %s", lines)
+	}
+}
+
+// What only instances and sources did is left out on request, but for the newest entry.
+func TestSignificantEntries(t *testing.T) {
+	w := newWorld(t)
+	state := history.Change{Kind: history.InstanceState, Service: "shop@docker", Instance: "shop-1", To: "ready"}
+	add := func(routes int, operator string, changes ...history.Change) {
+		n := uint64(len(w.past) + 1)
+		w.past = append(w.past, history.Recorded{Table: w.table, Entry: history.Entry{
+			Number: n, Hash: w.table.Hash, Cause: history.Cause{Text: "x", Operator: operator, Changes: changes}, Routes: history.Counts{Changed: routes},
+		}})
+	}
+	add(0, "", state, history.Change{Kind: history.SourceState, Source: "docker"}, history.Change{Kind: history.InstanceAddress})
+	add(1, "", state)
+	add(0, "ann", state)
+	add(0, "", state, history.Change{Kind: history.LabelChanged, Label: "fairway.host"})
+	add(0, "", history.Change{Kind: history.InstanceAdded, Instance: "shop-2"})
+	add(0, "") // other listeners
+	add(0, "", state)
+	add(0, "", state)
+	s := newServer(t, options(t, w))
+	for path, want := range map[string]string{
+		"/v1/history?significant=true":          "[10 8 7 6 5 4 2 1]", // 10 is the newest
+		"/v1/history?significant=true&before=9": "[8 7 6 5 4 2 1]",
+		"/v1/history":                           "[10 9 8 7 6 5 4 3 2 1]",
+	} {
+		var found api.List[api.Entry]
+		if err := json.Unmarshal(ask(t, s, "GET", path, nil).Body.Bytes(), &found); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(show.All(found.Items, func(e api.Entry) uint64 { return e.Number })); got != want {
+			t.Errorf("%s = %s, want %s", path, got, want)
+		}
 	}
 }

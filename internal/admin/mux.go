@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/way"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/control"
@@ -55,6 +56,11 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 		return mux
 	}
 	register("/v1/", rest)
+	if s.options.SignIn != nil {
+		at := access.SignIns{Access: s.access, Issuer: s.options.SignIn, Pages: s.options.Pages, Redirect: s.options.RedirectURL, Logger: s.log}
+		mux.HandleFunc("GET "+way.Start, at.Begin)
+		mux.HandleFunc("GET "+way.Callback, at.End)
+	}
 	register("/", operation{method: http.MethodGet, public: true, serve: func(r *request) error {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost {
 			return s.page(r)

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -267,9 +266,19 @@ func (s *Server) status(*request) (api.Status, error) {
 
 func (s *Server) problems(r *request) (items []api.Problem, err error) {
 	r.incomplete = s.incomplete()
-	for _, p := range r.view().Table.Problems {
-		if r.view().IsService(r.text("service"), p.Service) && r.wants("source", p.Source) {
-			items = append(items, show.Problem(p))
+	v, findings := r.view(), map[string][]condition.Finding{}
+	for _, f := range s.options.Conditions.Report().Findings {
+		findings[f.Service] = append(findings[f.Service], f)
+	}
+	for _, p := range v.Table.Problems {
+		if v.IsService(r.text("service"), p.Service) && r.wants("source", p.Source) {
+			item := show.Problem(p)
+			item.Where = v.Where(p)
+			// The finding of a problem, or of the route that it refuses, has its text.
+			if i := slices.IndexFunc(findings[p.Service], func(f condition.Finding) bool { return strings.Contains(f.Reason.Text, p.Text) }); i >= 0 {
+				item.Since = findings[p.Service][i].Reason.Since.UTC()
+			}
+			items = append(items, item)
 		}
 	}
 	return items, nil
@@ -285,33 +294,8 @@ func (s *Server) sources(*request) ([]api.Source, error) {
 	}), nil
 }
 
-func (s *Server) nodes(r *request) (items []api.Node, err error) {
-	snapshot := r.view().Snapshot
-	instances, named := map[string]int{}, map[string]string{} // by node: how many, and a source that names it
-	for _, service := range snapshot.Services {
-		for _, in := range service.Instances {
-			instances[in.Node]++
-			named[in.Node] = cmp.Or(in.Source, service.Source)
-		}
-	}
-	delete(named, "")
-	for _, n := range snapshot.Nodes {
-		delete(named, n.ID)
-		if r.wants("source", n.Source) {
-			items = append(items, api.Node{
-				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
-				Address: n.Address, Role: n.Role, Availability: n.Availability, Engine: n.Engine,
-				Instances: instances[n.ID],
-			})
-		}
-	}
-	for id, source := range named {
-		if r.wants("source", source) {
-			items = append(items, api.Node{ID: id, Name: id, Source: source, State: api.NodeNotWatched, Instances: instances[id]})
-		}
-	}
-	slices.SortFunc(items, func(a, b api.Node) int { return cmp.Compare(a.ID, b.ID) })
-	return items, nil
+func (s *Server) nodes(r *request) ([]api.Node, error) {
+	return slices.DeleteFunc(show.Nodes(r.view().Snapshot), func(n api.Node) bool { return !r.wants("source", n.Source) }), nil
 }
 
 func (s *Server) certificates(*request) (api.Certificates, error) {

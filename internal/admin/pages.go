@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"fairway/internal/admin/access"
 	"fairway/internal/api"
 )
 
@@ -15,6 +16,7 @@ type Pages interface {
 	// asks for something. ask puts questions in the name of who, who has no role as
 	// long as nobody has signed in.
 	Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, who api.Identity)
+	access.SignInPages
 }
 
 // page answers with a page.

@@ -29,6 +29,15 @@ func (p askingPages) Serve(w http.ResponseWriter, r *http.Request, q *api.Client
 	fmt.Fprintf(w, "%s page=%s info=%d tokens=%d made=%d", r.URL.Path, who.Role, code(info), code(tokens), code(made))
 }
 
+func (p askingPages) SignedIn(w http.ResponseWriter, _ *http.Request, session api.Session, to string) {
+	fmt.Fprintf(w, "%s signed in, key %s, to %s", session.Name, session.Key, to)
+}
+
+func (p askingPages) Failed(w http.ResponseWriter, _ *http.Request, why *api.Error) {
+	w.WriteHeader(why.Status)
+	fmt.Fprint(w, why.Title, ": ", why.Detail)
+}
+
 // A page learns what whoever asks for it may learn, and changes nothing.
 func TestPagesAskInTheNameOfWhoeverAsks(t *testing.T) {
 	o := options(t, newWorld(t))

@@ -32,12 +32,13 @@ const (
 	ByToken       = "token"       // a bearer token
 	BySession     = "session"     // a browser that signed in with a token
 	ByCertificate = "certificate" // a client certificate
+	ByOIDC        = "oidc"        // a browser that signed in at the OpenID Connect issuer
 )
 
 // Identity is who asks.
 type Identity struct {
-	// Name is the token's name, or the common name of the certificate; empty for
-	// those who showed nothing.
+	// Name is the token's name, the common name of the certificate, or what the issuer
+	// calls a person; empty for those who showed nothing.
 	Name string `json:"name"`
 	// Role is one of the Role constants.
 	Role string `json:"role"`
@@ -103,7 +104,7 @@ const SessionKeyHeader = "Fairway-Key"
 // sorted by time, the newest first.
 type AuditEntry struct {
 	At time.Time `json:"at"`
-	// Who is the name of the token or certificate; empty for those who showed
+	// Who is the name of the token, certificate or person; empty for those who showed
 	// nothing.
 	Who  string `json:"who,omitempty"`
 	Role string `json:"role,omitempty"`

@@ -273,6 +273,10 @@ type Problem struct {
 	Text string `json:"text"`
 	// Hint says what to do.
 	Hint string `json:"hint,omitempty"`
+	// Where is the Compose project with its files, or the stack, that the labels belong to, and
+	// Since when it was first observed; only in lists, and left out where they are not known.
+	Where string    `json:"where,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // The states of a source.
@@ -301,8 +305,7 @@ type Source struct {
 	Condition Condition `json:"condition"`
 }
 
-// NodeNotWatched is the state of a node that instances of a services file are on and no
-// source sees.
+// NodeNotWatched is the state of a node that a services file names and no source sees.
 const NodeNotWatched = "not watched"
 
 // Node is a machine that runs instances. Nodes are sorted by ID.

@@ -231,20 +231,20 @@ type CommandResult struct {
 
 // HistoryQuery narrows the history down.
 type HistoryQuery struct {
-	Before  uint64 // keeps entries with a lower number; zero keeps all
-	Limit   int    // how many are wanted, at most 1000; zero means 50
-	Service string // keeps entries that have to do with this service, by ID or name
-	// Operator keeps what the operator of this name did; "*" keeps what any did.
-	Operator string
-	Routes   bool   // keeps entries that changed routes
-	Words    string // keeps entries that have all of these words in what they say
+	Before      uint64 // keeps entries with a lower number; zero keeps all
+	Limit       int    // how many are wanted, at most 1000; zero means 50
+	Service     string // keeps entries that have to do with this service, by ID or name
+	Operator    string // keeps what the operator of this name did; "*" keeps what any did
+	Routes      bool   // keeps entries that changed routes
+	Significant bool   // leaves out entries that only followed instances or sources, but for the newest
+	Words       string // keeps entries that have all of these words in what they say
 }
 
 // History lists entries.
 func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
 	return list[Entry](ctx, c, "/v1/history", url.Values{
 		"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service),
-		"operator": text(q.Operator), "routes": flag(q.Routes), "q": text(q.Words),
+		"operator": text(q.Operator), "routes": flag(q.Routes), "significant": flag(q.Significant), "q": text(q.Words),
 	})
 }
 

@@ -13,17 +13,13 @@ func (c *Client) Watch(ctx context.Context, traffic bool, each func(Change) erro
 	var change Change
 	var failed error
 	err := c.stream(ctx, "/v1/watch", url.Values{"traffic": flag(traffic)}, func(event string, data []byte) error {
-		switch event {
-		case "change":
+		if event == "change" {
 			change = Change{}
-			if err := json.Unmarshal(data, &change); err != nil {
-				return err
-			}
-		case "traffic":
-		default:
-			return nil
+			failed = json.Unmarshal(data, &change)
 		}
-		failed = each(change)
+		if failed == nil && (event == "change" || event == "traffic") {
+			failed = each(change)
+		}
 		return failed
 	})
 	if failed != nil {

@@ -223,15 +223,20 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	issuer, err := cfg.Admin.OIDC.Open(a.log)
+	if err != nil {
+		return nil, err
+	}
 	pages, err := ui.New(a.log.With("part", "admin"))
 	if err != nil {
 		return nil, err
 	}
-	a.admin, err = admin.New(admin.Options{
+	options := admin.Options{
 		Listen:        cfg.Admin.Listen,
 		AllowedHosts:  cfg.Admin.AllowedHosts,
 		Token:         token,
 		Anonymous:     cfg.Admin.Anonymous,
+		RedirectURL:   cfg.Admin.OIDC.RedirectURL,
 		TLS:           access.TLS{CertFile: cfg.Admin.TLSCert, KeyFile: cfg.Admin.TLSKey, ClientCAFile: cfg.Admin.ClientCA},
 		Insecure:      cfg.Admin.Insecure,
 		StateDir:      cfg.StateDir,
@@ -257,7 +262,12 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Fleet:         a.fleet,
 		Metrics:       m,
 		Logger:        a.log.With("part", "admin"),
-	})
+	}
+	if issuer != nil {
+		options.SignIn, pages.Issuer = issuer, issuer.Host()
+		a.lifecycle.onStop("sign-in", func(context.Context) error { issuer.Close(); return nil })
+	}
+	a.admin, err = admin.New(options)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/oidc"
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
@@ -108,14 +109,15 @@ type DefaultsConfig struct {
 
 // AdminConfig is the keys below admin.
 type AdminConfig struct {
-	Listen       string   `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, its pages, health and metrics; unix:///PATH for a socket, off for none."`
-	TLSCert      string   `name:"tls-cert" placeholder:"PATH" file:"" needs:"admin.tls-key" help:"PEM file with the certificate of the admin API, and its chain; reread when it changes. Needed to listen beyond loopback."`
-	TLSKey       string   `name:"tls-key" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"PEM file with its key."`
-	ClientCA     string   `name:"client-ca" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"CA certificates in PEM for client certificates, whose organisation is the role: viewer, operator or admin."`
-	Insecure     bool     `name:"insecure" preset:"false" help:"Listen beyond loopback without TLS, behind a proxy with TLS. Otherwise tokens cross the network in clear."`
-	AllowedHosts []string `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers to accept, besides loopback names, those in the certificate and the listen address."`
-	TokenFile    string   `name:"token-file" placeholder:"PATH" file:"" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
-	Anonymous    string   `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
+	Listen       string      `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, its pages, health and metrics; unix:///PATH for a socket, off for none."`
+	TLSCert      string      `name:"tls-cert" placeholder:"PATH" file:"" needs:"admin.tls-key" help:"PEM file with the certificate of the admin API, and its chain; reread when it changes. Needed to listen beyond loopback."`
+	TLSKey       string      `name:"tls-key" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"PEM file with its key."`
+	ClientCA     string      `name:"client-ca" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"CA certificates in PEM for client certificates, whose organisation is the role: viewer, operator or admin."`
+	Insecure     bool        `name:"insecure" preset:"false" help:"Listen beyond loopback without TLS, behind a proxy with TLS. Otherwise tokens cross the network in clear."`
+	AllowedHosts []string    `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers to accept, besides loopback names, those in the certificate and the listen address."`
+	TokenFile    string      `name:"token-file" placeholder:"PATH" file:"" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
+	Anonymous    string      `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
+	OIDC         oidc.Config `embed:"" prefix:"oidc."`
 }
 
 // DockerTLSConfig is the keys below docker-tls, for every tcp:// engine.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairway/internal/admin/oidc"
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
 	"fairway/internal/notify"
@@ -124,6 +125,17 @@ admin:
   allowed-hosts: [fairway.example.com]
   token-file: token
   anonymous: none
+  oidc:
+    issuer: https://id.example.com/realms/main
+    client-id: fairway
+    client-secret-file: token
+    scopes: [openid, groups]
+    roles:
+      - {role: admin, claim: groups, value: ops}
+      - {role: viewer, claim: email, value: "*@example.com"}
+    name-claim: preferred_username
+    redirect-url: https://fairway.example.com/sign-in/callback
+    ca: ca.pem
 state-dir: state
 docker:
   - unix:///var/run/docker.sock
@@ -208,6 +220,11 @@ func fullWant() Config {
 		Admin: AdminConfig{
 			Listen: "0.0.0.0:9000", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem", Insecure: true,
 			AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token", Anonymous: "none",
+			OIDC: oidc.Config{
+				Issuer: "https://id.example.com/realms/main", ClientID: "fairway", ClientSecretFile: "token", Scopes: []string{"openid", "groups"},
+				Roles:     []oidc.Role{{Role: "admin", Claim: "groups", Value: "ops"}, {Role: "viewer", Claim: "email", Value: "*@example.com"}},
+				NameClaim: "preferred_username", RedirectURL: "https://fairway.example.com/sign-in/callback", CA: "ca.pem",
+			},
 		},
 		StateDir:       "state",
 		Docker:         []string{"unix:///var/run/docker.sock", "tcp://10.0.0.1:2376"},

@@ -189,6 +189,7 @@ func (c *Config) Validate() error {
 func (c *Config) validate() confload.Faults {
 	v := &validation{Config: c}
 	v.listen()
+	v.Admin.OIDC.Check(v.add)
 	v.admin()
 	v.docker()
 	v.notify()

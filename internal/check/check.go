@@ -157,6 +157,8 @@ func (l *looker) named() {
 	l.authorities("admin.client-ca", c.Admin.ClientCA)
 	l.authorities("fleet.client-ca", c.Fleet.ClientCA)
 	l.secret("admin.token-file", c.Admin.TokenFile)
+	l.secret("admin.oidc.client-secret-file", c.Admin.OIDC.ClientSecretFile)
+	l.authorities("admin.oidc.ca", c.Admin.OIDC.CA)
 	for _, channel := range c.Notify.Channels {
 		for _, path := range slices.Concat([]string{channel.URLFile, channel.PasswordFile}, channel.Secrets) {
 			l.secret("notify.channels", path)

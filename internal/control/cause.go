@@ -43,8 +43,8 @@ func cause(s step) history.Cause {
 		}
 		c.Changes = append(c.Changes, d.change)
 	}
+	c.Changes = append(c.Changes, s.defaults()...) // first: beside them a restart shows
 	c.Changes = append(c.Changes, s.changes()...)
-	c.Changes = append(c.Changes, s.defaults()...)
 	if len(c.Changes) > maxChanges {
 		c.Omitted = len(c.Changes) - maxChanges
 		c.Changes = c.Changes[:maxChanges]

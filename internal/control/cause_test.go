@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,17 @@ func TestCauseOfDefaults(t *testing.T) {
 		"the default fairway.max-body of the configuration changed from 1MB to 2MB": {one, other},
 		"Fairway reads the same labels in another way":                              {one, one},
 	} {
-		got := cause(step{before: table(c[0]), after: table(c[1]), shown: func(_, value string) string { return value }})
+		w := step{before: table(c[0]), after: table(c[1]), shown: func(_, value string) string { return value }}
+		got := cause(w)
+		// At the start after such a change the sources have not answered yet.
+		w.seen, w.sees = servicesOf(1), servicesOf(1)
+		w.sees.Sources[0].Synced = false
+		if maps.Equal(c[0], c[1]) {
+			w.sees = w.seen
+		}
+		if text := cause(w).Text; !strings.HasPrefix(text, want) {
+			t.Errorf("beside a source: %q, want %q", text, want)
+		}
 		if got.Text != want || len(got.Changes) > 1 {
 			t.Errorf("%q, want %q (%v)", got.Text, want, got.Changes)
 		}

@@ -311,7 +311,7 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	}
 	old, ok := c.named(id)
 	if !ok {
-		return Result{}, fmt.Errorf("%w: %s", history.ErrNotFound, nothingOf(id))
+		return Result{}, nothingError(nothingOf(id))
 	}
 	result, err := c.send(ctx, &order{id: old.ID, audit: auditEntry{
 		operator: nameOf(operator), command: old.Ended(), message: message,
@@ -320,6 +320,15 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	result.Command = old
 	return result, err
 }
+
+// nothingError is history.ErrNotFound with a text that says it all.
+type nothingError string
+
+// Error implements error.
+func (e nothingError) Error() string { return string(e) }
+
+// Is reports whether the error is target, for errors.Is.
+func (nothingError) Is(target error) bool { return target == history.ErrNotFound }
 
 // nothingOf says that no command in force has this ID, or is of this kind and subject.
 func nothingOf(id string) string {

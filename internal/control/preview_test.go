@@ -20,6 +20,9 @@ func TestPreviewNamesWhatIsNotServed(t *testing.T) {
 		synctest.Wait()
 		h.feed.Publish(servicesOf(2, "a x.test 10.0.0.2", "c z.test 10.0.0.4"))
 		synctest.Wait()
+		if _, err := h.TakeBack(t.Context(), holdID, "ann", ""); !errors.Is(err, history.ErrNotFound) || err.Error() != "nothing is pinned or rolled back" {
+			t.Errorf("without a hold: %v", err)
+		}
 		drain := Command{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}
 		if _, err := h.Give(t.Context(), drain); err != nil {
 			t.Fatal(err)

@@ -45,13 +45,30 @@ func (c *Printer) Commands(commands []api.Command) {
 	t.Print()
 }
 
-// Entries prints a list of entries of the history.
-func (c *Printer) Entries(entries []api.Entry) {
+// Entries prints a list of entries of the history that begins with the newest.
+func (c *Printer) Entries(entries []api.Entry) { c.entries(entries, true) }
+
+// OlderEntries prints a list of entries that lacks the newest.
+func (c *Printer) OlderEntries(entries []api.Entry) { c.entries(entries, false) }
+
+// LeftOut says how many entries of little importance a list of entries lacks.
+func (c *Printer) LeftOut(entries []api.Entry) {
+	n := len(entries)
+	if left := int(entries[0].Number-entries[n-1].Number) + 1 - n; left > 0 { //nolint:gosec // there are a few thousand
+		c.Note("Left out between these: %d about the states of instances alone; --all shows them", left)
+	}
+}
+
+func (c *Printer) entries(entries []api.Entry, newest bool) {
 	t := c.Columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
 	for _, e := range entries {
 		number := console.Plain.Cell(strconv.FormatUint(e.Number, 10))
 		if e.Live {
-			number = console.Good.Cell(number.Text + " live")
+			what := " same as live"
+			if newest {
+				what, newest = " live", false
+			}
+			number = console.Good.Cell(number.Text + what)
 		}
 		t.Add(number, e.Time, counts(e.Routes), counts(e.Backends), e.Hash[:min(12, len(e.Hash))], e.Cause)
 	}

@@ -84,9 +84,9 @@ func (c *Printer) NoRoutes(host string, all []api.Route) {
 // Problems prints problems.
 func (c *Printer) Problems(problems []api.Problem) {
 	if c.CSV() {
-		t := c.Columns("SERVICE", "SOURCE", "INSTANCE", "LABEL", "CODE", "ROUTE", "TEXT", "HINT")
+		t := c.Columns("SERVICE", "SOURCE", "INSTANCE", "LABEL", "CODE", "ROUTE", "TEXT", "HINT", "WHERE", "SINCE")
 		for _, p := range problems {
-			t.Add(p.Service, p.Source, p.Instance, p.Label, p.Code, p.Route, p.Text, p.Hint)
+			t.Add(p.Service, p.Source, p.Instance, p.Label, p.Code, p.Route, p.Text, p.Hint, p.Where, p.Since)
 		}
 		t.Print()
 		return
@@ -109,10 +109,17 @@ func (c *Printer) Problem(p api.Problem) {
 		subject += human.Escape(" (instance " + p.Instance + ")")
 	}
 	// Everything in these lines is escaped already.
-	c.Raw(subject + "  " + c.Paint(console.Bad, p.Code))
+	since := ""
+	if !p.Since.IsZero() {
+		since = c.Paint(console.Faint, "  since "+c.Time(p.Since))
+	}
+	c.Raw(subject + "  " + c.Paint(console.Bad, p.Code) + since)
 	c.Raw("  " + human.Escape(p.Text))
 	if p.Route != "" && p.Route != p.Service {
 		c.Raw(c.Paint(console.Faint, "  route: "+p.Route))
+	}
+	if p.Where != "" {
+		c.Raw(c.Paint(console.Faint, "  of "+p.Where))
 	}
 	if p.Hint != "" {
 		c.Raw("  " + c.Paint(console.Good, "hint: ") + human.Escape(p.Hint))

@@ -12,6 +12,14 @@ import (
 
 // Status prints what is wrong.
 func (c *Printer) Status(s api.Status) {
+	if c.CSV() {
+		t := c.Columns("SERVICE", "KIND", "SUBJECT", "STATE", "SINCE", "TEXT", "HINT")
+		for _, f := range s.Findings {
+			t.Add(f.Service, f.Kind, f.Subject, f.State, f.Since, f.Text, f.Hint)
+		}
+		t.Print()
+		return
+	}
 	total := 0
 	var counts []string
 	for _, state := range api.States() {

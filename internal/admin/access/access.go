@@ -123,9 +123,9 @@ func (a *Access) bySession(r *http.Request, used bool) (who api.Identity, keyed 
 	if err != nil {
 		return who, false
 	}
-	sum, keyed, ok := a.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader), used)
-	if !ok {
-		return who, false
+	sum, who, keyed, ok := a.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader), used)
+	if !ok || sum == "" {
+		return who, keyed
 	}
 	if who, ok = a.bySum(sum); !ok {
 		return api.Identity{}, false // the token was revoked, or its time is over
@@ -136,24 +136,40 @@ func (a *Access) bySession(r *http.Request, used bool) (who api.Identity, keyed 
 
 // SignIn begins a session for the owner of a token: for pages of this listener alone.
 func (a *Access) SignIn(w http.ResponseWriter, r *http.Request, token string) (api.Session, error) {
-	from := network(r)
-	if !a.sessions.try(from) {
-		w.Header().Set("Retry-After", "60")
-		return api.Session{}, api.Errorf(http.StatusTooManyRequests, "too many tokens from there were wrong; wait a minute")
+	if refused := a.try(w, r); refused != nil {
+		return api.Session{}, refused
 	}
 	sum := sumOf(token)
 	who, ok := a.bySum(sum)
 	if !ok {
 		return api.Session{}, api.Errorf(http.StatusUnauthorized, "the token is not known here")
 	}
-	a.sessions.right(from)
-	cookie, key, err := a.sessions.begin(sum)
+	who.By = api.BySession
+	return a.begin(w, r, sum, who)
+}
+
+// try counts a try to sign in; an error when there were too many that failed.
+func (a *Access) try(w http.ResponseWriter, r *http.Request) error {
+	if !a.sessions.try(network(r)) {
+		w.Header().Set("Retry-After", "60")
+		return api.Errorf(http.StatusTooManyRequests, "too many tries to sign in from there have failed; wait a minute")
+	}
+	return nil
+}
+
+// begin begins a session for the owner of the token with a sum, or for who without one.
+func (a *Access) begin(w http.ResponseWriter, r *http.Request, sum string, who api.Identity) (api.Session, error) {
+	a.sessions.right(network(r))
+	shown := who
+	if sum != "" {
+		who = api.Identity{} // the token says it, as long as it holds
+	}
+	cookie, key, err := a.sessions.begin(sum, who)
 	if err != nil {
 		return api.Session{}, err
 	}
 	setCookie(w, r, cookie, int(sessionLong.Seconds()))
-	who.By = api.BySession
-	return api.Session{Identity: who, Key: key}, nil
+	return api.Session{Identity: shown, Key: key}, nil
 }
 
 // SignOut ends the session that the request belongs to.

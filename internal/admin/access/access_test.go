@@ -138,15 +138,15 @@ func TestSignInsAtTheSameMomentAreLimited(t *testing.T) {
 func TestALookDoesNotKeepASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions(time.Now)
-		cookie, key, err := s.begin("sum")
+		cookie, key, err := s.begin("sum", api.Identity{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 13 {
 			time.Sleep(time.Hour)
-			_, _, _ = s.of(cookie, key, false)
+			_, _, _, _ = s.of(cookie, key, false)
 		}
-		if _, _, ok := s.of(cookie, key, false); ok {
+		if _, _, _, ok := s.of(cookie, key, false); ok {
 			t.Error("a session that nobody uses holds after 13 hours")
 		}
 	})
@@ -155,29 +155,29 @@ func TestALookDoesNotKeepASession(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions(time.Now)
-		cookie, key, err := s.begin("sum")
+		cookie, key, err := s.begin("sum", api.Identity{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range int(sessionLong/sessionIdle) + 1 {
 			time.Sleep(sessionIdle - time.Minute)
-			if _, _, ok := s.of(cookie, key, true); !ok && time.Since(s.now()) < sessionLong {
+			if _, _, _, ok := s.of(cookie, key, true); !ok && time.Since(s.now()) < sessionLong {
 				break
 			}
 		}
-		if _, _, ok := s.of(cookie, key, true); ok {
+		if _, _, _, ok := s.of(cookie, key, true); ok {
 			t.Error("a session holds for longer than a week")
 		}
-		cookie, key, _ = s.begin("sum")
+		cookie, key, _ = s.begin("sum", api.Identity{})
 		time.Sleep(sessionIdle + time.Second)
-		if _, _, ok := s.of(cookie, key, true); ok {
+		if _, _, _, ok := s.of(cookie, key, true); ok {
 			t.Error("a session holds although it was idle")
 		}
 		for range maxSessions - len(s.open) {
-			_, _, _ = s.begin("sum")
+			_, _, _ = s.begin("sum", api.Identity{})
 		}
 		for range maxSessions {
-			if _, _, err = s.begin("sum"); err != nil {
+			if _, _, err = s.begin("sum", api.Identity{}); err != nil {
 				break
 			}
 		}

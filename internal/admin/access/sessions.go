@@ -35,8 +35,9 @@ type sessions struct {
 }
 
 type session struct {
-	token string // sum of the token it began with
-	key   string // sum of the key
+	token string       // sum of the token it began with; empty for one of who
+	who   api.Identity // of a person whom an issuer vouched for
+	key   string       // sum of the key
 	began time.Time
 	last  time.Time
 }
@@ -50,8 +51,8 @@ func newSessions(now func() time.Time) *sessions {
 	return &sessions{now: now, open: map[string]*session{}, failed: map[netip.Prefix]*failures{}}
 }
 
-// begin opens a session for the owner of the token with this sum.
-func (s *sessions) begin(token string) (cookie, key string, err error) {
+// begin opens a session for the owner of the token with this sum, or for who.
+func (s *sessions) begin(token string, who api.Identity) (cookie, key string, err error) {
 	cookie, key = newSecret(), newSecret()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,28 +65,28 @@ func (s *sessions) begin(token string) (cookie, key string, err error) {
 	if len(s.open) >= maxSessions {
 		return "", "", api.Errorf(http.StatusServiceUnavailable, "there are %d sessions already", maxSessions)
 	}
-	s.open[sumOf(cookie)] = &session{token: token, key: sumOf(key), began: now, last: now}
+	s.open[sumOf(cookie)] = &session{token: token, who: who, key: sumOf(key), began: now, last: now}
 	return cookie, key, nil
 }
 
 func (s *session) over(now time.Time) bool {
-	return now.Sub(s.last) > sessionIdle || now.Sub(s.began) > sessionLong
+	return now.Sub(s.last) > sessionIdle || now.Sub(s.began) > sessionLong || !s.who.Expires.IsZero() && now.After(s.who.Expires)
 }
 
-// of returns the sum of the token that a session began with, and whether key is its key.
-// used keeps it from ending as idle.
-func (s *sessions) of(cookie, key string, used bool) (token string, keyed, ok bool) {
+// of returns the sum of the token that a session began with, or whose it is, and whether key
+// is its key. used keeps it from ending as idle.
+func (s *sessions) of(cookie, key string, used bool) (token string, who api.Identity, keyed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := s.open[sumOf(cookie)]
 	now := s.now()
 	if open == nil || open.over(now) {
-		return "", false, false
+		return "", who, false, false
 	}
 	if used {
 		open.last = now
 	}
-	return open.token, subtle.ConstantTimeCompare([]byte(sumOf(key)), []byte(open.key)) == 1, true
+	return open.token, open.who, subtle.ConstantTimeCompare([]byte(sumOf(key)), []byte(open.key)) == 1, true
 }
 
 func (s *sessions) end(cookie string) {

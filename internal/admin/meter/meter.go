@@ -48,7 +48,7 @@ func New(engine Engine) *Meter { return &Meter{engine: engine} }
 // sample is one reading of all counters.
 type sample struct {
 	at        time.Time
-	routes    []traffic.Totals // sorted
+	routes    []*traffic.Totals // sorted
 	endpoints []traffic.EndpointStatus
 }
 
@@ -79,7 +79,7 @@ func (m *Meter) Read(now time.Time) *api.Traffic {
 	if n := len(m.samples); n > 0 && now.Sub(m.samples[n-1].at) < sampleGap {
 		return m.newest
 	}
-	next := sample{now, m.engine.Traffic(), m.engine.Endpoints()}
+	next := sample{now, m.share(m.engine.Traffic()), m.engine.Endpoints()}
 	m.samples = append(m.samples, next)
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= sampleWindow {
 		m.samples = m.samples[1:]
@@ -88,6 +88,26 @@ func (m *Meter) Read(now time.Time) *api.Traffic {
 		m.newest = rates(first, next)
 	}
 	return m.newest
+}
+
+// share keeps what is as in the reading before once: most routes are quiet for a second.
+func (m *Meter) share(found []traffic.Totals) []*traffic.Totals {
+	var before []*traffic.Totals
+	if n := len(m.samples); n > 0 {
+		before = m.samples[n-1].routes
+	}
+	all := make([]*traffic.Totals, len(found))
+	for i, t := range found {
+		for len(before) > 0 && before[0].Route < t.Route {
+			before = before[1:]
+		}
+		if len(before) > 0 && *before[0] == t {
+			all[i] = before[0]
+		} else {
+			all[i] = new(t)
+		}
+	}
+	return all
 }
 
 // Live is what the API shows of the condition of an endpoint.
@@ -107,12 +127,12 @@ func rates(a, b sample) *api.Traffic {
 	}
 	out := &api.Traffic{At: b.at.UTC(), Seconds: round(seconds), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
 	var all latency.Histogram
-	routes := map[string]traffic.Totals{}
+	routes := map[string]*traffic.Totals{}
 	for _, r := range a.routes {
 		routes[r.Route] = r
 	}
 	for _, after := range b.routes {
-		before := routes[after.Route]
+		before := cmp.Or(routes[after.Route], &traffic.Totals{})
 		r := api.RouteTraffic{Route: after.Route, Rate: per(before.Requests(), after.Requests()), Errors: per(before.Errors(), after.Errors())}
 		came := after.Took.Since(&before.Took)
 		r.Median, r.P95, r.P99 = quantiles(&came)

@@ -96,3 +96,22 @@ func TestTrafficOmitsWhatIsAsItWas(t *testing.T) {
 		t.Error("the first event is not whole")
 	}
 }
+
+// What nothing came through since the reading before is kept once for both.
+func TestQuietRoutesAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, tr := newCounters()
+		for _, route := range []string{"a", "b", "c"} {
+			c.answered(route, 200, 1, time.Millisecond)
+		}
+		tr.Read(time.Now())
+		time.Sleep(2 * time.Second)
+		c.answered("b", 200, 1, time.Millisecond)
+		c.answered("bb", 200, 1, time.Millisecond)
+		tr.Read(time.Now())
+		before, now := tr.samples[0].routes, tr.samples[1].routes
+		if len(now) != 4 || now[0] != before[0] || now[1] == before[1] || now[3] != before[2] {
+			t.Errorf("before %p, now %p", before, now)
+		}
+	})
+}

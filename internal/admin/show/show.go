@@ -237,6 +237,32 @@ func Problem(p route.Problem) api.Problem {
 	}
 }
 
+// Where says what the labels of a problem belong to: the Compose project with its files, or
+// the stack; empty where that is not known.
+func (v *View) Where(p route.Problem) string {
+	svc := v.serviceOf[p.Service]
+	if svc == nil {
+		return ""
+	}
+	labels := svc.Labels
+	for _, in := range svc.Instances {
+		if p.Instance == "" || in.Name == p.Instance {
+			labels = in.Labels
+			break
+		}
+	}
+	project, stack := labels["com.docker.compose.project"], cmp.Or(labels["com.docker.stack.namespace"], svc.Labels["com.docker.stack.namespace"])
+	switch files := labels["com.docker.compose.project.config_files"]; {
+	case project != "" && files != "":
+		return "Compose project " + project + ", " + strings.ReplaceAll(files, ",", ", ")
+	case project != "":
+		return "Compose project " + project
+	case stack != "":
+		return "stack " + stack
+	}
+	return ""
+}
+
 // Source is the condition of a source at a moment.
 func Source(st catalog.SourceStatus, now time.Time) api.Source {
 	out := api.Source{

@@ -6,45 +6,28 @@ import (
 	"time"
 
 	"fairway/internal/admin/ui/listing"
-	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
 )
 
 // certificatesData is the certificates, and the hosts that have none.
 type certificatesData struct {
-	listing.List[certificate]
-	At        time.Time // of the answer
-	Uncovered []api.UncoveredHost
-	Wrong     int // certificates that cannot be used, or not for long
-}
-
-type certificate struct {
-	api.Certificate
-	Health string
-	Ends   string
+	listing.List[api.Certificate]
+	api.Certificates
+	Wrong int // certificates that cannot be used, or not for long
 }
 
 func readCertificates(c *call) (any, error) {
-	found := must(c.ask.Certificates(c))
-	d := certificatesData{At: found.At, Uncovered: found.Uncovered}
-	var all []certificate
-	for _, one := range found.Certificates {
-		out := certificate{Certificate: one, Health: signs.Fine, Ends: one.Ends(found.At)}
-		if one.Wrong() {
-			out.Health = signs.Broken
-		} else if one.State == api.CertificateExpiring {
-			out.Health = signs.Faulty
-		}
-		all = append(all, out)
-	}
-	d.Wrong = count(all, func(one certificate) bool { return one.Health != signs.Fine })
-	d.List = listing.New(c.r.URL.Path, c.q, all, func(one certificate, words []string, filter string) bool {
+	d := certificatesData{Certificates: must(c.ask.Certificates(c))}
+	d.Wrong = count(d.Certificates.Certificates, troubled)
+	d.List = listing.New(c.r.URL.Path, c.q, d.Certificates.Certificates, func(one api.Certificate, words []string, filter string) bool {
 		texts := slices.Concat(one.Names, one.Listeners, one.Routes, []string{one.File, one.Issuer, one.Key, one.State})
-		return (filter != "trouble" || one.Health != signs.Fine) && listing.Has(words, texts...)
+		return (filter != "trouble" || troubled(one)) && listing.Has(words, texts...)
 	},
-		listing.Text("name", func(one certificate) string { return strings.Join(one.Names, " ") }),
-		listing.Text("expires", func(one certificate) string { return one.NotAfter.UTC().Format(time.RFC3339) }),
-		listing.Text("issuer", func(one certificate) string { return one.Issuer }),
-		listing.Text("file", func(one certificate) string { return one.File }))
+		listing.Text("name", func(one api.Certificate) string { return strings.Join(one.Names, " ") }),
+		listing.Text("expires", func(one api.Certificate) string { return one.NotAfter.UTC().Format(time.RFC3339) }),
+		listing.Text("issuer", func(one api.Certificate) string { return one.Issuer }),
+		listing.Text("file", func(one api.Certificate) string { return one.File }))
 	return d, nil
 }
+
+func troubled(one api.Certificate) bool { return one.Wrong() || one.State == api.CertificateExpiring }

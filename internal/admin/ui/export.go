@@ -55,9 +55,7 @@ func (d sourcesData) export() exported {
 }
 
 func (d certificatesData) export() exported {
-	return exportOf(d.All, func(c certificate) api.Certificate { return c.Certificate }, func(p *printer.Printer, all []api.Certificate) {
-		p.Certificates(all, d.At)
-	})
+	return exportOf(d.All, same, func(p *printer.Printer, all []api.Certificate) { p.Certificates(all, d.At) })
 }
 
 func (d eventsData) export() exported { return exportOf(d.All, same, (*printer.Printer).Events) }

@@ -23,7 +23,8 @@ func TestHistoryFilters(t *testing.T) {
 	}
 	a["/v1/history"] = &api.List[api.Entry]{Items: many}
 	for query, want := range map[string]string{
-		"":                          "limit=50",
+		"":                          "limit=50&significant=true",
+		"only=all":                  "limit=50",
 		"only=routes":               "limit=50&routes=true",
 		"only=operator":             "limit=50&operator=%2A",
 		"by=anna&only=operator":     "limit=50&operator=anna",

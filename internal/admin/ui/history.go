@@ -68,6 +68,7 @@ const (
 func readHistory(c *call) (any, error) {
 	q := api.HistoryQuery{
 		Limit: perHistory, Service: c.q.Get("service"), Operator: c.q.Get("by"), Words: c.q.Get("q"), Routes: c.q.Get("only") == "routes",
+		Significant: c.q.Get("only") == "" && c.q.Get("q") == "",
 	}
 	if q.Operator == "" && c.q.Get("only") == "operator" {
 		q.Operator = "*"

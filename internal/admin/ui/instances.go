@@ -2,9 +2,11 @@ package ui
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
@@ -25,6 +27,11 @@ func (d instanceData) title() string { return heading(d.Name) }
 
 // Page is the page of the instance.
 func (in instance) Page() string { return instanceLink(in.Instance) }
+
+// Log is the stream of what it writes.
+func (in instance) Log() string {
+	return listing.Link("/v1/instances/"+url.PathEscape(in.ID)+"/logs", map[string]string{"follow": "true", "source": in.Source})
+}
 
 func instanceLink(in api.Instance) string { return link("instances", in.Name+"@"+in.Source) }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/admin/ui/draw"
+	"fairway/internal/admin/ui/listing"
 	"fairway/internal/api"
 )
 
@@ -15,6 +16,13 @@ type routeData struct {
 	Plots  []draw.Plot
 	Each   []plotted // the instances that it leads to
 	Ranges []draw.Range
+	Errors []api.Request // its last
+	May    bool          // the viewer may see requests as they are answered
+}
+
+// Requests is the stream of its requests.
+func (d routeData) Requests() string {
+	return listing.Link("/v1/requests", map[string]string{"route": d.ID})
 }
 
 func (d routeData) Self() string { return link("routes", d.ID) }
@@ -29,7 +37,9 @@ func readRoute(c *call) (any, error) {
 				continue
 			}
 			ranges, span := draw.Choose(c.q.Get("range"))
-			d := routeData{routeOf: r, Ranges: ranges}
+			d := routeData{routeOf: r, Ranges: ranges, May: c.may(api.RoleOperator)}
+			failed, _ := c.ask.Errors(c, api.ErrorQuery{Route: r.ID, Limit: maxLastErrors}) // without them there is less to see
+			d.Errors = failed.Items
 			d.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesRoutes, Name: r.ID}, span, draw.Answers("")...)
 			d.Each = plotInstances(c, slices.DeleteFunc(s.instances(), func(in instance) bool {
 				return !slices.ContainsFunc(r.Endpoints, func(e api.Endpoint) bool { return e.Instance == in.Name && e.Source == in.Source })

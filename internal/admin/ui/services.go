@@ -79,6 +79,15 @@ type serviceData struct {
 	Each      []plotted         // the same of its instances, small
 	Ranges    []draw.Range
 	Steps     []happened.Step // what happened to it, the newest first
+	Errors    []api.Request   // the last of its routes
+}
+
+// maxLastErrors is how many of the last errors a page shows.
+const maxLastErrors = 10
+
+// Requests is the stream of the requests for it.
+func (d serviceData) Requests() string {
+	return listing.Link("/v1/requests", map[string]string{"service": d.ID})
 }
 
 func (d serviceData) Self() string { return link("services", d.ID) }
@@ -108,6 +117,8 @@ func readService(c *call) (any, error) {
 	// Without a diagnosis or a history there is less to see.
 	found, _ := c.ask.Doctor(c, d.ID)
 	d.Doctor = diagnoses(found.Items)
+	failed, _ := c.ask.Errors(c, api.ErrorQuery{Service: d.ID, Limit: maxLastErrors})
+	d.Errors = failed.Items
 	entries, _ := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30})
 	reported, _ := c.ask.Events(c, api.EventQuery{Limit: maxEvents})
 	d.Steps = happened.Timeline(services[i].Service, entries.Items, reported.Items)

@@ -39,6 +39,10 @@ const readTime = 10 * time.Second
 
 // Pages serves the pages. Serve may be called from any goroutine.
 type Pages struct {
+	// Issuer is the name of the issuer that people may sign in at; empty for none. It is
+	// set before the first request.
+	Issuer string
+
 	log       *slog.Logger
 	templates map[string]*template.Template // by name of the page
 	assets    *assets.Assets
@@ -69,11 +73,12 @@ func New(log *slog.Logger) (*Pages, error) {
 
 type call struct {
 	context.Context
-	r   *http.Request
-	q   url.Values
-	ask *api.Client
-	who api.Identity
-	now time.Time
+	issuer string
+	r      *http.Request
+	q      url.Values
+	ask    *api.Client
+	who    api.Identity
+	now    time.Time
 }
 
 // may is true for a viewer who may do what needs a role.
@@ -162,7 +167,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
-	c := &call{Context: ctx, r: r, q: r.URL.Query(), ask: ask, who: who, now: p.now()}
+	c := &call{Context: ctx, issuer: p.Issuer, r: r, q: r.URL.Query(), ask: ask, who: who, now: p.now()}
 	_, pattern := p.mux.Handler(r)
 	of := p.pages[pattern]
 	if r.Method == http.MethodPost && !of.asks {
@@ -319,14 +324,4 @@ func readAccess(c *call) (any, error) {
 		listing.Text("who", func(e api.AuditEntry) string { return e.Who }),
 		listing.Most("answer", func(e api.AuditEntry) int { return e.Status }))
 	return d, nil
-}
-
-// readSignIn returns where to go afterwards.
-func readSignIn(c *call) (any, error) {
-	to := c.q.Get("to")
-	// Only a path of this listener: "//host" and "/\host" are others.
-	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t") {
-		to = "/"
-	}
-	return to, nil
 }

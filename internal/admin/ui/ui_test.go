@@ -69,7 +69,7 @@ func everything(text func(field string) string) answers {
 		"/v1/certificates": &api.Certificates{}, "/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
 		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
-		"/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
+		"/v1/errors": &api.List[api.Request]{}, "/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
 		"/v1/rules": &api.List[api.RuleState]{}, "/v1/plan": &api.Plan{}, "/v1/preview": &api.CommandPreview{},
 		"/v1/fleet/documents": &api.List[api.FleetDocument]{}, "/v1/fleet/hosts": &api.List[api.FleetHost]{},
 	}

@@ -170,6 +170,12 @@ export async function signIn(form) {
   }
 }
 
+// signedIn keeps the key of a session that was begun at an issuer, and goes on.
+export function signedIn(page) {
+  try { localStorage.setItem(keyName, page.dataset.key); } catch { /* reading works all the same */ }
+  location.replace(page.dataset.signedIn);
+}
+
 // signOut ends the session.
 export async function signOut() {
   try { await ask('DELETE', '/v1/session'); } catch { /* it has ended by itself */ }

@@ -1,7 +1,8 @@
 // The beginning of everything that moves on a page.
 import './chart.js';
-import { copy, signIn, signOut, submit, stored } from './act.js';
+import { copy, signedIn, signIn, signOut, submit, stored } from './act.js';
 import { documentForm, jump, numbers, rollout } from './editor.js';
+import { follow } from './lines.js';
 import { refresh, show, take, watch } from './live.js';
 import { search } from './search.js';
 import { paint } from './traffic.js';
@@ -63,6 +64,9 @@ function addressOf(form) {
   const query = v.toString();
   return (form.getAttribute('action') || location.pathname) + (query ? '?' + query : '');
 }
+
+const begun = document.querySelector('[data-signed-in]');
+if (begun) signedIn(begun);
 
 document.addEventListener('submit', (e) => {
   const form = e.target;
@@ -167,4 +171,5 @@ ages();
 setInterval(ages, 1000);
 paint();
 watch();
+follow();
 document.body.dataset.ready = ''; // everything that is pressed is heard
