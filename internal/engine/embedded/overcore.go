@@ -34,6 +34,16 @@ func (a *attempt) overCore(ctx context.Context) (*reply, error) {
 	if a.x.route.def.Scheme == route.SchemeHTTPS {
 		name = a.serverName()
 	}
+	for {
+		res, err := a.overPeer(ctx, name)
+		if err != http1.ErrStale { //nolint:errorlint // it is returned as it is
+			return res, err
+		}
+	}
+}
+
+// overPeer is overCore with one connection, which may be stale.
+func (a *attempt) overPeer(ctx context.Context, name string) (*reply, error) {
 	peer, err := a.transport.pool.Get(ctx, name)
 	if err != nil {
 		return nil, err
@@ -47,6 +57,7 @@ func (a *attempt) overCore(ctx context.Context) (*reply, error) {
 	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
 	r := &a.trip
 	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
+	r.over.Store(false) // it is not the first connection, where one was stale
 	a.x.in.interrupt.Watch(peer)
 	err = r.run()
 	if peer.Answered() {
@@ -85,13 +96,15 @@ func (r *trip) run() error {
 		}
 	}
 	r.peer.Out = append(out.appendHead(r.peer.Out[:0], streams), whole...)
-	if _, err := r.peer.Write(r.peer.Out); err != nil {
+	limit := r.timeout
+	if streams {
+		limit = 0 // it begins when all was sent
+	}
+	if err := r.peer.Send(r.peer.Out, limit); err != nil {
 		return err
 	}
 	if streams {
 		r.sending = r.peer.Upload(r.body, out.length, out.header.Lists("Expect", "100-continue"), r.timeout)
-	} else {
-		r.peer.ReadWithin(r.timeout)
 	}
 	err := r.peer.Receive(out.method, func(early *wire.Response) {
 		r.sending.Proceed()

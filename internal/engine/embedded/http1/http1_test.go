@@ -323,8 +323,9 @@ func TestPool(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _ = io.WriteString(peer, "GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
-			peer.ReadWithin(time.Second)
+			if err := peer.Send([]byte("GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Second); err != nil {
+				t.Fatal(err)
+			}
 			early := 0
 			if err := peer.Receive("GET", func(*wire.Response) { early++ }); err != nil || target == "/" && early != 1 {
 				t.Fatalf("%v, %d early answers", err, early)

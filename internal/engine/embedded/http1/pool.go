@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -42,19 +43,11 @@ func NewPool(l PoolLimits, dial func(ctx context.Context, name string) (net.Conn
 }
 
 // Get returns the connection for a name that was used last, or a new one; the name is for
-// connections by TLS, whose other end is verified, and empty otherwise. Those that the
-// endpoint has closed, or on which it has sent something unasked, are left out: what is
-// there would be taken for the answer.
+// connections by TLS, whose other end is verified, and empty otherwise. Whether it still
+// can be used is seen by Send.
 func (p *Pool) Get(ctx context.Context, name string) (*Peer, error) {
-	for {
-		peer := p.take(name)
-		if peer == nil {
-			break
-		}
-		if peer.quiet.look() {
-			return peer, nil
-		}
-		_ = peer.Close()
+	if peer := p.take(name); peer != nil {
+		return peer, nil
 	}
 	c, err := p.dial(ctx, name)
 	if err != nil {
@@ -70,7 +63,7 @@ func (p *Pool) Own(c net.Conn, name string) *Peer {
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn() // what it has to say unasked is no answer, either
 	}
-	peer.quiet.open(below)
+	peer.socket.open(below, peer)
 	peer.in.Reset(c, peer.memory)
 	return peer
 }
@@ -169,11 +162,27 @@ type Peer struct {
 	reused   bool
 	answered bool
 	since    time.Time // when it was put back
-	quiet    quiet
+	socket   socket
 
 	timing sync.Mutex
 	headed bool      // the head is there: no deadline is set any more
 	readBy time.Time // the deadline; the zero value for none
+}
+
+// ErrStale means that a connection cannot be used again: the endpoint has closed it, or has
+// sent something unasked, which would be taken for the answer. Nothing was sent on it.
+var ErrStale = errors.New("the connection to the endpoint is stale")
+
+// Send writes a request, or the beginning of one that is sent on while the answer may
+// come. A whole one has limit for the head of its answer, or an eighth more, and Send
+// waits for its first bytes; 0 stands for one that goes on: there is no limit yet.
+func (p *Peer) Send(b []byte, limit time.Duration) error {
+	if limit > 0 {
+		p.ReadWithin(limit)
+	} else {
+		p.unhurried()
+	}
+	return p.socket.send(b, limit > 0)
 }
 
 // Reused reports whether the connection has had a request before.
@@ -200,7 +209,21 @@ func (p *Peer) ReadWithin(limit time.Duration) {
 func (p *Peer) freely() {
 	p.timing.Lock()
 	defer p.timing.Unlock()
-	if p.headed = true; !p.readBy.IsZero() && p.body.Buffered() == 0 && !p.body.Ended() {
+	if p.headed = true; p.body.Buffered() == 0 && !p.body.Ended() {
+		p.noLimit()
+	}
+}
+
+// unhurried takes a limit away that an exchange before has left.
+func (p *Peer) unhurried() {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	p.noLimit()
+}
+
+// noLimit is called with timing held.
+func (p *Peer) noLimit() {
+	if !p.readBy.IsZero() {
 		p.readBy = time.Time{}
 		_ = p.SetReadDeadline(p.readBy)
 	}
