@@ -196,6 +196,16 @@ func (p *Peer) ReadWithin(limit time.Duration) {
 	}
 }
 
+// unbound lifts the limit of the exchange before.
+func (p *Peer) unbound() {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	if !p.readBy.IsZero() {
+		p.readBy = time.Time{}
+		_ = p.SetReadDeadline(p.readBy)
+	}
+}
+
 // freely lets the body take its time, where it has to be waited for.
 func (p *Peer) freely() {
 	p.timing.Lock()

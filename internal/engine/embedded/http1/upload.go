@@ -37,6 +37,7 @@ type Upload struct {
 // With expects it waits for Proceed first, but not for long. The limit for the head of the
 // answer begins when all was sent.
 func (p *Peer) Upload(body io.ReadCloser, length int64, expects bool, limit time.Duration) *Upload {
+	p.unbound()
 	u := &Upload{peer: p, length: length, body: body, limit: limit, wanted: make(chan struct{})}
 	if !expects {
 		u.Proceed()

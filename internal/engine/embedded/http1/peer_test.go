@@ -1,0 +1,77 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairway/internal/engine/embedded/wire"
+)
+
+// answering makes a pool of connections to an endpoint that answers each request with 204,
+// once it has read its body.
+func answering(t *testing.T) *Pool {
+	p := NewPool(PoolLimits{Head: 1 << 10, Idle: time.Hour, Most: 2}, func(context.Context, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() {
+			for r := bufio.NewReader(far); ; {
+				req, err := http.ReadRequest(r)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(far, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}()
+		return near, nil
+	})
+	t.Cleanup(func() { p.CloseIdle(true) })
+	return p
+}
+
+// ask has a connection of the pool answer a request without a body, within the limit.
+func ask(t *testing.T, p *Pool, limit time.Duration) *Peer {
+	peer, err := p.Get(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	peer.ReadWithin(limit)
+	if err := peer.Receive("GET", func(*wire.Response) {}); err != nil {
+		t.Fatal(err)
+	}
+	return peer
+}
+
+// TestUploadOutlivesTheExchangeBefore: the limit for an answer on a connection is none for
+// the body of the next request on it.
+func TestUploadOutlivesTheExchangeBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := answering(t)
+		ask(t, p, 10*time.Second).Done(true)
+		peer, err := p.Get(t.Context(), "")
+		if err != nil || !peer.Reused() {
+			t.Fatalf("the connection was not kept: %v", err)
+		}
+		_, _ = io.WriteString(peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n")
+		body, client := io.Pipe()
+		go func() {
+			for range 30 {
+				time.Sleep(time.Second)
+				_, _ = client.Write([]byte("x"))
+			}
+			_ = client.Close()
+		}()
+		peer.Upload(body, 30, false, 10*time.Second)
+		if err := peer.Receive("POST", func(*wire.Response) {}); err != nil {
+			t.Errorf("the answer to an upload of 30 s: %v", err)
+		}
+		peer.Done(false)
+		_ = body.Close()
+	})
+}
