@@ -75,3 +75,34 @@ func TestUploadOutlivesTheExchangeBefore(t *testing.T) {
 		_ = body.Close()
 	})
 }
+
+// TestInterruptStays: nothing that bounds an exchange afterwards has it wait again.
+func TestInterruptStays(t *testing.T) {
+	for name, next := range map[string]func(*Peer){
+		"the limit of the head": func(p *Peer) { p.ReadWithin(time.Minute) },
+		"the body of an answer": func(p *Peer) { p.body = wire.NewBody(&p.in, 5, false); p.freely() },
+		"the body of a request": func(p *Peer) { p.unbound() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := answering(t)
+			ask(t, p, time.Second).Done(true)
+			peer, err := p.Get(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			interrupt, stop := NewInterrupt(ctx)
+			defer stop()
+			interrupt.Watch(peer)
+			cancel()
+			synctest.Wait()
+			next(peer)
+			began := time.Now()
+			time.AfterFunc(time.Hour, func() { _ = peer.Close() })
+			if err := peer.Receive("GET", func(*wire.Response) {}); err == nil || time.Since(began) > 0 {
+				t.Errorf("%s: it ended after %v: %v", name, time.Since(began), err)
+			}
+			_ = peer.Close()
+		})
+	}
+}

@@ -173,6 +173,7 @@ type Peer struct {
 
 	timing sync.Mutex
 	headed bool      // the head is there: no deadline is set any more
+	cut    bool      // it was interrupted: the deadline stays
 	readBy time.Time // the deadline; the zero value for none
 }
 
@@ -181,6 +182,23 @@ func (p *Peer) Reused() bool { return p.reused }
 
 // Answered reports whether anything of an answer has come.
 func (p *Peer) Answered() bool { return p.answered }
+
+// SetDeadline has all that waits fail then, for good, from any goroutine: it is for Interrupt.
+func (p *Peer) SetDeadline(t time.Time) error {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	p.cut = true
+	return p.Conn.SetDeadline(t)
+}
+
+// within sets the deadline, or none, unless the connection was interrupted. It is called
+// with timing held.
+func (p *Peer) within(t time.Time) {
+	if !p.cut {
+		p.readBy = t
+		_ = p.SetReadDeadline(t)
+	}
+}
 
 // ReadWithin has Receive fail after limit, or an eighth later, from any goroutine.
 func (p *Peer) ReadWithin(limit time.Duration) {
@@ -191,8 +209,7 @@ func (p *Peer) ReadWithin(limit time.Duration) {
 	}
 	now := time.Now()
 	if left := p.readBy.Sub(now); left < limit || left > limit+limit/4 {
-		p.readBy = now.Add(limit + limit/8)
-		_ = p.SetReadDeadline(p.readBy)
+		p.within(now.Add(limit + limit/8))
 	}
 }
 
@@ -201,8 +218,7 @@ func (p *Peer) unbound() {
 	p.timing.Lock()
 	defer p.timing.Unlock()
 	if !p.readBy.IsZero() {
-		p.readBy = time.Time{}
-		_ = p.SetReadDeadline(p.readBy)
+		p.within(time.Time{})
 	}
 }
 
@@ -211,8 +227,7 @@ func (p *Peer) freely() {
 	p.timing.Lock()
 	defer p.timing.Unlock()
 	if p.headed = true; !p.readBy.IsZero() && p.body.Buffered() == 0 && !p.body.Ended() {
-		p.readBy = time.Time{}
-		_ = p.SetReadDeadline(p.readBy)
+		p.within(time.Time{})
 	}
 }
 
@@ -257,7 +272,7 @@ func (p *Peer) Trailers() field.List { return p.body.Trailers }
 
 // Pass is the connection for another protocol: what was read of it comes first.
 func (p *Peer) Pass() net.Conn {
-	_ = p.SetDeadline(time.Time{})
+	_ = p.Conn.SetDeadline(time.Time{})
 	return &passed{Conn: p.Conn, in: &p.in}
 }
 
