@@ -2,8 +2,15 @@ package http1
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"testing"
@@ -104,5 +111,74 @@ func TestInterruptStays(t *testing.T) {
 			}
 			_ = peer.Close()
 		})
+	}
+}
+
+// gathered is a connection that sends nothing while it is held.
+type gathered struct {
+	net.Conn
+	held bool
+	out  bytes.Buffer
+}
+
+// Write keeps the bytes while it is held.
+func (g *gathered) Write(p []byte) (int, error) {
+	if g.held {
+		return g.out.Write(p)
+	}
+	return g.Conn.Write(p)
+}
+
+// selfSigned is a configuration of a server with a certificate of its own.
+func selfSigned(t *testing.T) *tls.Config {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// TestSecondAnswerOverTLS: an answer that comes unasked in one piece with another is
+// nobody's, also where TLS holds it back; a connection without one is kept.
+func TestSecondAnswerOverTLS(t *testing.T) {
+	config := selfSigned(t)
+	for _, evil := range []bool{false, true} {
+		p := NewPool(PoolLimits{Head: 1 << 10, Idle: time.Hour, Most: 2}, func(ctx context.Context, _ string) (net.Conn, error) {
+			near, far := net.Pipe()
+			g := &gathered{Conn: far}
+			go func() {
+				server := tls.Server(g, config)
+				for r := bufio.NewReader(server); ; {
+					if _, err := http.ReadRequest(r); err != nil {
+						return
+					}
+					g.held = true
+					_, _ = io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					if evil {
+						_, _ = io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+					}
+					g.held = false
+					_, _ = g.out.WriteTo(far)
+				}
+			}()
+			c := tls.Client(near, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the other end is above
+			return c, c.HandshakeContext(ctx)
+		})
+		for i := range 3 {
+			peer := ask(t, p, 10*time.Second)
+			if body, err := io.ReadAll(peer); err != nil || string(body) != "ok" {
+				t.Errorf("two answers %v: request %d is answered %q, %v", evil, i, body, err)
+			}
+			if peer.Reused() != (i > 0 && !evil) {
+				t.Errorf("two answers %v: request %d has a connection that was used: %v", evil, i, peer.Reused())
+			}
+			peer.Done(true)
+		}
+		p.CloseIdle(true)
 	}
 }

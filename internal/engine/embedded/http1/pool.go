@@ -2,7 +2,9 @@ package http1
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -69,6 +71,7 @@ func (p *Pool) Own(c net.Conn, name string) *Peer {
 	below := c
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn() // what it has to say unasked is no answer, either
+		peer.sealed = true
 	}
 	peer.quiet.open(below)
 	peer.in.Reset(c, peer.memory)
@@ -166,6 +169,7 @@ type Peer struct {
 	in       wire.Buffer
 	memory   []byte
 	body     wire.Body
+	sealed   bool // by TLS
 	reused   bool
 	answered bool
 	since    time.Time // when it was put back
@@ -276,10 +280,22 @@ func (p *Peer) Pass() net.Conn {
 	return &passed{Conn: p.Conn, in: &p.in}
 }
 
+// silent reports whether nothing of the endpoint waits inside TLS, where quiet cannot look:
+// what came in one piece with the answer. It reads what is there, and waits for nothing.
+func (p *Peer) silent() bool {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	var b [1]byte
+	_ = p.SetReadDeadline(time.Unix(1, 0))
+	n, err := p.Conn.Read(b[:])
+	p.within(time.Time{})
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // Done gives the connection back when it can be used again: clean says that the request
 // was sent whole.
 func (p *Peer) Done(clean bool) {
-	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 {
+	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 || p.sealed && !p.silent() {
 		_ = p.Close()
 		return
 	}
