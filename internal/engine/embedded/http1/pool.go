@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ func (p *Pool) Own(c net.Conn, name string) *Peer {
 	below := c
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn() // what it has to say unasked is no answer, either
+		peer.sealed = true
 	}
 	peer.socket.open(below, peer)
 	peer.in.Reset(c, peer.memory)
@@ -159,6 +161,7 @@ type Peer struct {
 	in       wire.Buffer
 	memory   []byte
 	body     wire.Body
+	sealed   bool // by TLS
 	reused   bool
 	answered bool
 	since    time.Time // when it was put back
@@ -166,6 +169,7 @@ type Peer struct {
 
 	timing sync.Mutex
 	headed bool      // the head is there: no deadline is set any more
+	cut    bool      // it was interrupted: the deadline stays
 	readBy time.Time // the deadline; the zero value for none
 }
 
@@ -180,7 +184,7 @@ func (p *Peer) Send(b []byte, limit time.Duration) error {
 	if limit > 0 {
 		p.ReadWithin(limit)
 	} else {
-		p.unhurried()
+		p.unbound()
 	}
 	return p.socket.send(b, limit > 0)
 }
@@ -191,6 +195,23 @@ func (p *Peer) Reused() bool { return p.reused }
 // Answered reports whether anything of an answer has come.
 func (p *Peer) Answered() bool { return p.answered }
 
+// SetDeadline has all that waits fail then, for good, from any goroutine: it is for Interrupt.
+func (p *Peer) SetDeadline(t time.Time) error {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	p.cut = true
+	return p.Conn.SetDeadline(t)
+}
+
+// within sets the deadline, or none, unless the connection was interrupted. It is called
+// with timing held.
+func (p *Peer) within(t time.Time) {
+	if !p.cut {
+		p.readBy = t
+		_ = p.SetReadDeadline(t)
+	}
+}
+
 // ReadWithin has Receive fail after limit, or an eighth later, from any goroutine.
 func (p *Peer) ReadWithin(limit time.Duration) {
 	p.timing.Lock()
@@ -200,8 +221,16 @@ func (p *Peer) ReadWithin(limit time.Duration) {
 	}
 	now := time.Now()
 	if left := p.readBy.Sub(now); left < limit || left > limit+limit/4 {
-		p.readBy = now.Add(limit + limit/8)
-		_ = p.SetReadDeadline(p.readBy)
+		p.within(now.Add(limit + limit/8))
+	}
+}
+
+// unbound lifts the limit of the exchange before.
+func (p *Peer) unbound() {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	if !p.readBy.IsZero() {
+		p.within(time.Time{})
 	}
 }
 
@@ -209,23 +238,8 @@ func (p *Peer) ReadWithin(limit time.Duration) {
 func (p *Peer) freely() {
 	p.timing.Lock()
 	defer p.timing.Unlock()
-	if p.headed = true; p.body.Buffered() == 0 && !p.body.Ended() {
-		p.noLimit()
-	}
-}
-
-// unhurried takes a limit away that an exchange before has left.
-func (p *Peer) unhurried() {
-	p.timing.Lock()
-	defer p.timing.Unlock()
-	p.noLimit()
-}
-
-// noLimit is called with timing held.
-func (p *Peer) noLimit() {
-	if !p.readBy.IsZero() {
-		p.readBy = time.Time{}
-		_ = p.SetReadDeadline(p.readBy)
+	if p.headed = true; !p.readBy.IsZero() && p.body.Buffered() == 0 && !p.body.Ended() {
+		p.within(time.Time{})
 	}
 }
 
@@ -270,14 +284,26 @@ func (p *Peer) Trailers() field.List { return p.body.Trailers }
 
 // Pass is the connection for another protocol: what was read of it comes first.
 func (p *Peer) Pass() net.Conn {
-	_ = p.SetDeadline(time.Time{})
+	_ = p.Conn.SetDeadline(time.Time{})
 	return &passed{Conn: p.Conn, in: &p.in}
+}
+
+// silent reports whether nothing of the endpoint waits inside TLS, where quiet cannot look:
+// what came in one piece with the answer. It reads what is there, and waits for nothing.
+func (p *Peer) silent() bool {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	var b [1]byte
+	_ = p.SetReadDeadline(time.Unix(1, 0))
+	n, err := p.Conn.Read(b[:])
+	p.within(time.Time{})
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Done gives the connection back when it can be used again: clean says that the request
 // was sent whole.
 func (p *Peer) Done(clean bool) {
-	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 {
+	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 || p.sealed && !p.silent() {
 		_ = p.Close()
 		return
 	}

@@ -251,6 +251,10 @@ func (k *conn) one() bool {
 		return false
 	}
 	x.body = wire.NewBody(&k.in, x.Request.Length, x.Request.Length < 0)
+	if x.Request.Length != 0 {
+		// What bounded the head, or the end of the body before, is no limit of this body.
+		_ = x.SetReadDeadline(time.Time{})
+	}
 	k.watch.start(x)
 	s.handler(x)
 	k.watch.stop()

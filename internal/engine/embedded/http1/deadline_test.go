@@ -1,0 +1,38 @@
+package http1
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestBodyOutlivesTheLimitOfTheHead: what bounds a head does not bound the body behind it,
+// however the connection began.
+func TestBodyOutlivesTheLimitOfTheHead(t *testing.T) {
+	const first = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"
+	const head = "POST /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 30\r\n\r\n"
+	for name, says := range map[string]string{"new": head, "sent ahead": first + head} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _, done := serve(t, limits(), Hooks{}, func(x *Exchange) {
+				echo(x)
+				_ = x.SetReadDeadline(time.Now().Add(time.Second)) // as when the rest of a body is read
+			})
+			go func() {
+				_, _ = io.WriteString(c, says)
+				for range 30 {
+					time.Sleep(time.Second)
+					if _, err := io.WriteString(c, "x"); err != nil {
+						return
+					}
+				}
+			}()
+			if got := talk(t, c); !strings.HasSuffix(got, "POST /2 "+strings.Repeat("x", 30)) {
+				t.Errorf("%s: answered %q", name, got)
+			}
+			_ = c.Close()
+			<-done
+		})
+	}
+}
