@@ -4,10 +4,12 @@ import (
 	"container/ring"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
@@ -91,6 +93,14 @@ func (c *clientConn) linger() {
 			return
 		}
 	}
+}
+
+// SyscallConn is the socket, where nothing else reads from it.
+func (c *clientConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(*net.TCPConn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.

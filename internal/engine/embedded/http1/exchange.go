@@ -69,6 +69,7 @@ var (
 	errTooShort = errors.New("the answer is shorter than it said")
 	errAborted  = errors.New("the answer was broken off")
 	errNoAnswer = errors.New("the handler gave no answer")
+	errNotAsked = errors.New("no other protocol was asked for")
 )
 
 func (x *Exchange) begin(k *conn) {
@@ -76,14 +77,16 @@ func (x *Exchange) begin(k *conn) {
 	x.out, x.form, x.left, x.err = x.out[:0], formNone, 0, nil
 }
 
-// clear lets go of what the exchange refers to.
-func (x *Exchange) clear() {
+// leave lets go of what the exchange refers to, and gives it back to the server.
+func (x *Exchange) leave() {
+	s := x.conn.server
 	clear(x.Request.Fields)
 	x.Request = wire.Request{Fields: x.Request.Fields[:0]}
 	x.conn, x.body, x.err = nil, wire.Body{}, nil
 	if cap(x.out) > 2*outSize {
 		x.out = make([]byte, 0, outSize)
 	}
+	s.work.Put(x)
 }
 
 // Context ends when the client is gone, with ErrClientGone, or is cut off. It is that of
@@ -319,6 +322,9 @@ func (x *Exchange) Begun() bool { return x.begun }
 // Pass gives the connection to another protocol: what was read of it comes first. Who
 // has it closes it, before the handler returns.
 func (x *Exchange) Pass() (net.Conn, error) {
+	if x.conn.turns.inside {
+		return nil, errNotAsked // who does not name a protocol may not get one
+	}
 	if err := x.Flush(); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func TestSendMissesNothing(t *testing.T) {
 		var asking sync.WaitGroup
 		for who := range 4 {
 			asking.Go(func() {
-				for i := range 250 {
+				for i := range 100 {
 					if err := askUntilAnswered(t.Context(), p, fmt.Sprintf("/%d-%d", who, i)); err != nil {
 						t.Error(err)
 						return

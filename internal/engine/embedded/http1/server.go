@@ -59,6 +59,7 @@ type Server struct {
 	limits  Limits
 	handler func(*Exchange)
 	work    sync.Pool // of *Exchange
+	memory  sync.Pool // of *[inSize]byte
 	date    atomic.Pointer[date]
 
 	draining atomic.Bool
@@ -72,6 +73,7 @@ type Server struct {
 // their connection.
 func NewServer(l Limits, handler func(*Exchange)) *Server {
 	s := &Server{limits: l, handler: handler, conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+	s.memory.New = func() any { return new([inSize]byte) }
 	s.work.New = func() any {
 		return &Exchange{out: make([]byte, 0, outSize), Request: wire.Request{Fields: make(field.List, 0, fieldsRoom)}}
 	}
@@ -86,7 +88,9 @@ type conn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	in     wire.Buffer
-	memory []byte
+	memory *[inSize]byte // of in; nil while waiting for a request in a turn
+	turns  turns
+	next   *Exchange // a request whose head was read
 	state  atomic.Int32
 	used   bool // it has had a request
 	// The deadlines; the zero value when one is not known.
@@ -111,13 +115,15 @@ const inSize = 4 << 10
 // Serve serves a connection and closes it. Its requests have contexts that end with ctx,
 // and when the client is gone.
 func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
-	k := &conn{Conn: c, server: s, hooks: h, memory: make([]byte, inSize)}
+	k := &conn{Conn: c, server: s, hooks: h}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	defer k.cancel(nil)
 	if h.Opened != nil {
 		h.Opened(k.ctx)
 	}
-	k.in.Reset(c, k.memory)
+	k.turns.open(k)
+	k.take()
+	defer k.give()
 	k.watch.conn = k
 	if !s.enter(k) {
 		_ = c.Close()
@@ -125,7 +131,25 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	}
 	defer s.leave(k)
 	defer c.Close()
-	for k.wait() && k.one() {
+	defer k.watch.end()
+	for k.turns.run() && k.wait() && k.one() {
+	}
+}
+
+// take has the memory to read with. A large head has had its own.
+func (k *conn) take() {
+	if k.memory == nil {
+		k.memory = k.server.memory.Get().(*[inSize]byte)
+	}
+	k.in.Reset(&k.turns, k.memory[:])
+}
+
+// give gives the memory back. Nothing may be unused.
+func (k *conn) give() {
+	if k.memory != nil {
+		k.in.Reset(nil, nil)
+		k.server.memory.Put(k.memory)
+		k.memory = nil
 	}
 }
 
@@ -192,16 +216,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// wait waits for the first bytes of the next request.
+// wait waits for the first bytes of the next request, where nothing of it is there.
 func (k *conn) wait() bool {
-	if len(k.in.Unused()) > 0 {
-		return true // sent ahead
+	if k.next != nil || len(k.in.Unused()) > 0 {
+		return true
 	}
+	if !k.rest() {
+		return false
+	}
+	k.take()
+	return k.in.Fill(inSize) == nil && k.wake()
+}
+
+// rest begins the waiting for a request. It is false where there shall be none.
+func (k *conn) rest() bool {
 	s := k.server
-	k.in.Reset(k.Conn, k.memory) // a large head has its memory taken away
-	idle, was := s.limits.HeadTime, isNew
+	idle := s.limits.HeadTime
 	if k.used {
-		idle, was = s.limits.Idle, isIdle
+		idle = s.limits.Idle
 		k.state.Store(isIdle)
 		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
 			return false
@@ -209,7 +241,16 @@ func (k *conn) wait() bool {
 		k.mark(false)
 	}
 	k.readWithin(time.Now(), idle)
-	if k.in.Fill(inSize) != nil || !k.state.CompareAndSwap(was, isBusy) {
+	return true
+}
+
+// wake ends it. It is false where the connection was closed meanwhile.
+func (k *conn) wake() bool {
+	was := isNew
+	if k.used {
+		was = isIdle
+	}
+	if !k.state.CompareAndSwap(was, isBusy) {
 		return false
 	}
 	k.used = true
@@ -232,13 +273,24 @@ func (k *conn) readWithin(now time.Time, limit time.Duration) {
 	}
 }
 
-// one reads and serves one request, and reports whether another may follow.
+// one serves one request, and reports whether another may follow.
 func (k *conn) one() bool {
+	x := k.next
+	k.next = nil
+	if x == nil {
+		var err error
+		if x, err = k.receive(); err != nil {
+			return false
+		}
+	}
+	return k.serve(x)
+}
+
+// receive reads the head of a request. What is none is answered.
+func (k *conn) receive() (*Exchange, error) {
 	s := k.server
 	x := s.work.Get().(*Exchange)
 	x.begin(k)
-	defer s.work.Put(x)
-	defer x.clear()
 	head, err := k.in.Head(s.limits.Head, func() { k.readWithin(time.Now(), s.limits.HeadTime) })
 	if err == nil {
 		err = x.Request.Parse(head)
@@ -248,15 +300,22 @@ func (k *conn) one() bool {
 	}
 	if err != nil {
 		x.refuse(err)
-		return false
+		x.leave()
+		return nil, err
 	}
 	x.body = wire.NewBody(&k.in, x.Request.Length, x.Request.Length < 0)
+	return x, nil
+}
+
+// serve has a request answered, and reports whether another may follow.
+func (k *conn) serve(x *Exchange) bool {
+	defer x.leave()
 	if x.Request.Length != 0 {
 		// What bounded the head, or the end of the body before, is no limit of this body.
 		_ = x.SetReadDeadline(time.Time{})
 	}
 	k.watch.start(x)
-	s.handler(x)
+	k.server.handler(x)
 	k.watch.stop()
 	return x.finish()
 }

@@ -26,7 +26,7 @@ type watch struct {
 }
 
 func (w *watch) start(*Exchange) {
-	if w.conn.hooks.Gone == nil {
+	if w.conn.hooks.Gone == nil && w.conn.turns.raw == nil {
 		return
 	}
 	w.mu.Lock()
@@ -39,31 +39,63 @@ func (w *watch) start(*Exchange) {
 	}
 }
 
-// stop returns when nothing is looked at any more.
+// stop returns when the exchange is not looked at any more. Where turns are taken, the
+// timer goes on, for one look at the idle connection.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running = false
-	if w.timer != nil {
+	if w.timer != nil && w.conn.turns.raw == nil {
+		w.timer.Stop()
+	}
+}
+
+// end ends all looking.
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running = false; w.timer != nil {
 		w.timer.Stop()
 	}
 }
 
 func (w *watch) look() {
+	if !w.lookBusy() {
+		w.lookIdle()
+	}
+}
+
+// lookIdle closes the connection when its end has come together with the last bytes. It is
+// idle from rest to wake, and wake comes before reading: so nothing was read meanwhile, and
+// nothing more can come.
+func (w *watch) lookIdle() {
+	k := w.conn
+	if k.turns.raw != nil && k.state.Load() == isIdle && k.turns.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
+		_ = k.Close()
+	}
+}
+
+// lookBusy reports whether there is an exchange, which it ends when the client is gone.
+func (w *watch) lookBusy() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.running {
-		return
+		return false
+	}
+	if w.conn.hooks.Gone == nil {
+		w.timer.Reset(watchNext)
+		return true
 	}
 	switch p := w.conn.hooks.Gone(); {
 	case p == Gone:
 		w.conn.cancel(ErrClientGone)
-		return
+		return true
 	case p == HalfClosed && w.half.IsZero():
 		w.half = time.Now()
 	case p == HalfClosed && time.Since(w.half) >= halfGrace:
 		w.conn.cancel(ErrClientGone)
-		return
+		return true
 	}
 	w.timer.Reset(watchNext)
+	return true
 }
