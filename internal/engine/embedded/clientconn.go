@@ -97,10 +97,16 @@ func (c *clientConn) linger() {
 
 // SyscallConn is the socket, where nothing else reads from it.
 func (c *clientConn) SyscallConn() (syscall.RawConn, error) {
-	if sc, ok := c.Conn.(*net.TCPConn); ok {
-		return sc.SyscallConn()
+	if socket := c.Socket(); socket != nil {
+		return socket.SyscallConn()
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// Socket is the socket, or nil where something else reads from it.
+func (c *clientConn) Socket() *net.TCPConn {
+	socket, _ := c.Conn.(*net.TCPConn)
+	return socket
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.

@@ -71,7 +71,7 @@ type Options struct {
 	// nothing (60 s); each BodyRate (240) bytes earn another second.
 	BodyTimeout time.Duration
 	BodyRate    int
-	// WriteTimeout bounds the taking of each piece of a response, of at most 32 KiB (60 s).
+	// WriteTimeout bounds the taking of each piece of a response, of at most 256 KiB (60 s).
 	WriteTimeout time.Duration
 
 	// DialTimeout bounds connecting to an endpoint (3 s).

@@ -284,8 +284,18 @@ func (x *exchange) copyBody(res *reply) bool {
 	}
 	buf := x.e.buffers.Get()
 	defer x.e.buffers.Put(buf)
+	full := false // then more may have come already
 	for {
+		if r, ok := res.body.(*trip); ok && full && !stream {
+			switch n, err := r.splice(x.w); {
+			case err != nil:
+				return false
+			case n > 0:
+				continue
+			}
+		}
 		n, err := res.body.Read(buf)
+		full = n == len(buf)
 		if n > 0 {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return false

@@ -70,26 +70,33 @@ func TestSlowBodyThatNobodyReads(t *testing.T) {
 	c.closed()
 }
 
-// TestSlowReader: a client that does not read is not waited for.
+// TestSlowReader: a client that does not read is not waited for, be the length known or not.
 func TestSlowReader(t *testing.T) {
-	broke := make(chan struct{})
-	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
-		defer close(broke)
-		b := make([]byte, 64<<10)
-		for {
-			if _, err := w.Write(b); err != nil {
-				return
+	for name, length := range map[string]string{"known": "1000000000000", "unknown": ""} {
+		t.Run(name, func(t *testing.T) {
+			broke := make(chan struct{})
+			a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+				defer close(broke)
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				b := make([]byte, 64<<10)
+				for {
+					if _, err := w.Write(b); err != nil {
+						return
+					}
+				}
+			})
+			s := newSite(t, Options{WriteTimeout: 300 * time.Millisecond})
+			s.serve("a.example", a.addr())
+			s.apply()
+			c := s.dial("http")
+			c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+			select {
+			case <-broke:
+			case <-time.After(testkit.Patience):
+				t.Error("the answer is still being written")
 			}
-		}
-	})
-	s := newSite(t, Options{WriteTimeout: 300 * time.Millisecond})
-	s.serve("a.example", a.addr())
-	s.apply()
-	c := s.dial("http")
-	c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-	select {
-	case <-broke:
-	case <-time.After(testkit.Patience):
-		t.Error("the answer is still being written")
+		})
 	}
 }

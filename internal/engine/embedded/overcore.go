@@ -167,6 +167,15 @@ func (r *trip) reply() *reply {
 // Buffered is how much of the body is there.
 func (r *trip) Buffered() int { return r.peer.Buffered() }
 
+// splice passes a piece of the body on without a copy, and the end of it on to Read. It is
+// 0 where that cannot be done.
+func (r *trip) splice(w *responseWriter) (int64, error) {
+	if r.over.Load() {
+		return 0, nil
+	}
+	return w.Splice(r.peer)
+}
+
 // Read reads the body of the answer; behind its end the trailers are known.
 func (r *trip) Read(p []byte) (int, error) {
 	if r.over.Load() {

@@ -334,5 +334,11 @@ func (c *endpointConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Socket is the socket, or nil.
+func (c *endpointConn) Socket() *net.TCPConn {
+	socket, _ := c.Conn.(*net.TCPConn)
+	return socket
+}
+
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *endpointConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }

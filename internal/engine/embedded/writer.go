@@ -88,6 +88,18 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Splice passes on within the limit what the endpoint has sent, where nobody need copy it.
+func (w *responseWriter) Splice(p *http1.Peer) (int64, error) {
+	x, ok := w.client.(*http1.Exchange)
+	if !ok {
+		return 0, nil
+	}
+	w.begin()
+	n, err := x.Splice(p)
+	w.bytes += n
+	return n, err
+}
+
 // Flush flushes within the limit.
 func (w *responseWriter) Flush() error {
 	w.begin()

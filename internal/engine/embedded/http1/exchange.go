@@ -34,6 +34,7 @@ type Exchange struct {
 	left   int64 // of the length that was said
 	err    error // the first one of writing
 	passed bool  // the connection belongs to another protocol
+	slow   bool  // the client has not taken a spliced piece quickly
 }
 
 // Answer is the head of an answer.
@@ -73,7 +74,7 @@ var (
 )
 
 func (x *Exchange) begin(k *conn) {
-	x.conn, x.asked, x.begun, x.ended, x.keep, x.passed = k, false, false, false, false, false
+	x.conn, x.asked, x.begun, x.ended, x.keep, x.passed, x.slow = k, false, false, false, false, false, false
 	x.out, x.form, x.left, x.err = x.out[:0], formNone, 0, nil
 }
 

@@ -62,6 +62,7 @@ type Server struct {
 	memory  sync.Pool // of *[inSize]byte
 	date    atomic.Pointer[date]
 
+	splicing atomic.Int32 // how many pieces are being spliced
 	draining atomic.Bool
 	mu       sync.Mutex
 	conns    map[*conn]struct{}

@@ -3,6 +3,8 @@ package http1
 import (
 	"io"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // open has turns taken where the connection is a socket.
@@ -42,4 +44,13 @@ func (t *turns) ended() bool {
 		ended = n == 0 && err == nil
 	})
 	return ended
+}
+
+// unread is how much can be read of a socket now.
+func unread(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -76,6 +76,22 @@ func (b *Body) Buffered() int {
 	return n
 }
 
+// Beyond is how much of a body with a length is still to come from the connection, past the
+// buffer: who reads that elsewhere says so with Skip.
+func (b *Body) Beyond() int64 {
+	if b.err != nil || b.form != byLength || len(b.from.Unused()) > 0 {
+		return 0
+	}
+	return b.left
+}
+
+// Skip says that n bytes were read, of at most Beyond.
+func (b *Body) Skip(n int64) {
+	if b.left -= n; b.left == 0 {
+		b.err = io.EOF
+	}
+}
+
 // Read reads what is there, and waits only for the first byte. The end comes with the
 // last bytes. A connection that ends before is io.ErrUnexpectedEOF; what is no chunk is a
 // Fault. Errors stay.
