@@ -9,12 +9,14 @@ import (
 	"testing"
 )
 
-// plain returns a function that asks for an answer of size bytes on a connection that is kept.
-func plain(t testing.TB, size int) (ask func()) {
+const get = "GET /path HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+
+// plain returns a function that asks with a text for an answer of size bytes on a connection that is kept.
+func plain(t testing.TB, size int, text string) (ask func()) {
 	answer := []byte("HTTP/1.1 200 OK\r\nServer: test\r\nDate: Sun, 29 Nov 2026 12:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" +
 		strings.Repeat("x", size-1) + "z")
 	addr := rawApp(t, func(c net.Conn) {
-		buf := make([]byte, 4096)
+		buf := make([]byte, 16<<10)
 		for {
 			n, err := c.Read(buf)
 			if err != nil {
@@ -31,7 +33,7 @@ func plain(t testing.TB, size int) (ask func()) {
 	s.serve("a.example", addr)
 	s.apply()
 	c := s.dial("http")
-	request := []byte("GET /path HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+	request := []byte(text)
 	buf := make([]byte, 256<<10)
 	return func() {
 		if _, err := c.Write(request); err != nil {
@@ -49,7 +51,7 @@ func plain(t testing.TB, size int) (ask func()) {
 // BenchmarkPlain is a small GET on connections that are kept: what it costs in all, with
 // client and endpoint in the same process, and how often memory is taken.
 func BenchmarkPlain(b *testing.B) {
-	ask := plain(b, 1<<10)
+	ask := plain(b, 1<<10, get)
 	b.ReportAllocs()
 	for b.Loop() {
 		ask()
@@ -58,8 +60,17 @@ func BenchmarkPlain(b *testing.B) {
 
 // BenchmarkLarge is the same with an answer of 1 MiB, which is spliced.
 func BenchmarkLarge(b *testing.B) {
-	ask := plain(b, 1<<20)
+	ask := plain(b, 1<<20, get)
 	b.SetBytes(1 << 20)
+	for b.Loop() {
+		ask()
+	}
+}
+
+// BenchmarkPost is a small request with a body of 4 KiB, which is there with its head.
+func BenchmarkPost(b *testing.B) {
+	ask := plain(b, 1<<10, "POST /path HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4096\r\n\r\n"+strings.Repeat("x", 4092)+"\r\n\r\n")
+	b.ReportAllocs()
 	for b.Loop() {
 		ask()
 	}
@@ -68,7 +79,7 @@ func BenchmarkLarge(b *testing.B) {
 // TestPlainRequestTakesLittleMemory: the head of the request, that of the answer, and the
 // ID are all that a plain request takes, which are texts that may be kept.
 func TestPlainRequestTakesLittleMemory(t *testing.T) {
-	ask := plain(t, 1<<10)
+	ask := plain(t, 1<<10, get)
 	for range 10 {
 		ask()
 	}

@@ -126,6 +126,12 @@ func (x *Exchange) Read(p []byte) (int, error) {
 	return x.body.Read(p)
 }
 
+// whole reports whether the body is there, or there is none: nothing is read for it.
+func (x *Exchange) whole() bool {
+	n := x.Request.Length
+	return n == 0 || n > 0 && int64(x.body.Buffered()) == n
+}
+
 // BodyEnded reports whether the body was read whole.
 func (x *Exchange) BodyEnded() bool { return x.body.Ended() }
 

@@ -18,6 +18,8 @@ type Pool struct {
 	limits PoolLimits
 	dial   func(ctx context.Context, name string) (net.Conn, error)
 
+	memory sync.Pool // of *peerMemory
+
 	mu    sync.Mutex
 	idle  []*Peer // the one that was used last is last
 	left  bool    // nothing is kept any more
@@ -35,12 +37,15 @@ type PoolLimits struct {
 	Most int
 }
 
-// maxOut is how much memory to write with an unused connection keeps.
-const maxOut = 4 << 10
+// peerMemory is what a connection reads and writes with, while it is used.
+type peerMemory struct {
+	in  [inSize]byte
+	out [4 << 10]byte
+}
 
 // NewPool makes a pool of connections that dial makes.
 func NewPool(l PoolLimits, dial func(ctx context.Context, name string) (net.Conn, error)) *Pool {
-	return &Pool{limits: l, dial: dial}
+	return &Pool{limits: l, dial: dial, memory: sync.Pool{New: func() any { return new(peerMemory) }}}
 }
 
 // Get returns the connection for a name that was used last, or a new one; the name is for
@@ -48,6 +53,7 @@ func NewPool(l PoolLimits, dial func(ctx context.Context, name string) (net.Conn
 // can be used is seen by Send.
 func (p *Pool) Get(ctx context.Context, name string) (*Peer, error) {
 	if peer := p.take(name); peer != nil {
+		peer.take()
 		return peer, nil
 	}
 	c, err := p.dial(ctx, name)
@@ -59,15 +65,30 @@ func (p *Pool) Get(ctx context.Context, name string) (*Peer, error) {
 
 // Own makes a connection one of the pool, in use.
 func (p *Pool) Own(c net.Conn, name string) *Peer {
-	peer := &Peer{Conn: c, pool: p, name: name, memory: make([]byte, inSize)}
+	peer := &Peer{Conn: c, pool: p, name: name}
 	below := c
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn() // what it has to say unasked is no answer, either
 		peer.sealed = true
 	}
 	peer.socket.open(below, peer)
-	peer.in.Reset(c, peer.memory)
+	peer.take()
 	return peer
+}
+
+// take has the memory that is needed for an exchange.
+func (p *Peer) take() {
+	p.memory = p.pool.memory.Get().(*peerMemory)
+	p.in.Reset(p.Conn, p.memory.in[:])
+	p.Out = p.memory.out[:0]
+}
+
+// give gives it back. Nothing may be unused.
+func (p *Peer) give() {
+	p.in.Reset(nil, nil)
+	p.Out = nil
+	p.pool.memory.Put(p.memory)
+	p.memory = nil
 }
 
 func (p *Pool) take(name string) *Peer {
@@ -85,10 +106,7 @@ func (p *Pool) take(name string) *Peer {
 // put takes a connection back, or closes it.
 func (p *Pool) put(peer *Peer) {
 	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
-	peer.in.Reset(peer.Conn, peer.memory)
-	if cap(peer.Out) > maxOut {
-		peer.Out = nil
-	}
+	peer.give()
 	if !p.keep(peer) {
 		_ = peer.Close()
 	}
@@ -159,7 +177,7 @@ type Peer struct {
 	pool     *Pool
 	name     string
 	in       wire.Buffer
-	memory   []byte
+	memory   *peerMemory // nil while it is not used
 	body     wire.Body
 	sealed   bool // by TLS
 	reused   bool

@@ -110,8 +110,9 @@ const (
 // fieldsRoom is how many fields find room without more memory, Fairway's own included.
 const fieldsRoom = 48
 
-// inSize is the memory to read with, which grows for a large head alone.
-const inSize = 4 << 10
+// inSize is the memory to read with, which grows for a large head alone. It has room for a
+// head and a small body; who waits for a request has given it back.
+const inSize = 8 << 10
 
 // Serve serves a connection and closes it. Its requests have contexts that end with ctx,
 // and when the client is gone.
@@ -311,7 +312,7 @@ func (k *conn) receive() (*Exchange, error) {
 // serve has a request answered, and reports whether another may follow.
 func (k *conn) serve(x *Exchange) bool {
 	defer x.leave()
-	if x.Request.Length != 0 {
+	if !x.whole() {
 		// What bounded the head, or the end of the body before, is no limit of this body.
 		_ = x.SetReadDeadline(time.Time{})
 	}

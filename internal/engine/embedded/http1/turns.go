@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// turns serve the requests of a connection in clear that need no reading but that of their
-// heads, all in one RawConn.Read: after a read that has filled less than the memory nothing
+// turns serve the requests of a connection in clear that are there whole, with their bodies,
+// after a read, all in one RawConn.Read: after a read that has filled less than the memory nothing
 // is left, and what comes later wakes the waiting. So no read is made in vain. Everything
 // else is served between two of them, by ordinary reads; the next one begins with a read.
 //
@@ -107,7 +107,7 @@ func (t *turns) serve() bool {
 			return false
 		case err != nil:
 			return !t.end()
-		case x.Request.Length != 0, x.Request.Fields.Has("Upgrade"):
+		case !x.whole(), x.Request.Fields.Has("Upgrade"):
 			k.next = x // it is read on
 			return false
 		case !k.serve(x):
