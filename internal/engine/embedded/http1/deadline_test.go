@@ -2,6 +2,7 @@ package http1
 
 import (
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,4 +36,34 @@ func TestBodyOutlivesTheLimitOfTheHead(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+// TestNewConnectionWhileDraining: one that comes in while the server drains is closed as
+// soon as one that was there before.
+func TestNewConnectionWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(limits(), echo)
+		open := func() (near net.Conn, done chan struct{}) {
+			near, far := net.Pipe()
+			done = make(chan struct{})
+			go func() {
+				defer close(done)
+				s.Serve(t.Context(), far, Hooks{})
+			}()
+			return near, done
+		}
+		before, beforeDone := open()
+		synctest.Wait()
+		s.Drain() // it waits for the first one
+		late, lateDone := open()
+		began := time.Now()
+		if got := talk(t, late); got != "" || time.Since(began) > newGrace+newGrace/8 {
+			t.Errorf("closed after %v with %q", time.Since(began), got)
+		}
+		for _, c := range []net.Conn{before, late} {
+			_ = c.Close()
+		}
+		<-beforeDone
+		<-lateDone
+	})
 }

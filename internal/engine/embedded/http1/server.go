@@ -199,22 +199,45 @@ func (k *conn) wait() bool {
 	}
 	s := k.server
 	k.in.Reset(k.Conn, k.memory) // a large head has its memory taken away
-	idle, was := s.limits.HeadTime, isNew
+	was := isNew
 	if k.used {
-		idle, was = s.limits.Idle, isIdle
+		was = isIdle
 		k.state.Store(isIdle)
 		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
 			return false
 		}
 		k.mark(false)
+		k.readWithin(time.Now(), s.limits.Idle)
+	} else {
+		k.first()
 	}
-	k.readWithin(time.Now(), idle)
-	if k.in.Fill(inSize) != nil || !k.state.CompareAndSwap(was, isBusy) {
+	if k.in.Fill(inSize) != nil || !k.begins(was) {
 		return false
 	}
 	k.used = true
 	k.mark(true)
 	return true
+}
+
+// first bounds the waiting for the first request, which is shorter while the server drains.
+func (k *conn) first() {
+	s := k.server
+	s.mu.Lock() // Drain comes before or after
+	defer s.mu.Unlock()
+	limit := s.limits.HeadTime
+	if s.draining.Load() {
+		limit = min(limit, newGrace)
+	}
+	k.readWithin(time.Now(), limit)
+}
+
+// begins says that there is a request, unless the connection was closed meanwhile.
+func (k *conn) begins(was int32) bool {
+	if was == isNew {
+		k.server.mu.Lock() // Drain bounds no body
+		defer k.server.mu.Unlock()
+	}
+	return k.state.CompareAndSwap(was, isBusy)
 }
 
 func (k *conn) mark(busy bool) {
