@@ -1,8 +1,10 @@
 package http1
 
 import (
+	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,5 +67,39 @@ func TestNewConnectionWhileDraining(t *testing.T) {
 		}
 		<-beforeDone
 		<-lateDone
+	})
+}
+
+// slowToClose is a connection that takes a while to be closed.
+type slowToClose struct{ net.Conn }
+
+// Close waits first.
+func (c slowToClose) Close() error {
+	time.Sleep(5 * time.Second)
+	return c.Conn.Close()
+}
+
+// TestDrainWaitsForNoClose: a connection that is slow to close holds up neither the drain
+// nor other connections.
+func TestDrainWaitsForNoClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(limits(), echo)
+		near, far := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Serve(t.Context(), slowToClose{far}, Hooks{})
+		}()
+		go func() { _, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: a\r\n\r\n") }()
+		if _, err := http.ReadResponse(bufio.NewReader(near), nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.Drain()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the drain took %v", took)
+		}
+		<-done
 	})
 }

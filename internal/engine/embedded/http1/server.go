@@ -166,7 +166,7 @@ func (s *Server) Drain() {
 	for k := range s.conns {
 		switch {
 		case k.state.CompareAndSwap(isIdle, isClosed):
-			_ = k.Close()
+			go k.Close() // TLS may take seconds to say so
 		case k.state.Load() == isNew:
 			_ = k.SetReadDeadline(time.Now().Add(newGrace))
 		}
@@ -187,7 +187,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.mu.Unlock()
 	for k := range s.conns {
 		k.cancel(context.Cause(ctx))
-		_ = k.Close()
+		go k.Close()
 	}
 	return ctx.Err()
 }
