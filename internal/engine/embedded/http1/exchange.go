@@ -39,8 +39,6 @@ type Exchange struct {
 // Answer is the head of an answer.
 type Answer struct {
 	Status int
-	// Reason is the phrase; empty stands for the usual one.
-	Reason string
 	// Fields have no Content-Length, Transfer-Encoding and Connection.
 	Fields field.List
 	// Length is that of the body; -1 is for one that ends with End. An answer to HEAD, or
@@ -90,9 +88,6 @@ func (x *Exchange) clear() {
 // the connection.
 func (x *Exchange) Context() context.Context { return x.conn.ctx }
 
-// Conn is the connection, to look at.
-func (x *Exchange) Conn() net.Conn { return x.conn.Conn }
-
 // SetReadDeadline bounds the reading of the body, and no longer than that.
 func (x *Exchange) SetReadDeadline(t time.Time) error {
 	x.conn.readBy = time.Time{}
@@ -121,9 +116,6 @@ func (x *Exchange) Read(p []byte) (int, error) {
 	}
 	return x.body.Read(p)
 }
-
-// BodyEnded reports whether the body was read whole.
-func (x *Exchange) BodyEnded() bool { return x.body.Ended() }
 
 // ask has a client send the body that it waits with.
 func (x *Exchange) ask() error {
@@ -206,11 +198,7 @@ func (x *Exchange) frame(a *Answer, none bool) {
 
 // head writes the status line and the fields that are the handler's, and Date.
 func (x *Exchange) head(a *Answer) []byte {
-	reason := a.Reason
-	if reason == "" {
-		reason = http.StatusText(a.Status)
-	}
-	b := wire.AppendStatusLine(x.out, a.Status, reason)
+	b := wire.AppendStatusLine(x.out, a.Status, http.StatusText(a.Status))
 	dated := false
 	for i := range a.Fields {
 		f := &a.Fields[i]
@@ -312,9 +300,6 @@ func (x *Exchange) Abort() { x.fail(errAborted) }
 
 // Close has the connection end with the answer, where that has not begun.
 func (x *Exchange) Close() { x.Request.Close = true }
-
-// Begun reports whether the head of an answer was written.
-func (x *Exchange) Begun() bool { return x.begun }
 
 // Pass gives the connection to another protocol: what was read of it comes first. Who
 // has it closes it, before the handler returns.

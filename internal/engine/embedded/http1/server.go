@@ -278,7 +278,7 @@ func (k *conn) one() bool {
 		// What bounded the head, or the end of the body before, is no limit of this body.
 		_ = x.SetReadDeadline(time.Time{})
 	}
-	k.watch.start(x)
+	k.watch.start()
 	s.handler(x)
 	k.watch.stop()
 	return x.finish()

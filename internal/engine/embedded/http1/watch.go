@@ -25,7 +25,7 @@ type watch struct {
 	half    time.Time // when the client was first seen to have closed its side
 }
 
-func (w *watch) start(*Exchange) {
+func (w *watch) start() {
 	if w.conn.hooks.Gone == nil {
 		return
 	}
