@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 // bodyReader reads the body of a request within a budget of pauses: waiting for the
@@ -17,7 +19,7 @@ type bodyReader struct {
 	control bodyControl
 	limit   time.Duration
 	rate    int // bytes a second
-	watch   watch
+	watch   http1.Alarm
 
 	left time.Duration // that the client may pause; of the one goroutine that reads
 
@@ -40,7 +42,7 @@ type bodyControl interface {
 func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
 	b := &bodyReader{src: src, control: control, rate: o.BodyRate}
 	b.allow(o.BodyTimeout)
-	b.watch.expire = b.expire
+	b.watch.Expire = b.expire
 	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
@@ -51,13 +53,13 @@ func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit
 func (b *bodyReader) Read(p []byte) (int, error) {
 	began := time.Now()
 	if !b.relaxed.Load() {
-		b.watch.start(b.left)
+		b.watch.Start(b.left)
 		if b.relaxed.Load() { // in the same moment
-			b.watch.stop()
+			b.watch.Stop()
 		}
 	}
 	n, err := b.one(p)
-	b.watch.stop()
+	b.watch.Stop()
 	earned := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
 	b.left = min(b.left-time.Since(began)+earned, b.limit)
 	switch err {
@@ -89,7 +91,7 @@ func (b *bodyReader) expire() {
 // relax lifts the limit, because the endpoint has begun to answer.
 func (b *bodyReader) relax() {
 	b.relaxed.Store(true)
-	b.watch.stop()
+	b.watch.Stop()
 }
 
 // tooSlow: reading failed because the client was too slow; broken: it failed at all.
