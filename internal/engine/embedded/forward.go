@@ -250,7 +250,7 @@ func (x *exchange) address() {
 
 // relay passes an answer on.
 func (x *exchange) relay(res *reply) {
-	defer res.body.Close()
+	defer func() { _ = res.body.Close() }() // modify may wrap it
 	announced := res.header.Values("Trailer")
 	arrival.DropConnectionFields(&res.header)
 	res.header.Del("Te")
