@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -18,6 +19,12 @@ import (
 // serveHTTP1 serves the requests of a connection; clear is it without TLS.
 func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 	e := l.engine
+	defer func() { // what answers has its own; this is for the rest
+		if p := recover(); p != nil {
+			e.log.Error("panic while serving a connection", "panic", p, "stack", string(debug.Stack()))
+			_ = clear.Close()
+		}
+	}()
 	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
 		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
 		Busy:   func(busy bool) { e.room.set(c, !busy) },

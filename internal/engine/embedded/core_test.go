@@ -3,9 +3,13 @@ package embedded
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 // plain returns a function that asks for something small on a connection that is kept.
@@ -88,5 +92,28 @@ func TestMalformedAnswerHasItsReason(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, "the answer is malformed: a field goes on in the next line at "+addr) || strings.Contains(text, "Secret") {
 		t.Errorf("the access log has %s", text)
+	}
+}
+
+// TestPanicEndsOneConnection: a panic of the core is logged with where it was, and ends
+// that connection alone.
+func TestPanicEndsOneConnection(t *testing.T) {
+	var log lockedBuffer
+	s := newSite(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	l := &listener{engine: s.engine}
+	l.core = http1.NewServer(http1.Limits{Head: 1 << 10, HeadTime: time.Minute}, func(*http1.Exchange) { panic("bad") })
+	near, far := net.Pipe()
+	c := &clientConn{Conn: far, listener: l}
+	if reason := s.engine.room.admit(c); reason != "" {
+		t.Fatal(reason)
+	}
+	l.open.Add(1)
+	go func() { _, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n") }()
+	l.serveHTTP1(c, c)
+	if n, err := near.Read(make([]byte, 1)); err != io.EOF || l.open.Load() != 0 {
+		t.Errorf("read %d bytes (%v), and %d are open", n, err, l.open.Load())
+	}
+	if text := log.String(); !strings.Contains(text, "panic=bad") || !strings.Contains(text, "core_test.go") {
+		t.Errorf("the log has %s", text)
 	}
 }

@@ -125,6 +125,7 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	}
 	defer s.leave(k)
 	defer c.Close()
+	defer k.watch.stop()
 	for k.wait() && k.one() {
 	}
 }
