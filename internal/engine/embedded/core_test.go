@@ -117,3 +117,25 @@ func TestPanicEndsOneConnection(t *testing.T) {
 		t.Errorf("the log has %s", text)
 	}
 }
+
+// TestAnswerWithoutTheBody: an endpoint that does not want the body that a client waits to
+// be asked for may take long for its answer.
+func TestAnswerWithoutTheBody(t *testing.T) {
+	addr := rawApp(t, func(c net.Conn) {
+		buf := make([]byte, 4096)
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nbut ")
+		time.Sleep(http1.ExpectTime + http1.ExpectTime/4)
+		_, _ = io.WriteString(c, "no")
+	})
+	s := newSite(t, Options{})
+	s.serve("a.example", addr)
+	s.apply()
+	c := s.dial("http")
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	if res := c.answer("POST"); res.StatusCode != 403 || res.body != "but no" {
+		t.Errorf("answered %d %q", res.StatusCode, res.body)
+	}
+}

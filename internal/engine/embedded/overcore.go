@@ -94,9 +94,14 @@ func (r *trip) run() error {
 		r.peer.ReadWithin(r.timeout)
 	}
 	err := r.peer.Receive(out.method, func(early *wire.Response) {
-		r.sending.Proceed()
+		if early.Status == http.StatusContinue {
+			r.sending.Proceed()
+		}
 		_ = r.a.x.w.Early(early.Status, early.Fields)
 	})
+	if err == nil {
+		r.sending.Answered()
+	}
 	if cause := r.sending.Unread(); err != nil && cause != nil {
 		return cause
 	}
@@ -152,7 +157,12 @@ func (r *trip) reply() *reply {
 }
 
 // Buffered is how much of the body is there.
-func (r *trip) Buffered() int { return r.peer.Buffered() }
+func (r *trip) Buffered() int {
+	if r.over.Load() {
+		return 0 // the peer may have another exchange
+	}
+	return r.peer.Buffered()
+}
 
 // Read reads the body of the answer; behind its end the trailers are known.
 func (r *trip) Read(p []byte) (int, error) {
