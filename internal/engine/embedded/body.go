@@ -17,6 +17,7 @@ import (
 type bodyReader struct {
 	src     io.Reader
 	control bodyControl
+	within  func(time.Time) error // sets the deadline of src
 	limit   time.Duration
 	rate    int // bytes a second
 	watch   http1.Alarm
@@ -40,7 +41,10 @@ type bodyControl interface {
 }
 
 func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
-	b := &bodyReader{src: src, control: control, rate: o.BodyRate}
+	b := &bodyReader{src: src, control: control, within: control.SetReadDeadline, rate: o.BodyRate}
+	if own, ok := src.(*http1.Body); ok {
+		b.within = own.SetReadDeadline
+	}
 	b.allow(o.BodyTimeout)
 	b.watch.Expire = b.expire
 	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
@@ -67,7 +71,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.ended.Store(true)
 		if b.expired.Load() { // in the same moment
-			_ = b.control.SetReadDeadline(time.Time{})
+			_ = b.within(time.Time{})
 		}
 	default:
 		b.failed.Store(true)
@@ -85,7 +89,7 @@ func (b *bodyReader) one(p []byte) (int, error) {
 // expire ends the reading that takes too long.
 func (b *bodyReader) expire() {
 	b.expired.Store(true)
-	_ = b.control.SetReadDeadline(time.Now())
+	_ = b.within(time.Now())
 }
 
 // relax lifts the limit, because the endpoint has begun to answer.
@@ -111,7 +115,7 @@ func (b *bodyReader) drain() bool {
 		return false
 	}
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
-	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
+	_ = b.within(time.Now().Add(min(b.limit/10, time.Second)))
 	buf := make([]byte, 16<<10)
 	for drained := 0; drained < maxDrain; {
 		n, err := b.one(buf)

@@ -103,3 +103,22 @@ func TestDrainWaitsForNoClose(t *testing.T) {
 		<-done
 	})
 }
+
+// TestBodyDeadlineAfterTheExchange: what bounded the body of a request does not reach the
+// connection any more once that is over.
+func TestBodyDeadlineAfterTheExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var body *Body
+		c, _, done := serve(t, limits(), Hooks{}, func(x *Exchange) {
+			body = x.Body()
+			defer body.Leave()
+			_, _ = io.ReadAll(body)
+			x.Begin(&Answer{Status: 204, Close: true})
+		})
+		talk(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+		<-done
+		if err := body.SetReadDeadline(time.Now()); err == nil {
+			t.Error("a deadline was set")
+		}
+	})
+}
