@@ -122,3 +122,31 @@ func TestBodyDeadlineAfterTheExchange(t *testing.T) {
 		}
 	})
 }
+
+// TestEarlyAnswersHaveTheirTime: what is sent long after the deadline of writing was set
+// has as long as that gave.
+func TestEarlyAnswersHaveTheirTime(t *testing.T) {
+	for name, send := range map[string]func(*Exchange) error{
+		"asked for the body": func(x *Exchange) error { _, err := io.ReadFull(x, make([]byte, 1)); return err },
+		"103":                func(x *Exchange) error { return x.Early(103, nil) },
+		"another protocol": func(x *Exchange) error {
+			x.Begin(&Answer{Status: 101, Length: -1})
+			_, err := x.Pass()
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _, done := serve(t, limits(), Hooks{}, func(x *Exchange) {
+				_ = x.SetWriteDeadline(time.Now().Add(time.Second))
+				time.Sleep(time.Minute)
+				if err := send(x); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				x.Abort()
+			})
+			talk(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", "x")
+			_ = c.Close()
+			<-done
+		})
+	}
+}

@@ -23,8 +23,9 @@ type Exchange struct {
 	conn *conn
 	body wire.Body
 
-	mu    sync.Mutex // what is said before the answer is said from any goroutine
-	asked bool       // 100 was sent
+	mu    sync.Mutex    // what is said before the answer is said from any goroutine
+	asked bool          // 100 was sent
+	limit time.Duration // of a write, as SetWriteDeadline was told last; 0 for none
 
 	out    []byte
 	form   answerForm
@@ -71,7 +72,7 @@ var (
 
 func (x *Exchange) begin(k *conn) {
 	x.conn, x.asked, x.begun, x.ended, x.keep, x.passed = k, false, false, false, false, false
-	x.out, x.form, x.left, x.err = x.out[:0], formNone, 0, nil
+	x.out, x.form, x.left, x.err, x.limit = x.out[:0], formNone, 0, nil, 0
 }
 
 // clear lets go of what the exchange refers to.
@@ -95,10 +96,23 @@ func (x *Exchange) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline bounds the writing of the answer, or lets it have an eighth more, so
-// that it need not be set each time.
+// that it need not be set each time. Answers with 1xx and what Pass sends get as long.
 func (x *Exchange) SetWriteDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.limit = time.Until(t)
+	return x.writeWithin(t, x.limit)
+}
+
+// renew gives the next write its whole limit. It is called with mu held.
+func (x *Exchange) renew() {
+	if x.limit > 0 {
+		_ = x.writeWithin(time.Now().Add(x.limit), x.limit)
+	}
+}
+
+func (x *Exchange) writeWithin(t time.Time, limit time.Duration) error {
 	k := x.conn
-	limit := time.Until(t)
 	if spare := k.writeBy.Sub(t); limit > 0 && spare >= 0 && spare <= limit/4 {
 		return nil
 	}
@@ -148,6 +162,7 @@ func (x *Exchange) early(status int, fields field.List) error {
 		x.out = wire.AppendField(x.out, fields[i].Name, fields[i].Value)
 	}
 	x.out = wire.AppendEnd(x.out)
+	x.renew()
 	return x.Flush()
 }
 
@@ -304,6 +319,9 @@ func (x *Exchange) Close() { x.Request.Close = true }
 // Pass gives the connection to another protocol: what was read of it comes first. Who
 // has it closes it, before the handler returns.
 func (x *Exchange) Pass() (net.Conn, error) {
+	x.mu.Lock()
+	x.renew()
+	x.mu.Unlock()
 	if err := x.Flush(); err != nil {
 		return nil, err
 	}
