@@ -309,6 +309,7 @@ func (x *exchange) copyBody(res *reply) bool {
 // pass has client and endpoint speak another protocol, until one of them ends it.
 func (x *exchange) pass(res *reply) {
 	defer res.conn.Close()
+	res.header.Del("Content-Length") // as in all answers with 1xx
 	x.modify(res)
 	x.w.status = res.status
 	x.w.client.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: -1})

@@ -65,6 +65,9 @@ func (w *responseWriter) Early(status int, fields field.List) error {
 		return nil
 	}
 	arrival.DropConnectionFields(&fields)
+	fields.Del("Content-Length") // it has no body (RFC 9110, 8.6)
+	w.begin()
+	defer w.watch.Stop()
 	return w.client.Early(status, fields)
 }
 
