@@ -95,24 +95,3 @@ func (c *clientConn) linger() {
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *clientConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }
-
-// oneConn is a listener with one connection.
-type oneConn struct {
-	net.Conn
-	taken bool
-}
-
-// Accept returns the connection when it is first called.
-func (o *oneConn) Accept() (net.Conn, error) {
-	if o.taken {
-		return nil, net.ErrClosed
-	}
-	o.taken = true
-	return o.Conn, nil
-}
-
-// Close does nothing: the connection is closed by who has accepted it.
-func (o *oneConn) Close() error { return nil }
-
-// Addr is the address that the client has connected to.
-func (o *oneConn) Addr() net.Addr { return o.LocalAddr() }

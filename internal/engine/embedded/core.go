@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
 )
@@ -132,8 +133,8 @@ func (l *listener) greet(counted *clientConn, config *tls.Config) {
 	case err != nil:
 		_ = c.Close()
 	case state.NegotiatedProtocol == "h2":
-		one := &oneConn{Conn: c}
-		if _ = l.server.Serve(one); !one.taken { // the listener drains
+		one := &relay.OneConn{Conn: c}
+		if _ = l.server.Serve(one); !one.Taken { // the listener drains
 			_ = c.Close()
 		}
 	default:
