@@ -77,7 +77,7 @@ func (x *Exchange) begin(k *conn) {
 
 // clear lets go of what the exchange refers to.
 func (x *Exchange) clear() {
-	clear(x.Request.Fields)
+	clear(x.Request.Fields[:cap(x.Request.Fields)]) // also what was deleted
 	x.Request = wire.Request{Fields: x.Request.Fields[:0]}
 	x.conn, x.body, x.err = nil, wire.Body{}, nil
 	if cap(x.out) > 2*outSize {
@@ -249,7 +249,7 @@ func (x *Exchange) Write(p []byte) (int, error) {
 		}
 	}
 	if len(rest) >= outSize { // without a copy
-		_, err := x.conn.Write(rest)
+		_, err := x.conn.write(rest)
 		x.fail(err)
 		return len(p), err
 	}
@@ -280,7 +280,7 @@ func (x *Exchange) Flush() error {
 	if x.err != nil || len(x.out) == 0 {
 		return x.err
 	}
-	_, err := x.conn.Write(x.out)
+	_, err := x.conn.write(x.out)
 	x.out = x.out[:0]
 	x.fail(err)
 	return err

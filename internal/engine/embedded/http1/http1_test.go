@@ -252,6 +252,35 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
+// TestHalfClosedClientTakesTheAnswer: a client that has closed its side is not gone for as
+// long as it takes what comes.
+func TestHalfClosedClientTakesTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pieces = 10
+		c, _, done := serve(t, limits(), Hooks{Gone: func() Presence { return HalfClosed }}, func(x *Exchange) {
+			x.Begin(&Answer{Status: 200, Length: -1})
+			for i := range pieces {
+				_, _ = io.WriteString(x, "x")
+				if err := x.Flush(); err != nil || x.Context().Err() != nil {
+					t.Errorf("piece %d: %v, %v", i, err, x.Context().Err())
+				}
+				time.Sleep(halfGrace / 2)
+			}
+			began := time.Now()
+			<-x.Context().Done()
+			if took := time.Since(began); took > halfGrace {
+				t.Errorf("it was noticed %v after the last piece", took)
+			}
+			x.Abort()
+		})
+		if got := talk(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); strings.Count(got, "1\r\nx\r\n") != pieces {
+			t.Errorf("got %q", got)
+		}
+		_ = c.Close()
+		<-done
+	})
+}
+
 // TestDrain: idle connections are closed, new ones a while later, and what runs is
 // answered with the end of its connection.
 func TestDrain(t *testing.T) {

@@ -94,6 +94,9 @@ func (p *Pool) take(name string) *Peer {
 func (p *Pool) put(peer *Peer) {
 	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
 	peer.in.Reset(peer.Conn, peer.memory)
+	fields := peer.Response.Fields[:cap(peer.Response.Fields)]
+	clear(fields) // an unused connection holds on to no answer
+	peer.Response, peer.body = wire.Response{Fields: fields[:0]}, wire.Body{}
 	if cap(peer.Out) > maxOut {
 		peer.Out = nil
 	}

@@ -241,6 +241,15 @@ func (k *conn) begins(was int32) bool {
 	return k.state.CompareAndSwap(was, isBusy)
 }
 
+// write sends, and lets watch know when something was taken.
+func (k *conn) write(p []byte) (int, error) {
+	n, err := k.Conn.Write(p)
+	if n > 0 {
+		k.watch.wrote.Add(1)
+	}
+	return n, err
+}
+
 func (k *conn) mark(busy bool) {
 	if k.hooks.Busy != nil {
 		k.hooks.Busy(busy)
