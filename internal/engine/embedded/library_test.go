@@ -15,7 +15,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip calls it.
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestLibraryCallsLate: what net/http says of a request after that is over reaches nobody:
+// TestLibraryCallsLate: what net/http says of a request after that is over reaches no client:
 // the exchange may be that of another client by then.
 func TestLibraryCallsLate(t *testing.T) {
 	s := newSite(t, Options{})

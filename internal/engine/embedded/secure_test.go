@@ -16,7 +16,7 @@ import (
 )
 
 // TestSwitchToEndpointOfBothVersions: an endpoint with TLS that speaks HTTP/2 as well is
-// asked in HTTP/1.1 for a switch of protocols, whatever was spoken before, and in HTTP/2
+// asked in HTTP/1.1 for a switch of protocols, also after HTTP/2 was spoken, and in HTTP/2
 // for all else.
 func TestSwitchToEndpointOfBothVersions(t *testing.T) {
 	a := &app{}

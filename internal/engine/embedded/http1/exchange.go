@@ -25,7 +25,7 @@ type Exchange struct {
 
 	mu    sync.Mutex    // what is said before the answer is said from any goroutine
 	asked bool          // 100 was sent
-	limit time.Duration // of a write, as SetWriteDeadline was told last; 0 for none
+	limit time.Duration // of a write, as SetWriteDeadline had it last; 0 for none
 
 	out    []byte
 	form   answerForm

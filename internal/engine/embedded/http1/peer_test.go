@@ -169,7 +169,7 @@ func selfSigned(t *testing.T) *tls.Config {
 }
 
 // TestSecondAnswerOverTLS: an answer that comes unasked in one piece with another is
-// nobody's, also where TLS holds it back; a connection without one is kept.
+// for no client, also where TLS holds it back; a connection without one is kept.
 func TestSecondAnswerOverTLS(t *testing.T) {
 	config := selfSigned(t)
 	for _, evil := range []bool{false, true} {
