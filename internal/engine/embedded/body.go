@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 // bodyReader reads the body of a request within a budget of pauses: waiting for the
@@ -15,9 +17,10 @@ import (
 type bodyReader struct {
 	src     io.Reader
 	control bodyControl
+	within  func(time.Time) error // sets the deadline of src
 	limit   time.Duration
 	rate    int // bytes a second
-	watch   watch
+	watch   http1.Alarm
 
 	left time.Duration // that the client may pause; of the one goroutine that reads
 
@@ -38,9 +41,12 @@ type bodyControl interface {
 }
 
 func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
-	b := &bodyReader{src: src, control: control, rate: o.BodyRate}
+	b := &bodyReader{src: src, control: control, within: control.SetReadDeadline, rate: o.BodyRate}
+	if own, ok := src.(*http1.Body); ok {
+		b.within = own.SetReadDeadline
+	}
 	b.allow(o.BodyTimeout)
-	b.watch.expire = b.expire
+	b.watch.Expire = b.expire
 	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
@@ -51,13 +57,13 @@ func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit
 func (b *bodyReader) Read(p []byte) (int, error) {
 	began := time.Now()
 	if !b.relaxed.Load() {
-		b.watch.start(b.left)
+		b.watch.Start(b.left)
 		if b.relaxed.Load() { // in the same moment
-			b.watch.stop()
+			b.watch.Stop()
 		}
 	}
 	n, err := b.one(p)
-	b.watch.stop()
+	b.watch.Stop()
 	earned := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
 	b.left = min(b.left-time.Since(began)+earned, b.limit)
 	switch err {
@@ -65,7 +71,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.ended.Store(true)
 		if b.expired.Load() { // in the same moment
-			_ = b.control.SetReadDeadline(time.Time{})
+			_ = b.within(time.Time{})
 		}
 	default:
 		b.failed.Store(true)
@@ -83,13 +89,13 @@ func (b *bodyReader) one(p []byte) (int, error) {
 // expire ends the reading that takes too long.
 func (b *bodyReader) expire() {
 	b.expired.Store(true)
-	_ = b.control.SetReadDeadline(time.Now())
+	_ = b.within(time.Now())
 }
 
 // relax lifts the limit, because the endpoint has begun to answer.
 func (b *bodyReader) relax() {
 	b.relaxed.Store(true)
-	b.watch.stop()
+	b.watch.Stop()
 }
 
 // tooSlow: reading failed because the client was too slow; broken: it failed at all.
@@ -109,7 +115,7 @@ func (b *bodyReader) drain() bool {
 		return false
 	}
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
-	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
+	_ = b.within(time.Now().Add(min(b.limit/10, time.Second)))
 	buf := make([]byte, 16<<10)
 	for drained := 0; drained < maxDrain; {
 		n, err := b.one(buf)

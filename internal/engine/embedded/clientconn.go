@@ -4,12 +4,10 @@ import (
 	"container/ring"
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
@@ -95,14 +93,6 @@ func (c *clientConn) linger() {
 	}
 }
 
-// SyscallConn is the socket, where nothing else reads from it.
-func (c *clientConn) SyscallConn() (syscall.RawConn, error) {
-	if socket := c.Socket(); socket != nil {
-		return socket.SyscallConn()
-	}
-	return nil, errors.ErrUnsupported
-}
-
 // Socket is the socket, or nil where something else reads from it.
 func (c *clientConn) Socket() *net.TCPConn {
 	socket, _ := c.Conn.(*net.TCPConn)
@@ -111,24 +101,3 @@ func (c *clientConn) Socket() *net.TCPConn {
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *clientConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }
-
-// oneConn is a listener with one connection.
-type oneConn struct {
-	net.Conn
-	taken bool
-}
-
-// Accept returns the connection when it is first called.
-func (o *oneConn) Accept() (net.Conn, error) {
-	if o.taken {
-		return nil, net.ErrClosed
-	}
-	o.taken = true
-	return o.Conn, nil
-}
-
-// Close does nothing: the connection is closed by who has accepted it.
-func (o *oneConn) Close() error { return nil }
-
-// Addr is the address that the client has connected to.
-func (o *oneConn) Addr() net.Addr { return o.LocalAddr() }

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
 )
@@ -18,10 +20,16 @@ import (
 // serveHTTP1 serves the requests of a connection; clear is it without TLS.
 func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 	e := l.engine
+	defer func() { // what answers has its own; this is for the rest
+		if p := recover(); p != nil {
+			e.log.Error("panic while serving a connection", "panic", p, "stack", string(debug.Stack()))
+			_ = clear.Close()
+		}
+	}()
 	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
 		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
 		Busy:   func(busy bool) { e.room.set(c, !busy) },
-		Gone:   func() http1.Presence { return presence(c.Conn) },
+		Gone:   func() http1.Presence { return http1.PresenceOf(c.Conn) },
 		Refused: func(error) {
 			c.finished.Store(true)
 			e.meters.refused("bad-message")
@@ -125,8 +133,8 @@ func (l *listener) greet(counted *clientConn, config *tls.Config) {
 	case err != nil:
 		_ = c.Close()
 	case state.NegotiatedProtocol == "h2":
-		one := &oneConn{Conn: c}
-		if _ = l.server.Serve(one); !one.taken { // the listener drains
+		one := &relay.OneConn{Conn: c}
+		if _ = l.server.Serve(one); !one.Taken { // the listener drains
 			_ = c.Close()
 		}
 	default:

@@ -3,10 +3,14 @@ package embedded
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 const get = "GET /path HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
@@ -107,5 +111,50 @@ func TestMalformedAnswerHasItsReason(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, "the answer is malformed: a field goes on in the next line at "+addr) || strings.Contains(text, "Secret") {
 		t.Errorf("the access log has %s", text)
+	}
+}
+
+// TestPanicEndsOneConnection: a panic of the core is logged with where it was, and ends
+// that connection alone.
+func TestPanicEndsOneConnection(t *testing.T) {
+	var log lockedBuffer
+	s := newSite(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	l := &listener{engine: s.engine}
+	l.core = http1.NewServer(http1.Limits{Head: 1 << 10, HeadTime: time.Minute}, func(*http1.Exchange) { panic("bad") })
+	near, far := net.Pipe()
+	c := &clientConn{Conn: far, listener: l}
+	if reason := s.engine.room.admit(c); reason != "" {
+		t.Fatal(reason)
+	}
+	l.open.Add(1)
+	go func() { _, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n") }()
+	l.serveHTTP1(c, c)
+	if n, err := near.Read(make([]byte, 1)); err != io.EOF || l.open.Load() != 0 {
+		t.Errorf("read %d bytes (%v), and %d are open", n, err, l.open.Load())
+	}
+	if text := log.String(); !strings.Contains(text, "panic=bad") || !strings.Contains(text, "core_test.go") {
+		t.Errorf("the log has %s", text)
+	}
+}
+
+// TestAnswerWithoutTheBody: an endpoint that does not want the body that a client waits to
+// be asked for may take long for its answer.
+func TestAnswerWithoutTheBody(t *testing.T) {
+	addr := rawApp(t, func(c net.Conn) {
+		buf := make([]byte, 4096)
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nbut ")
+		time.Sleep(http1.ExpectTime + http1.ExpectTime/4)
+		_, _ = io.WriteString(c, "no")
+	})
+	s := newSite(t, Options{})
+	s.serve("a.example", addr)
+	s.apply()
+	c := s.dial("http")
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	if res := c.answer("POST"); res.StatusCode != 403 || res.body != "but no" {
+		t.Errorf("answered %d %q", res.StatusCode, res.body)
 	}
 }

@@ -84,8 +84,8 @@ type Options struct {
 	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It must be
 	// shorter than the endpoint's own limit, which is 5 s in Node.js, Apache and uvicorn.
 	EndpointIdle time.Duration
-	// DrainLimit is how long what runs on a listener that left the table may go on, and
-	// TCP connections whose endpoint drains (30 s). Stop has its context.
+	// DrainLimit is how long what runs on a listener that left the table may go on, also
+	// what was upgraded, and TCP connections whose endpoint drains (30 s). Stop has its context.
 	DrainLimit time.Duration
 }
 

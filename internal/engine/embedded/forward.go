@@ -250,7 +250,7 @@ func (x *exchange) address() {
 
 // relay passes an answer on.
 func (x *exchange) relay(res *reply) {
-	defer res.body.Close()
+	defer func() { _ = res.body.Close() }() // modify may wrap it
 	announced := res.header.Values("Trailer")
 	arrival.DropConnectionFields(&res.header)
 	res.header.Del("Te")
@@ -319,6 +319,7 @@ func (x *exchange) copyBody(res *reply) bool {
 // pass has client and endpoint speak another protocol, until one of them ends it.
 func (x *exchange) pass(res *reply) {
 	defer res.conn.Close()
+	res.header.Del("Content-Length") // as in all answers with 1xx
 	x.modify(res)
 	x.w.status = res.status
 	x.w.client.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: -1})

@@ -98,7 +98,9 @@ func (q *request) admit(h head, p arrival.Peer) *answer {
 		host, err = canonical.Host(h.authority)
 	}
 	if err != nil {
-		return refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+		a := refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+		a.hangUp = true
+		return a
 	}
 	if strings.IndexByte(h.target, '#') >= 0 {
 		return refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")

@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
@@ -19,11 +20,21 @@ import (
 // overLibrary sends the request by net/http, to endpoints that speak HTTP/2.
 func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 	out := &a.x.out
+	var mu sync.Mutex
+	over := false // the exchange may belong to another client; net/http may still call
+	during := func(do func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			do()
+		}
+	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(info httptrace.GotConnInfo) { a.gotConn, a.reused = true, info.Reused },
-		GotFirstResponseByte: func() { a.answered.Store(true) },
-		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
-			return a.x.w.Early(status, field.Of(http.Header(h)))
+		GotConn:              func(info httptrace.GotConnInfo) { during(func() { a.gotConn, a.reused = true, info.Reused }) },
+		GotFirstResponseByte: func() { during(func() { a.answered.Store(true) }) },
+		Got1xxResponse: func(status int, h textproto.MIMEHeader) (err error) {
+			during(func() { err = a.x.w.Early(status, field.Of(http.Header(h))) })
+			return err
 		},
 	})
 	req := (&http.Request{
@@ -44,6 +55,9 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 		}
 	}
 	res, err := a.transport.library.RoundTrip(req)
+	mu.Lock()
+	over = true
+	mu.Unlock()
 	if err != nil {
 		return nil, err
 	}

@@ -107,9 +107,14 @@ func (r *trip) run() error {
 		r.sending = r.peer.Upload(r.body, out.length, out.header.Lists("Expect", "100-continue"), r.timeout)
 	}
 	err := r.peer.Receive(out.method, func(early *wire.Response) {
-		r.sending.Proceed()
+		if early.Status == http.StatusContinue {
+			r.sending.Proceed()
+		}
 		_ = r.a.x.w.Early(early.Status, early.Fields)
 	})
+	if err == nil {
+		r.sending.Answered()
+	}
 	if cause := r.sending.Unread(); err != nil && cause != nil {
 		return cause
 	}
@@ -165,7 +170,12 @@ func (r *trip) reply() *reply {
 }
 
 // Buffered is how much of the body is there.
-func (r *trip) Buffered() int { return r.peer.Buffered() }
+func (r *trip) Buffered() int {
+	if r.over.Load() {
+		return 0 // the peer may have another exchange
+	}
+	return r.peer.Buffered()
+}
 
 // splice passes a piece of the body on without a copy, and the end of it on to Read. It is
 // 0 where that cannot be done.

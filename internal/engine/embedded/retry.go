@@ -40,7 +40,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 		if body != nil { // it may be sent after the attempt is over
 			a = new(attempt)
 		}
-		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout), body: body}
+		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout, x.q.upgrade != ""), body: body}
 		var err error
 		if res, err = a.do(ctx); err == nil {
 			return nil

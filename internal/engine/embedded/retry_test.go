@@ -245,7 +245,7 @@ func TestFailedDialCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ep.Done(balance.ResultCanceled)
-		tr := s.engine.transports.of(ep, s.backends[backend], time.Minute)
+		tr := s.engine.transports.of(ep, s.backends[backend], time.Minute, false)
 		retire(tr)
 		_, err = tr.dial(t.Context())
 		if err == nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"fairway/internal/engine/embedded/http1"
 )
 
 // What an endpoint with TLS was found to speak.
@@ -50,7 +52,8 @@ func (t *transport) secure(form transportForm, idle time.Duration) {
 func (t *transport) dialSecure(ctx context.Context, config *tls.Config, name string, version int32) (net.Conn, error) {
 	select {
 	case c := <-t.handover:
-		if versionOf(c) == version && (config.ServerName != "" || c.ConnectionState().ServerName == name) {
+		if versionOf(c) == version && (config.ServerName != "" || c.ConnectionState().ServerName == name) &&
+			http1.PresenceOf(c.NetConn().(*endpointConn)) == http1.Present { // it may have waited for long
 			return c, nil
 		}
 		_ = c.Close()

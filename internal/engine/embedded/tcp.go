@@ -103,7 +103,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 // connect connects to an endpoint, and sends the PROXY protocol header that it expects.
 func (t *tunnel) connect(ctx context.Context) (c net.Conn, err error) {
 	err = t.send(ctx, func(ep *balance.Endpoint) *failure {
-		made, err := t.e.transports.of(ep, t.route.def, 0).dial(ctx)
+		made, err := t.e.transports.of(ep, t.route.def, 0, false).dial(ctx)
 		if err == nil {
 			if err = t.greet(made); err == nil {
 				c, t.taken = made, ep

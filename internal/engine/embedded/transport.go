@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
@@ -49,13 +48,14 @@ func newTransports(o Options, r *room) *transports {
 	return &transports{opts: o, room: r}
 }
 
-// form is that of the connections of a route with this timeout to its backend.
-func (t *transports) form(def *route.Backend, timeout time.Duration) transportForm {
+// form is that of the connections of a route with this timeout to its backend, for
+// requests that ask for a switch of protocols or for others.
+func (t *transports) form(def *route.Backend, timeout time.Duration, upgrades bool) transportForm {
 	f := transportForm{backend: def.ID, scheme: def.Scheme}
 	if def.Scheme == route.SchemeTCP {
 		return f
 	}
-	f.http1 = len(def.Upgrade) > 0
+	f.http1 = def.Scheme == route.SchemeHTTPS && (upgrades || len(def.Upgrade) > 0)
 	f.timeout = cmp.Or(timeout, t.opts.ResponseTimeout)
 	if def.TLS != nil {
 		f.serverName, f.skipVerify = def.TLS.ServerName, def.TLS.SkipVerify
@@ -64,8 +64,8 @@ func (t *transports) form(def *route.Backend, timeout time.Duration) transportFo
 }
 
 // of returns the transport to an endpoint; one that has left gets another each time.
-func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration) *transport {
-	key := transportKey{e, t.form(def, timeout)}
+func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration, upgrades bool) *transport {
+	key := transportKey{e, t.form(def, timeout, upgrades)}
 	if tr, ok := t.all.Load(key); ok {
 		return tr.(*transport)
 	}
@@ -126,7 +126,8 @@ func (t *transports) sweep(next *liveTable) {
 	used := make(map[transportForm]bool, len(next.routes))
 	for r, lr := range next.routes {
 		if lr.def != nil {
-			used[t.form(lr.def, r.Timeout)] = true
+			used[t.form(lr.def, r.Timeout, false)] = true
+			used[t.form(lr.def, r.Timeout, true)] = true
 		}
 	}
 	gone := outOfReach(next.table)
@@ -294,14 +295,6 @@ type endpointConn struct {
 	net.Conn
 	transport *transport
 	written   atomic.Int64
-}
-
-// SyscallConn is the socket.
-func (c *endpointConn) SyscallConn() (syscall.RawConn, error) {
-	if sc, ok := c.Conn.(syscall.Conn); ok {
-		return sc.SyscallConn()
-	}
-	return nil, errors.ErrUnsupported
 }
 
 // watch has the kernel notice within six seconds that machine or network are gone.

@@ -3,7 +3,6 @@ package embedded
 import (
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
@@ -36,7 +35,7 @@ type responseWriter struct {
 	hangUp bool // the connection closes after the answer
 	// long is a body that would not be read to its end for nothing; nil: none.
 	long   *bodyReader
-	watch  watch
+	watch  http1.Alarm
 	armed  time.Time // when the deadline was set in HTTP/1
 	early  int       // 1xx answers so far
 	status int
@@ -51,7 +50,7 @@ const maxEarly = 16
 func (w *responseWriter) init(c client, limit time.Duration, major int, now time.Time) {
 	w.client, w.limit, w.shared = c, limit, major == 2
 	if w.shared {
-		w.watch.expire = func() { _ = w.SetWriteDeadline(time.Now()) }
+		w.watch.Expire = func() { _ = w.SetWriteDeadline(time.Now()) }
 	} else {
 		w.arm(now) // the deadline of the request before may be over by now
 	}
@@ -66,6 +65,9 @@ func (w *responseWriter) Early(status int, fields field.List) error {
 		return nil
 	}
 	arrival.DropConnectionFields(&fields)
+	fields.Del("Content-Length") // it has no body (RFC 9110, 8.6)
+	w.begin()
+	defer w.watch.Stop()
 	return w.client.Early(status, fields)
 }
 
@@ -84,7 +86,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.client.Write(p)
 	w.bytes += int64(n)
-	w.watch.stop()
+	w.watch.Stop()
 	return n, err
 }
 
@@ -104,13 +106,13 @@ func (w *responseWriter) Splice(p *http1.Peer) (int64, error) {
 func (w *responseWriter) Flush() error {
 	w.begin()
 	err := w.client.Flush()
-	w.watch.stop()
+	w.watch.Stop()
 	return err
 }
 
 func (w *responseWriter) begin() {
 	if w.shared {
-		w.watch.start(w.limit)
+		w.watch.Start(w.limit)
 	} else {
 		w.arm(time.Now())
 	}
@@ -128,46 +130,5 @@ func (w *responseWriter) arm(now time.Time) {
 	if now.Sub(w.armed) > w.limit/8 {
 		w.armed = now
 		_ = w.SetWriteDeadline(now.Add(w.limit))
-	}
-}
-
-// watch calls expire when what was started is not stopped in time.
-type watch struct {
-	expire func() // called with mu held
-
-	mu      sync.Mutex
-	timer   *time.Timer
-	running bool
-	until   time.Time
-}
-
-func (w *watch) start(limit time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.running, w.until = true, time.Now().Add(limit)
-	if w.timer == nil {
-		w.timer = time.AfterFunc(limit, w.fire)
-	} else {
-		w.timer.Reset(limit)
-	}
-}
-
-// stop returns only when expire is not running and will not be called any more.
-func (w *watch) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.running = false
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
-
-func (w *watch) fire() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	// A timer that went off just before it was stopped may get here only after
-	// the next start.
-	if w.running && !time.Now().Before(w.until) {
-		w.expire()
 	}
 }

@@ -12,6 +12,9 @@ type Body struct {
 	x    *Exchange
 	mu   sync.Mutex
 	left bool
+
+	timing sync.Mutex
+	over   bool // no deadline is set any more
 }
 
 // Body returns the body. Leave has to be called before the handler returns.
@@ -27,12 +30,25 @@ func (b *Body) Read(p []byte) (int, error) {
 	return b.x.Read(p)
 }
 
+// SetReadDeadline bounds the reading, from any goroutine, for as long as the exchange goes on.
+func (b *Body) SetReadDeadline(t time.Time) error {
+	b.timing.Lock()
+	defer b.timing.Unlock()
+	if b.over {
+		return http.ErrBodyReadAfterClose
+	}
+	return b.x.SetReadDeadline(t)
+}
+
 // Leave ends all reading, because the exchange is over.
 func (b *Body) Leave() {
 	if !b.mu.TryLock() {
-		_ = b.x.SetReadDeadline(time.Now())
+		_ = b.SetReadDeadline(time.Now())
 		b.mu.Lock()
 	}
 	b.left = true
 	b.mu.Unlock()
+	b.timing.Lock()
+	b.over = true
+	b.timing.Unlock()
 }

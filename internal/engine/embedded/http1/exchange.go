@@ -23,8 +23,9 @@ type Exchange struct {
 	conn *conn
 	body wire.Body
 
-	mu    sync.Mutex // what is said before the answer is said from any goroutine
-	asked bool       // 100 was sent
+	mu    sync.Mutex    // what is said before the answer is said from any goroutine
+	asked bool          // 100 was sent
+	limit time.Duration // of a write, as SetWriteDeadline had it last; 0 for none
 
 	out    []byte
 	form   answerForm
@@ -40,8 +41,6 @@ type Exchange struct {
 // Answer is the head of an answer.
 type Answer struct {
 	Status int
-	// Reason is the phrase; empty stands for the usual one.
-	Reason string
 	// Fields have no Content-Length, Transfer-Encoding and Connection.
 	Fields field.List
 	// Length is that of the body; -1 is for one that ends with End. An answer to HEAD, or
@@ -75,27 +74,29 @@ var (
 
 func (x *Exchange) begin(k *conn) {
 	x.conn, x.asked, x.begun, x.ended, x.keep, x.passed, x.slow = k, false, false, false, false, false, false
-	x.out, x.form, x.left, x.err = x.out[:0], formNone, 0, nil
+	x.out, x.form, x.left, x.err, x.limit = x.out[:0], formNone, 0, nil, 0
 }
 
-// leave lets go of what the exchange refers to, and gives it back to the server.
+// leave gives the exchange back to the server.
 func (x *Exchange) leave() {
 	s := x.conn.server
-	clear(x.Request.Fields)
+	x.clear()
+	s.work.Put(x)
+}
+
+// clear lets go of what the exchange refers to.
+func (x *Exchange) clear() {
+	clear(x.Request.Fields[:cap(x.Request.Fields)]) // also what was deleted
 	x.Request = wire.Request{Fields: x.Request.Fields[:0]}
 	x.conn, x.body, x.err = nil, wire.Body{}, nil
 	if cap(x.out) > 2*outSize {
 		x.out = make([]byte, 0, outSize)
 	}
-	s.work.Put(x)
 }
 
 // Context ends when the client is gone, with ErrClientGone, or is cut off. It is that of
 // the connection.
 func (x *Exchange) Context() context.Context { return x.conn.ctx }
-
-// Conn is the connection, to look at.
-func (x *Exchange) Conn() net.Conn { return x.conn.Conn }
 
 // SetReadDeadline bounds the reading of the body, and no longer than that.
 func (x *Exchange) SetReadDeadline(t time.Time) error {
@@ -104,10 +105,23 @@ func (x *Exchange) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline bounds the writing of the answer, or lets it have an eighth more, so
-// that it need not be set each time.
+// that it need not be set each time. Answers with 1xx and what Pass sends get as long.
 func (x *Exchange) SetWriteDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.limit = time.Until(t)
+	return x.writeWithin(t, x.limit)
+}
+
+// renew gives the next write its whole limit. It is called with mu held.
+func (x *Exchange) renew() {
+	if x.limit > 0 {
+		_ = x.writeWithin(time.Now().Add(x.limit), x.limit)
+	}
+}
+
+func (x *Exchange) writeWithin(t time.Time, limit time.Duration) error {
 	k := x.conn
-	limit := time.Until(t)
 	if spare := k.writeBy.Sub(t); limit > 0 && spare >= 0 && spare <= limit/4 {
 		return nil
 	}
@@ -131,9 +145,6 @@ func (x *Exchange) whole() bool {
 	n := x.Request.Length
 	return n == 0 || n > 0 && int64(x.body.Buffered()) == n
 }
-
-// BodyEnded reports whether the body was read whole.
-func (x *Exchange) BodyEnded() bool { return x.body.Ended() }
 
 // ask has a client send the body that it waits with.
 func (x *Exchange) ask() error {
@@ -166,6 +177,7 @@ func (x *Exchange) early(status int, fields field.List) error {
 		x.out = wire.AppendField(x.out, fields[i].Name, fields[i].Value)
 	}
 	x.out = wire.AppendEnd(x.out)
+	x.renew()
 	return x.Flush()
 }
 
@@ -216,11 +228,7 @@ func (x *Exchange) frame(a *Answer, none bool) {
 
 // head writes the status line and the fields that are the handler's, and Date.
 func (x *Exchange) head(a *Answer) []byte {
-	reason := a.Reason
-	if reason == "" {
-		reason = http.StatusText(a.Status)
-	}
-	b := wire.AppendStatusLine(x.out, a.Status, reason)
+	b := wire.AppendStatusLine(x.out, a.Status, http.StatusText(a.Status))
 	dated := false
 	for i := range a.Fields {
 		f := &a.Fields[i]
@@ -256,7 +264,7 @@ func (x *Exchange) Write(p []byte) (int, error) {
 		}
 	}
 	if len(rest) >= outSize { // without a copy
-		_, err := x.conn.Write(rest)
+		_, err := x.conn.write(rest)
 		x.fail(err)
 		return len(p), err
 	}
@@ -287,7 +295,7 @@ func (x *Exchange) Flush() error {
 	if x.err != nil || len(x.out) == 0 {
 		return x.err
 	}
-	_, err := x.conn.Write(x.out)
+	_, err := x.conn.write(x.out)
 	x.out = x.out[:0]
 	x.fail(err)
 	return err
@@ -323,15 +331,15 @@ func (x *Exchange) Abort() { x.fail(errAborted) }
 // Close has the connection end with the answer, where that has not begun.
 func (x *Exchange) Close() { x.Request.Close = true }
 
-// Begun reports whether the head of an answer was written.
-func (x *Exchange) Begun() bool { return x.begun }
-
 // Pass gives the connection to another protocol: what was read of it comes first. Who
 // has it closes it, before the handler returns.
 func (x *Exchange) Pass() (net.Conn, error) {
 	if x.conn.turns.inside {
 		return nil, errNotAsked // who does not name a protocol may not get one
 	}
+	x.mu.Lock()
+	x.renew()
+	x.mu.Unlock()
 	if err := x.Flush(); err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func TestAnswers(t *testing.T) {
 		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 200, Length: 7}, "hello", nil, "HTTP/1.1 200 OK\r\n" + dated + "Content-Length: 7\r\nConnection: close\r\n\r\n"},
 		{"304", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 304, Length: 7}, "", nil, "HTTP/1.1 304 Not Modified\r\n" + dated + "Content-Length: 7\r\nConnection: close\r\n\r\n"},
 		{"204", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 204, Length: 0}, "", nil, "HTTP/1.1 204 No Content\r\n" + dated + "Connection: close\r\n\r\n"},
-		{"its own date", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 299, Reason: "Fine", Length: 0, Fields: field.List{{Name: "date", Value: "x"}}}, "", nil, "HTTP/1.1 299 Fine\r\ndate: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+		{"its own date", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 201, Length: 0, Fields: field.List{{Name: "date", Value: "x"}}}, "", nil, "HTTP/1.1 201 Created\r\ndate: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
 		{"too short", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 200, Length: 7}, "hello", nil, ""},
 		{"too long", "GET / HTTP/1.1\r\nHost: a\r\n", Answer{Status: 200, Length: 3}, "hello", nil, ""},
 	} {
@@ -250,6 +250,35 @@ func TestClientGone(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+// TestHalfClosedClientTakesTheAnswer: a client that has closed its side is not gone for as
+// long as it takes what comes.
+func TestHalfClosedClientTakesTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pieces = 10
+		c, _, done := serve(t, limits(), Hooks{Gone: func() Presence { return HalfClosed }}, func(x *Exchange) {
+			x.Begin(&Answer{Status: 200, Length: -1})
+			for i := range pieces {
+				_, _ = io.WriteString(x, "x")
+				if err := x.Flush(); err != nil || x.Context().Err() != nil {
+					t.Errorf("piece %d: %v, %v", i, err, x.Context().Err())
+				}
+				time.Sleep(halfGrace / 2)
+			}
+			began := time.Now()
+			<-x.Context().Done()
+			if took := time.Since(began); took > halfGrace {
+				t.Errorf("it was noticed %v after the last piece", took)
+			}
+			x.Abort()
+		})
+		if got := talk(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); strings.Count(got, "1\r\nx\r\n") != pieces {
+			t.Errorf("got %q", got)
+		}
+		_ = c.Close()
+		<-done
+	})
 }
 
 // TestDrain: idle connections are closed, new ones a while later, and what runs is

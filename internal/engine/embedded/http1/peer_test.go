@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
 )
 
 // answering makes a pool of connections to an endpoint that answers each request with 204,
@@ -113,6 +114,30 @@ func TestInterruptStays(t *testing.T) {
 	}
 }
 
+// TestUnusedConnectionHoldsNothing: neither a kept connection nor a spare exchange holds
+// what was said on it.
+func TestUnusedConnectionHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := answering(t)
+		peer := ask(t, p, time.Second)
+		peer.Response.Fields = append(peer.Response.Fields, field.Line{Name: "Set-Cookie", Value: "secret"})
+		peer.body.Trailers = field.List{{Name: "T", Value: "secret"}}
+		peer.Done(true)
+		var x Exchange
+		x.Request.Fields = field.List{{Name: "A", Value: "b"}, {Name: "Cookie", Value: "secret"}}[:1]
+		x.clear()
+		for name, list := range map[string]field.List{
+			"answer": peer.Response.Fields[:1], "trailers": peer.body.Trailers, "request": x.Request.Fields[:2],
+		} {
+			for _, f := range list {
+				if f.Value != "" {
+					t.Errorf("%s: %v is still there", name, f)
+				}
+			}
+		}
+	})
+}
+
 // gathered is a connection that sends nothing while it is held.
 type gathered struct {
 	net.Conn
@@ -143,7 +168,7 @@ func selfSigned(t *testing.T) *tls.Config {
 }
 
 // TestSecondAnswerOverTLS: an answer that comes unasked in one piece with another is
-// nobody's, also where TLS holds it back; a connection without one is kept.
+// for no client, also where TLS holds it back; a connection without one is kept.
 func TestSecondAnswerOverTLS(t *testing.T) {
 	config := selfSigned(t)
 	for _, evil := range []bool{false, true} {

@@ -107,6 +107,9 @@ func (p *Pool) take(name string) *Peer {
 func (p *Pool) put(peer *Peer) {
 	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
 	peer.give()
+	fields := peer.Response.Fields[:cap(peer.Response.Fields)]
+	clear(fields) // an unused connection holds on to no answer
+	peer.Response, peer.body = wire.Response{Fields: fields[:0]}, wire.Body{}
 	if !p.keep(peer) {
 		_ = peer.Close()
 	}

@@ -192,7 +192,7 @@ func (s *Server) Drain() {
 	for k := range s.conns {
 		switch {
 		case k.state.CompareAndSwap(isIdle, isClosed):
-			_ = k.Close()
+			go k.Close() // TLS may take seconds to say so
 		case k.state.Load() == isNew:
 			_ = k.SetReadDeadline(time.Now().Add(newGrace))
 		}
@@ -213,7 +213,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.mu.Unlock()
 	for k := range s.conns {
 		k.cancel(context.Cause(ctx))
-		_ = k.Close()
+		go k.Close()
 	}
 	return ctx.Err()
 }
@@ -233,16 +233,16 @@ func (k *conn) wait() bool {
 // rest begins the waiting for a request. It is false where there shall be none.
 func (k *conn) rest() bool {
 	s := k.server
-	idle := s.limits.HeadTime
 	if k.used {
-		idle = s.limits.Idle
 		k.state.Store(isIdle)
 		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
 			return false
 		}
 		k.mark(false)
+		k.readWithin(time.Now(), s.limits.Idle)
+	} else {
+		k.first()
 	}
-	k.readWithin(time.Now(), idle)
 	return true
 }
 
@@ -252,12 +252,42 @@ func (k *conn) wake() bool {
 	if k.used {
 		was = isIdle
 	}
-	if !k.state.CompareAndSwap(was, isBusy) {
+	if !k.begins(was) {
 		return false
 	}
 	k.used = true
 	k.mark(true)
 	return true
+}
+
+// first bounds the waiting for the first request, which is shorter while the server drains.
+func (k *conn) first() {
+	s := k.server
+	s.mu.Lock() // Drain comes before or after
+	defer s.mu.Unlock()
+	limit := s.limits.HeadTime
+	if s.draining.Load() {
+		limit = min(limit, newGrace)
+	}
+	k.readWithin(time.Now(), limit)
+}
+
+// begins says that there is a request, unless the connection was closed meanwhile.
+func (k *conn) begins(was int32) bool {
+	if was == isNew {
+		k.server.mu.Lock() // Drain bounds no body
+		defer k.server.mu.Unlock()
+	}
+	return k.state.CompareAndSwap(was, isBusy)
+}
+
+// write sends, and lets watch know when something was taken.
+func (k *conn) write(p []byte) (int, error) {
+	n, err := k.Conn.Write(p)
+	if n > 0 {
+		k.watch.wrote.Add(1)
+	}
+	return n, err
 }
 
 func (k *conn) mark(busy bool) {
@@ -316,7 +346,7 @@ func (k *conn) serve(x *Exchange) bool {
 		// What bounded the head, or the end of the body before, is no limit of this body.
 		_ = x.SetReadDeadline(time.Time{})
 	}
-	k.watch.start(x)
+	k.watch.start()
 	k.server.handler(x)
 	k.watch.stop()
 	return x.finish()

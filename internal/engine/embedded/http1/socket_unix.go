@@ -24,8 +24,8 @@ type socket struct {
 
 func (s *socket) open(c net.Conn, p *Peer) {
 	s.peer = p
-	if sc, ok := c.(syscall.Conn); ok {
-		s.raw, _ = sc.SyscallConn()
+	if socket := socketOf(c); socket != nil {
+		s.raw, _ = socket.SyscallConn()
 	}
 	s.step = s.sendAndWait
 }

@@ -45,6 +45,7 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 	if err == nil && n < most {
 		err = io.ErrUnexpectedEOF
 	}
+	x.conn.watch.wrote.Add(1)
 	x.left -= n
 	p.body.Skip(n)
 	x.slow = time.Since(began) > spliceSlow

@@ -10,8 +10,8 @@ import (
 // open has turns taken where the connection is a socket.
 func (t *turns) open(k *conn) {
 	t.conn = k
-	if sc, ok := k.Conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
+	if c := socketOf(k.Conn); c != nil {
+		if raw, err := c.SyscallConn(); err == nil {
 			t.raw, t.step = raw, t.turn
 		}
 	}

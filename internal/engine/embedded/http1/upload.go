@@ -1,7 +1,9 @@
 package http1
 
 import (
+	"errors"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,11 +54,13 @@ func (u *Upload) run() {
 	select {
 	case <-u.wanted:
 	case <-patience.C:
+		u.Proceed()
 	}
 	if u.left.Load() {
 		return
 	}
-	if err := u.copy(); err != nil {
+	// A body that can be read no more is one that the client was not asked for.
+	if err := u.copy(); err != nil && !errors.Is(err, http.ErrBodyReadAfterClose) {
 		// The endpoint must not take what it has for the whole.
 		u.mu.Lock()
 		u.unread = err
@@ -109,6 +113,17 @@ func (u *Upload) copy() error {
 func (u *Upload) Proceed() {
 	if u != nil {
 		u.once.Do(func() { close(u.wanted) })
+	}
+}
+
+// Answered says that the endpoint has answered for good. What it has not asked for is not
+// sent any more.
+func (u *Upload) Answered() {
+	if u != nil {
+		u.once.Do(func() {
+			u.left.Store(true)
+			close(u.wanted)
+		})
 	}
 }
 

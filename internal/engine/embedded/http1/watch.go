@@ -2,6 +2,7 @@ package http1
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,10 +23,13 @@ type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	running bool
-	half    time.Time // when the client was first seen to have closed its side
+	half    time.Time // when the client was seen to have closed its side, and took nothing since
+
+	wrote atomic.Int64 // how often some of the answer was taken
+	seen  int64        // of that, when half was set
 }
 
-func (w *watch) start(*Exchange) {
+func (w *watch) start() {
 	if w.conn.hooks.Gone == nil && w.conn.turns.raw == nil {
 		return
 	}
@@ -90,8 +94,8 @@ func (w *watch) lookBusy() bool {
 	case p == Gone:
 		w.conn.cancel(ErrClientGone)
 		return true
-	case p == HalfClosed && w.half.IsZero():
-		w.half = time.Now()
+	case p == HalfClosed && (w.half.IsZero() || w.seen != w.wrote.Load()):
+		w.half, w.seen = time.Now(), w.wrote.Load()
 	case p == HalfClosed && time.Since(w.half) >= halfGrace:
 		w.conn.cancel(ErrClientGone)
 		return true

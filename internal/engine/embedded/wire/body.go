@@ -148,6 +148,10 @@ func (b *Body) readChunks(p []byte) (n int, err error) {
 				b.state = atChunkEnd
 			}
 		case atTrailers:
+			var end Finder
+			if there, _ := end.Find(b.from.Unused()); n > 0 && there == 0 {
+				return n, nil // the content first: trailers may be long in coming
+			}
 			return n, b.readTrailers()
 		default:
 			line, err := b.line(n == 0)

@@ -10,14 +10,17 @@ import (
 // MaxFields is how many fields a head or a trailer section may have. It bounds memory.
 const MaxFields = 256
 
+// maxConnection is how many names Connection may have: each costs a look at all fields.
+const maxConnection = 64
+
 // Finder looks for the end of a head in a buffer that grows. The zero value begins anew.
 type Finder struct {
 	line int // where the line begins that has not ended yet
 }
 
 // Find returns how many bytes of the buffer the head has, with its empty line; 0 when
-// that is not there yet. Each call has the bytes of the one before, and more: no byte is
-// looked at twice. A line that ends without CR is a fault (RFC 9112, 2.2 would allow it).
+// that is not there yet. Each call has the bytes of the one before, and more: lines
+// that have ended are not looked at twice. A line that ends without CR is a fault (RFC 9112, 2.2 would allow it).
 func (f *Finder) Find(buf []byte) (int, error) {
 	at := max(f.line, 0)
 	for {
@@ -54,6 +57,7 @@ type framing struct {
 	lengths    int
 	codings    int
 	hosts      int
+	named      int // names in Connection
 	host       string
 	expect     bool // Expect: 100-continue
 	expectElse bool // another expectation
@@ -117,6 +121,9 @@ func (f *framing) note(k kind, v string) Fault {
 			return FaultCoding
 		}
 	case kindConnection:
+		if f.named += 1 + strings.Count(v, ","); f.named > maxConnection {
+			return FaultConnection
+		}
 		f.close = f.close || lists(v, "close")
 		f.keep = f.keep || lists(v, "keep-alive")
 	case kindHost:

@@ -136,6 +136,8 @@ func TestRequestFaults(t *testing.T) {
 		field("Transfer-Encoding: chunked,"):                                       FaultCoding,
 		field("Transfer-Encoding:"):                                                FaultCoding,
 		field("Transfer-Encoding: \"chunked\""):                                    FaultCoding,
+		field("Connection: a" + strings.Repeat(",a", 64)):                          FaultConnection,
+		field("Connection: a" + strings.Repeat("\r\nConnection: a", 64)):           FaultConnection,
 		field("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"):          FaultCodings,
 		field("Transfer-Encoding: chunked\r\nContent-Length: 4"):                   FaultBothLengths,
 		"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n":         FaultOldCoding,
