@@ -90,7 +90,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Splice passes on within the limit what the endpoint has sent, where nobody need copy it.
+// Splice passes on within the limit what the endpoint has sent, without a copy, where that can be done.
 func (w *responseWriter) Splice(p *http1.Peer) (int64, error) {
 	x, ok := w.client.(*http1.Exchange)
 	if !ok {

@@ -380,6 +380,8 @@ func TestPool(t *testing.T) {
 		synctest.Wait()
 		if n := len(p.idle); n != 1 || dialled != 3 {
 			t.Errorf("%d connections are kept, and %d were made", n, dialled)
+		} else if kept := p.idle[0]; kept.memory != nil || kept.Out != nil {
+			t.Error("a connection that is not used keeps its memory")
 		}
 		ask("/more").Done(true)
 		if n := len(p.idle); n != 0 {

@@ -230,7 +230,7 @@ func (k *conn) wait() bool {
 	return k.in.Fill(inSize) == nil && k.wake()
 }
 
-// rest begins the waiting for a request. It is false where there shall be none.
+// rest begins the waiting for a request. It is false where the connection ends.
 func (k *conn) rest() bool {
 	s := k.server
 	if k.used {

@@ -31,7 +31,7 @@ func (s *socket) open(c net.Conn, p *Peer) {
 }
 
 // send writes, and waits until something can be read. Why nothing can, the read that
-// follows will tell.
+// follows says.
 func (s *socket) send(b []byte, waits bool) error {
 	if s.raw == nil {
 		_, err := s.peer.Write(b)

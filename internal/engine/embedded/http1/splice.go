@@ -16,7 +16,7 @@ const (
 	// spliceSlow is for how long a client may take a piece; what follows is copied to it.
 	spliceSlow = 100 * time.Millisecond
 	// maxSplicing is how many pieces of a server are spliced at once, with two descriptors
-	// each for a pipe, which nobody else counts.
+	// each for a pipe, which are counted nowhere else.
 	maxSplicing = 16
 )
 

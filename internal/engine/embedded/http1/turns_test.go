@@ -88,7 +88,7 @@ func TestTurns(t *testing.T) {
 // talker is a client that sends requests ahead and reads the answers.
 type talker struct {
 	c    *net.TCPConn
-	sent []string // what the answers shall be
+	sent []string // the answers to expect
 	text strings.Builder
 }
 
@@ -149,7 +149,7 @@ func (k *talker) read(r *bufio.Reader) error {
 	return nil
 }
 
-// TestTurnsMissNothing: no request is waited for in vain, whenever and in whatever pieces
+// TestTurnsMissNothing: no request is waited for in vain, whenever and in which pieces
 // it comes, and however many at once.
 func TestTurnsMissNothing(t *testing.T) {
 	processors(t, func(t *testing.T) {
