@@ -344,7 +344,7 @@ func (x *Exchange) Pass() (net.Conn, error) {
 		return nil, err
 	}
 	x.passed = true
-	x.conn.watch.stop()
+	x.conn.watch.end()
 	_ = x.conn.SetDeadline(time.Time{})
 	return &passed{Conn: x.conn.Conn, in: &x.conn.in}, nil
 }

@@ -23,6 +23,7 @@ type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	running bool
+	over    bool      // nothing is looked at any more
 	half    time.Time // when the client was seen to have closed its side, and took nothing since
 
 	wrote atomic.Int64 // how often some of the answer was taken
@@ -58,24 +59,37 @@ func (w *watch) stop() {
 func (w *watch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running = false; w.timer != nil {
+	if w.running, w.over = false, true; w.timer != nil {
 		w.timer.Stop()
 	}
 }
 
 func (w *watch) look() {
-	if !w.lookBusy() {
-		w.lookIdle()
+	if !w.lookBusy() && w.conn.turns.raw != nil && !w.lookIdle() {
+		w.again()
 	}
 }
 
 // lookIdle closes the connection when its end has come together with the last bytes. It is
 // idle from rest to wake, and wake comes before reading: so nothing was read meanwhile, and
-// nothing more can come.
-func (w *watch) lookIdle() {
+// nothing more can come. It is false where the connection is not idle yet.
+func (w *watch) lookIdle() bool {
 	k := w.conn
-	if k.turns.raw != nil && k.state.Load() == isIdle && k.turns.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
+	if k.state.Load() == isBusy {
+		return false
+	}
+	if k.state.Load() == isIdle && k.turns.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
 		_ = k.Close()
+	}
+	return true
+}
+
+// again has the timer go on between the end of an exchange and the waiting for the next.
+func (w *watch) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.running && !w.over {
+		w.timer.Reset(watchNext)
 	}
 }
 
