@@ -257,7 +257,8 @@ Programs get a line of text, or JSON where they ask for it, in any case.
 A directory has ` + "`404.html`, `4xx.html`, `5xx.html` or `default.html`" + `: the page of the status goes before that of its class, and that before the one for all; where there is
 none, Fairway's own is used. Other names with ` + "`.html`" + ` are a fault. In a page ` + "`{status}`, `{reason}`, `{host}` and `{request_id}`" + ` stand for what is known, escaped. Behind it a
 comment says why Fairway answers. A page has at most 64 KiB and holds all that it needs: it may be the answer to any path. The files are reread within seconds;
-with HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
+pages that cannot be used leave those before, and the log says why. With HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments;
+it has at most 12 KiB then, of which every character beyond ASCII takes 6 to 9 bytes and ` + "`{host}`" + ` 253. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
 
 Answers of services stay as they are.
 

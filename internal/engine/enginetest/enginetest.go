@@ -15,6 +15,7 @@ package enginetest
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"fairway/internal/engine/errorpage"
@@ -90,5 +91,5 @@ type goCase struct {
 func Pages() *errorpage.Store {
 	return errorpage.Fixed(map[string]errorpage.Set{"brand": {
 		"503": "<style>b{color:red}</style>\n<b>{status} {reason}</b> on {host}, \"quoted\\\" {request_id} {other} é\n", "4xx": "brand {status}",
-	}})
+	}, "long": {"default": "<i>{host}</i>" + strings.Repeat("é", 2000)}}) // about what HAProxy sends at most
 }
