@@ -306,6 +306,9 @@ func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
 	flags := map[string][]string{}
 	values := loaded.Values()
 	for i, f := range Fields(&loaded.Config) {
+		if strings.HasPrefix(f.Name, "defaults.headers.request.") { // their values are not shown
+			values[i].Value = f.Value(func(v any) any { return v })
+		}
 		var text string
 		switch v := values[i].Value.(type) {
 		case []string:
@@ -501,6 +504,26 @@ func TestPasswordsAreNotShown(t *testing.T) {
 			if list, ok := v.Value.([]string); ok && strings.Contains(strings.Join(list, ""), "hunter2") {
 				t.Errorf("%s: shown as %v", url, list)
 			}
+		}
+	}
+}
+
+// The headers of requests may hold what services trust, under any name.
+func TestDefaultRequestHeadersAreNotShown(t *testing.T) {
+	t.Chdir(t.TempDir())
+	got, err := Load(LoadOptions{Flags: map[string][]string{
+		"defaults.headers.request.set": {"X-Shared: hunter2"}, "defaults.headers.request.add": {"X-Other: hunter2"}, "defaults.headers.request.remove": {"X-Debug"},
+		"defaults.headers.response.set": {"X-Frame-Options: DENY"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range got.Values() {
+		name, ours := strings.CutPrefix(v.Key, "defaults.headers.")
+		if want := map[string]string{
+			"request.set": "X-Shared: ***", "request.add": "X-Other: ***", "request.remove": "X-Debug", "response.set": "X-Frame-Options: DENY",
+		}[name]; ours && strings.Join(v.Value.([]string), "") != want {
+			t.Errorf("%s is shown as %v, want %q", v.Key, v.Value, want)
 		}
 	}
 }

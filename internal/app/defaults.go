@@ -82,6 +82,16 @@ func maskedHeader(h HeaderLine) HeaderLine {
 	return h
 }
 
+// maskedRequestHeader hides the value of every header: services may trust it as they do a
+// credential.
+func maskedRequestHeader(v any) any {
+	if h, ok := v.(HeaderLine); ok {
+		h.Value = route.Masked
+		return h
+	}
+	return masked(v)
+}
+
 // ErrorPages is a set of pages for errors.
 type ErrorPages struct {
 	Name string `yaml:"name"`
