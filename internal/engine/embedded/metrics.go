@@ -66,6 +66,7 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 		Time: traffic.Time(x.began), Client: addrOf(x.r.RemoteAddr).String(),
 		Method: x.r.Method, Host: x.r.Host, Path: x.r.URL.EscapedPath(), Proto: x.r.Proto, TLS: x.r.TLS != nil,
 		Status: x.w.status, Bytes: x.w.bytes, Seconds: took.Seconds(), Attempts: x.attempts, Aborted: aborted, Error: x.reason,
+		Left: aborted && x.reason == traffic.ClientLeft,
 	}
 	if x.q != nil {
 		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
