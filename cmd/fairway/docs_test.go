@@ -239,7 +239,8 @@ header. A default that has no meaning for a route is left out: a route with the 
 Labels of Docker Flow go before defaults in the same way. A default that cannot be read is a fault of the configuration, with its line.
 
 No default opens anything. To protect all services unless their labels say otherwise, set ` + "`ip-allow` or `basic-auth`" + `. What must hold for every service goes
-into ` + "`locked`" + ` as well: a label that changes or takes off a locked default, also to something stricter, is a problem, and its route answers 503. A route that passes connections
+into ` + "`locked`" + ` as well: a label that changes or takes off a locked default, also to something stricter or to the same in other words, is a problem, and its route answers 503: only
+the same text is let through. After a lock a table from before it, of a rollback or of the last run, has 503 for routes without a locked ` + "`ip-allow`, `basic-auth`,\n`redirect-https`, `rate-limit` or `max-body`" + `; other defaults in it are as they were. A route that passes connections
 through has no ` + "`basic-auth`" + `: ` + "`tcp-ports`" + ` says which ports labels may open.
 
 ` + "`fairway explain` and `fairway doctor`" + ` say which defaults a route has; the history names a changed default as the cause of a table.

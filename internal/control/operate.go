@@ -296,7 +296,7 @@ func holdRemarks(w steering, h Hold) []string {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
 	}
 	if w.held.Hash != h.Hash {
-		remarks = append(remarks, "the engine of today cannot serve all of it; those routes answer 503")
+		remarks = append(remarks, "the engine and the locked defaults of today do not allow all of it; those routes answer 503")
 	}
 	return remarks
 }

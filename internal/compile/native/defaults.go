@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -164,6 +165,41 @@ func (a *Defaults) lock(d *reading) {
 			d.refuse(l.key.Name, lockedRefusal(l.key.Name))
 		}
 	}
+}
+
+// Lacks is a locked default that protects a service and that a route of an earlier run does
+// not have: a key, or nothing. A route of a tcp backend has not all of them.
+func (a *Defaults) Lacks(r *route.Route, tcp bool) (key string) {
+	if a == nil {
+		return ""
+	}
+	for _, l := range a.list {
+		if !a.locked[l.key.Name] || l.isOff() || tcp && !slices.Contains(sharedKeys, l.key.Name) {
+			continue
+		}
+		d := draft.New("")
+		if err := l.key.read(&reading{Draft: d}, l); err != nil {
+			continue // it was read at the start
+		}
+		for _, f := range d.Filters() {
+			protects := f.BasicAuth != nil || f.RedirectHTTPS != nil || f.IPAllow != nil || f.RateLimit != nil || f.MaxBody != nil
+			if protects && !slices.ContainsFunc(r.Filters, func(has route.Filter) bool { return protectsAs(has, f) }) {
+				return l.key.Name
+			}
+		}
+	}
+	return ""
+}
+
+// protectsAs says whether a filter does for a service what that of a default does.
+func protectsAs(has, f route.Filter) bool {
+	switch {
+	case f.BasicAuth != nil:
+		return has.BasicAuth != nil && has.BasicAuth.File == f.BasicAuth.File
+	case f.RedirectHTTPS != nil:
+		return has.RedirectHTTPS != nil
+	}
+	return reflect.DeepEqual(has, f)
 }
 
 // applyDefaults gives the route what its own labels do not decide about; nothing when none
