@@ -20,6 +20,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/field"
 	"fairway/internal/route/match"
 )
 
@@ -341,17 +342,17 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	if err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
-	header := a.header.Clone()
-	arrival.DropUnderscores(header)
-	arrival.DropHopByHop(arrival.Head{Method: a.method, Header: header, Major: 1})
-	id := arrival.Identify(header, arrival.Peer{Addr: a.client, TLS: a.scheme == "https"}, arrival.Bracketed(host), arrival.PortOf(a.host))
+	header := field.Of(a.header)
+	arrival.DropUnderscores(&header)
+	arrival.DropHopByHop(arrival.Head{Method: a.method, Header: &header, Major: 1})
+	id := arrival.Identify(&header, arrival.Peer{Addr: a.client, TLS: a.scheme == "https"}, arrival.Bracketed(host), arrival.PortOf(a.host))
 	id.ID = "00000000000000000000000000000000" // of a request that was not made
-	id.Tell(header)
+	id.Tell(&header)
 	if path.Front {
 		path.Other = "" // it is settled in front of the backend
 	}
 	return &route.Request{
 		Method: a.method, Host: host, Path: path.Canonical, Other: path.Other, Query: a.query,
-		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.listener,
+		Header: header.Header(), Client: a.client, TLS: a.scheme == "https", Listener: a.listener,
 	}, nil
 }

@@ -3,7 +3,6 @@ package embedded
 import (
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
+	"fairway/internal/route/field"
 	"fairway/internal/testkit"
 )
 
@@ -93,7 +93,7 @@ func TestBasicAuth(t *testing.T) {
 func TestLongPasswordsAreNotHashed(t *testing.T) {
 	for length, want := range map[int]bool{1: true, maxPassword: true, maxPassword + 1: false, 48 << 10: false} {
 		header := "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:"+strings.Repeat("x", length)))
-		if _, _, ok := basicCredentials(http.Header{"Authorization": {header}}); ok != want {
+		if _, _, ok := basicCredentials(field.List{{Name: "Authorization", Value: header}}); ok != want {
 			t.Errorf("a password of %d bytes: %t", length, ok)
 		}
 	}

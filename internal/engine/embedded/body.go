@@ -1,28 +1,26 @@
 package embedded
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"fairway/internal/route/arrival"
+	"fairway/internal/engine/embedded/http1"
 )
 
 // bodyReader reads the body of a request within a budget of pauses: waiting for the
 // client spends it, and each byte earns some back. Streams are exempt: gRPC from the
 // start, others once the endpoint has begun to answer.
 type bodyReader struct {
-	io.ReadCloser
-	control *http.ResponseController
+	src     io.Reader
+	control bodyControl
+	within  func(time.Time) error // sets the deadline of src
 	limit   time.Duration
 	rate    int // bytes a second
-	watch   watch
+	watch   http1.Alarm
 
 	left time.Duration // that the client may pause; of the one goroutine that reads
 
@@ -36,11 +34,20 @@ type bodyReader struct {
 	failed  atomic.Bool
 }
 
-func newBodyReader(r *http.Request, control *http.ResponseController, o Options) *bodyReader {
-	b := &bodyReader{ReadCloser: r.Body, control: control, rate: o.BodyRate}
+// bodyControl is what a bodyReader needs of the connection.
+type bodyControl interface {
+	SetReadDeadline(time.Time) error
+	Flush() error
+}
+
+func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
+	b := &bodyReader{src: src, control: control, within: control.SetReadDeadline, rate: o.BodyRate}
+	if own, ok := src.(*http1.Body); ok {
+		b.within = own.SetReadDeadline
+	}
 	b.allow(o.BodyTimeout)
-	b.watch.expire = b.expire
-	b.relaxed.Store(r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"))
+	b.watch.Expire = b.expire
+	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 
@@ -50,13 +57,13 @@ func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit
 func (b *bodyReader) Read(p []byte) (int, error) {
 	began := time.Now()
 	if !b.relaxed.Load() {
-		b.watch.start(b.left)
+		b.watch.Start(b.left)
 		if b.relaxed.Load() { // in the same moment
-			b.watch.stop()
+			b.watch.Stop()
 		}
 	}
 	n, err := b.one(p)
-	b.watch.stop()
+	b.watch.Stop()
 	earned := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
 	b.left = min(b.left-time.Since(began)+earned, b.limit)
 	switch err {
@@ -64,7 +71,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.ended.Store(true)
 		if b.expired.Load() { // in the same moment
-			_ = b.control.SetReadDeadline(time.Time{})
+			_ = b.within(time.Time{})
 		}
 	default:
 		b.failed.Store(true)
@@ -76,19 +83,19 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 func (b *bodyReader) one(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	return b.ReadCloser.Read(p)
+	return b.src.Read(p)
 }
 
 // expire ends the reading that takes too long.
 func (b *bodyReader) expire() {
 	b.expired.Store(true)
-	_ = b.control.SetReadDeadline(time.Now())
+	_ = b.within(time.Now())
 }
 
 // relax lifts the limit, because the endpoint has begun to answer.
 func (b *bodyReader) relax() {
 	b.relaxed.Store(true)
-	b.watch.stop()
+	b.watch.Stop()
 }
 
 // tooSlow: reading failed because the client was too slow; broken: it failed at all.
@@ -108,7 +115,7 @@ func (b *bodyReader) drain() bool {
 		return false
 	}
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
-	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
+	_ = b.within(time.Now().Add(min(b.limit/10, time.Second)))
 	buf := make([]byte, 16<<10)
 	for drained := 0; drained < maxDrain; {
 		n, err := b.one(buf)
@@ -118,100 +125,4 @@ func (b *bodyReader) drain() bool {
 		drained += n
 	}
 	return false
-}
-
-// maxReplay is how much of a body is kept for another attempt.
-const maxReplay = 64 << 10
-
-// errLost means that a body cannot be read again from its beginning.
-var errLost = errors.New("too much of the request body was consumed")
-
-// replayBody lets several attempts read one body from its beginning, for as long
-// as no more than maxReplay bytes were consumed.
-type replayBody struct {
-	settled atomic.Bool // there will be no other attempt
-	lost    atomic.Bool // the beginning is not there any more
-
-	whole []byte // the whole body, when it was short enough to be read beforehand
-
-	mu   sync.Mutex // a reader holds it while it waits for the client
-	src  io.Reader
-	kept []byte
-	read int // bytes consumed from src
-	err  error
-}
-
-func newReplayBody(src io.Reader) *replayBody { return &replayBody{src: src} }
-
-// maxWhole is the length up to which a body is read before an endpoint is chosen.
-// Then header and body are one write: an endpoint gets both or nothing.
-const maxWhole = arrival.MaxWhole
-
-// readWhole reads a short body, unless the client waits to be asked for it.
-func (b *replayBody) readWhole(r *http.Request) error {
-	if r.ContentLength <= 0 || r.ContentLength > maxWhole || r.Header.Get("Expect") != "" {
-		return nil
-	}
-	// To the end of the body, not only to its length: the server watches the
-	// connection from then on.
-	buf := bytes.NewBuffer(make([]byte, 0, r.ContentLength+bytes.MinRead))
-	if _, err := buf.ReadFrom(b.src); err != nil {
-		return fmt.Errorf("request body: %w", err)
-	}
-	b.whole = buf.Bytes()
-	return nil
-}
-
-func (b *replayBody) reader() io.ReadCloser {
-	if b.whole != nil {
-		return io.NopCloser(bytes.NewReader(b.whole)) // a type that the transport writes at once
-	}
-	return &replayReader{body: b}
-}
-
-// replayReader is one attempt's view of a body.
-type replayReader struct {
-	body   *replayBody
-	at     int
-	closed atomic.Bool
-}
-
-// Read reads what is kept, then goes on with the source.
-func (r *replayReader) Read(p []byte) (int, error) {
-	b := r.body
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if r.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	if r.at < b.read {
-		if b.lost.Load() {
-			return 0, errLost
-		}
-		n := copy(p, b.kept[r.at:])
-		r.at += n
-		return n, nil
-	}
-	if b.err != nil {
-		return 0, b.err
-	}
-	n, err := b.src.Read(p)
-	b.read += n
-	r.at += n
-	b.err = err
-	switch {
-	case n == 0 || b.lost.Load():
-	case b.settled.Load() || b.read > maxReplay:
-		b.lost.Store(true)
-		b.kept = nil
-	default:
-		b.kept = append(b.kept, p[:n]...)
-	}
-	return n, err
-}
-
-// Close ends this attempt's reading, not that of another.
-func (r *replayReader) Close() error {
-	r.closed.Store(true)
-	return nil
 }

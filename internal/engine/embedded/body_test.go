@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
 
 // slowBody is a request body over a pipe whose reads end when the deadline passes.
@@ -80,7 +83,7 @@ func TestBodyPauses(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body := newSlowBody()
 				r := httptest.NewRequest(http.MethodPost, "/", body.in)
-				b := newBodyReader(r, http.NewResponseController(body), Options{}.withDefaults())
+				b := newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())
 				if tt.limit > 0 {
 					b.allow(tt.limit)
 				}
@@ -110,7 +113,7 @@ func TestBodyWaitsForTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := newSlowBody()
 		r := httptest.NewRequest(http.MethodPost, "/", body.in)
-		b := newBodyReader(r, http.NewResponseController(body), Options{}.withDefaults())
+		b := newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())
 		go func() {
 			_, _ = io.WriteString(body.out, strings.Repeat("x", 10))
 			_ = body.out.Close()
@@ -136,9 +139,9 @@ func TestStreamsMayRest(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", body.in)
 			r.ProtoMajor = 2
 			r.Header.Set("Content-Type", kind)
-			x := &exchange{body: newBodyReader(r, http.NewResponseController(body), Options{}.withDefaults())}
+			x := &exchange{body: newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())}
 			if kind != "application/grpc+proto" {
-				x.take(&attempt{}, &http.Response{StatusCode: http.StatusOK, Body: http.NoBody})
+				x.take(&attempt{}, &reply{})
 			}
 			go func() {
 				for range 3 {
@@ -152,4 +155,10 @@ func TestStreamsMayRest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// headOf is the head of a request as it came in.
+func headOf(r *http.Request) head {
+	fields := field.Of(r.Header)
+	return head{Head: arrival.Head{Method: r.Method, Header: &fields, Major: r.ProtoMajor, Length: r.ContentLength}}
 }

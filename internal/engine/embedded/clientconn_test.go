@@ -9,23 +9,6 @@ import (
 	"time"
 )
 
-// TestHeadFields: fields are found wherever reads end, and nothing else is.
-func TestHeadFields(t *testing.T) {
-	text := "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nX-Content-Length: 5\r\nTRANSFER-encoding : chunked\r\n" +
-		"Transfer-Encoding: chunked\ncontent-length:4\r\nA: Content-Length: 4\r\n\r\n"
-	for first := range len(text) {
-		for second := first; second < len(text); second += 7 {
-			c := &headConn{}
-			for _, piece := range []string{text[:first], text[first:second], text[second:]} {
-				c.scan([]byte(piece))
-			}
-			if lengths, codings := c.lengths.Load(), c.codings.Load(); lengths != 2 || codings != 1 {
-				t.Fatalf("read up to %d and %d: %d lengths and %d codings, want 2 and 1", first, second, lengths, codings)
-			}
-		}
-	}
-}
-
 // TestGoneClientGetsNoStatus: 499 is for the log; a client that is taken for gone
 // gets no such status, should it still read.
 func TestGoneClientGetsNoStatus(t *testing.T) {

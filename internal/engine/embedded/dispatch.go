@@ -30,9 +30,10 @@ type dispatch struct {
 	key      balance.Key
 	attempts int
 	endpoint *balance.Endpoint // the one of the last attempt
-	release  func(balance.Result)
-	failed   bool   // the endpoint broke off its answer
-	reason   string // why it failed, for the access log
+	taken    *balance.Endpoint // it counts the request as running; nil for none
+	by       *transport        // that carries it; nil for a connection that is passed through
+	failed   bool              // the endpoint broke off its answer
+	reason   string            // why it failed, for the access log
 }
 
 // maxAttempts bounds how often a request is sent. Endpoints that cannot be connected to
@@ -115,15 +116,18 @@ func (x *dispatch) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, er
 func (x *dispatch) done(ctx context.Context) {
 	result := balance.ResultOK
 	switch {
-	case x.release == nil:
+	case x.taken == nil:
 		return
 	case x.failed && ctx.Err() != nil:
 		result = balance.ResultCanceled
 	case x.failed:
 		result = balance.ResultFailed
 	}
-	x.release(result)
-	x.release = nil
+	x.taken.Done(result)
+	if x.by != nil {
+		x.by.released()
+	}
+	x.taken = nil
 }
 
 func (q *request) balanceKey(def *route.Backend) balance.Key {
@@ -150,7 +154,7 @@ func (q *request) balanceKey(def *route.Backend) balance.Key {
 }
 
 func (q *request) cookie(name string) string {
-	r := http.Request{Header: q.header}
+	r := http.Request{Header: http.Header{"Cookie": q.header.Values("Cookie")}}
 	if c, err := r.Cookie(name); err == nil {
 		return c.Value
 	}
@@ -281,8 +285,9 @@ func (x *dispatch) renew(ctx context.Context) (changed bool, err error) {
 
 func (q *request) restore() {
 	q.path, q.prefix, q.maxBody = q.sent, "", -1
-	if q.stripped != nil {
-		q.header["Authorization"], q.stripped = q.stripped, nil
+	if q.stripped != "" {
+		q.header.Set("Authorization", q.stripped)
+		q.stripped = ""
 	}
 }
 
@@ -292,23 +297,11 @@ type answered struct{ *answer }
 // Error names the answer.
 func (a *answered) Error() string { return "answered by Fairway: " + a.code }
 
-// readdress returns the outgoing request as the route of now wants it.
-func (x *exchange) readdress(out *http.Request) *http.Request {
+// readdress makes the outgoing request what the route of now wants.
+func (x *exchange) readdress() {
 	if x.addressed == x.route.compiledRoute {
-		return out
+		return
 	}
-	next := *out
-	if x.unchanged == nil { // another change of the table begins from it, too
-		x.unchanged = out.Header
-	}
-	next.Header = x.unchanged.Clone()
-	delete(next.Header, "Authorization")
-	if v := x.q.header["Authorization"]; v != nil {
-		next.Header["Authorization"] = v
-	}
-	if next.Header["User-Agent"] == nil {
-		next.Header["User-Agent"] = []string{""} // none, instead of that of the transport
-	}
-	x.address(&next)
-	return &next
+	x.out.header = x.q.header
+	x.address()
 }

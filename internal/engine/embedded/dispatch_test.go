@@ -281,7 +281,7 @@ func TestTransportsDoNotPileUp(t *testing.T) {
 	}
 	s.backend("a.example", nil)
 	s.apply()
-	tr := s.engine.transports.of(late, def, time.Minute)
+	tr := s.engine.transports.of(late, def, time.Minute, false)
 	if n := count(); n != 0 || !tr.retired.Load() {
 		t.Errorf("a late request has put %d transports back, retired %v", n, tr.retired.Load())
 	}

@@ -2,7 +2,8 @@
 // reverse proxy in this process, with nothing to install.
 //
 // The policy (guards, match, filters, choice of the endpoint) is written against small
-// types of its own: head, request, answer. The transport carries it out by net/http.
+// types of its own: head, request, answer, reply. Package http1 speaks HTTP/1.1 to clients
+// and endpoints, net/http HTTP/2.
 //
 // Everything that a request needs hangs on one pointer to an immutable live table, which
 // Apply swaps after all that can fail. What did not change between two tables is the same
@@ -26,6 +27,8 @@ import (
 
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/gzipped"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
@@ -81,8 +84,8 @@ type Options struct {
 	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It must be
 	// shorter than the endpoint's own limit, which is 5 s in Node.js, Apache and uvicorn.
 	EndpointIdle time.Duration
-	// DrainLimit is how long what runs on a listener that left the table may go on, and
-	// TCP connections whose endpoint drains (30 s). Stop has its context.
+	// DrainLimit is how long what runs on a listener that left the table may go on, also
+	// what was upgraded, and TCP connections whose endpoint drains (30 s). Stop has its context.
 	DrainLimit time.Duration
 }
 
@@ -119,8 +122,9 @@ type Engine struct {
 	certs      *certs.Store
 	users      *users.Store
 	passwords  *users.Checker
-	buffers    *bufferPool
+	buffers    *relay.Buffers
 	gzips      *sync.Pool
+	exchanges  sync.Pool // of *exchange
 
 	live     atomic.Pointer[liveTable]
 	swapping sync.RWMutex // held while backends are changed and the table of before is still live
@@ -155,8 +159,9 @@ func New(o Options) (*Engine, error) {
 			Dirs: o.UserDirs, Refuse: users.TooDear, Reported: o.OnChange, Logger: o.Logger,
 		}),
 		passwords: users.NewChecker(),
-		buffers:   newBufferPool(),
-		gzips:     newGzips(),
+		buffers:   relay.NewBuffers(),
+		gzips:     gzipped.NewWriters(),
+		exchanges: sync.Pool{New: func() any { return new(exchange) }},
 	}
 	e.live.Store(&liveTable{table: &route.Table{}, superseded: make(chan struct{})})
 	e.room = newRoom(o, func(reason string) { e.meters.evictions.With(reason).Inc() })
@@ -304,7 +309,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 	e.stopped = true
 	for l := range e.live.Load().listeners {
-		l.drain(ctx, func() {}, &e.leaving)
+		l.drain(context.Background(), func() {}, &e.leaving) // until cutOff
 	}
 	cutOff := sync.OnceValue(func() int64 {
 		defer e.cut()

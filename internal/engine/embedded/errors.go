@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
+	"fairway/internal/route/field"
 )
 
 // answer is what Fairway itself answers.
@@ -56,8 +58,8 @@ func (t *liveTable) notFound(q *request) *answer {
 	return a
 }
 
-func (a *answer) write(w http.ResponseWriter, accept []string, requestID string, page func(errorpage.Answer, errorpage.Form) []byte) {
-	h := w.Header()
+func (a *answer) write(w *responseWriter, accept []string, requestID string, page func(errorpage.Answer, errorpage.Form) []byte) {
+	h := make(field.List, 0, 8)
 	for _, v := range a.header {
 		h.Set(v.Name, v.Value)
 	}
@@ -66,9 +68,6 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string,
 	}
 	if a.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(a.retryAfter))
-	}
-	if a.hangUp {
-		h.Set("Connection", "close")
 	}
 	var body []byte
 	if a.code != "" {
@@ -79,9 +78,6 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string,
 		h.Set("Content-Type", form.Type())
 		body = page(errorpage.Answer{Status: a.status, Code: a.code, Text: a.text, ID: requestID}, form)
 	}
-	if a.status != http.StatusNoContent {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-	}
-	w.WriteHeader(a.status)
+	w.Begin(&http1.Answer{Status: a.status, Fields: h, Length: int64(len(body)), Close: a.hangUp})
 	_, _ = w.Write(body) // a client that went away needs no answer
 }

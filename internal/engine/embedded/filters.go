@@ -14,6 +14,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/field"
 )
 
 // add makes a filter ready, in the order of the table: a check is never passed by.
@@ -32,7 +33,7 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	case f.RateLimit != nil:
 		l := before.limiterFor(*f.RateLimit)
 		c.limiters = append(c.limiters, l)
-		c.filters = append(c.filters, l.check)
+		c.filters = append(c.filters, limitRate(l))
 	case f.MaxBody != nil:
 		c.filters = append(c.filters, maxBody(f.MaxBody.Bytes))
 	case f.RedirectHTTPS != nil:
@@ -283,7 +284,7 @@ func newHeaderChange(op *route.HeaderOperation) *headerChange {
 
 // apply changes h. A header that is removed or set also loses its lookalikes
 // with underscores, which some backends take for it.
-func (c *headerChange) apply(h http.Header) {
+func (c *headerChange) apply(h *field.List) {
 	for _, name := range c.names {
 		arrival.DropLookalikes(h, name)
 	}
@@ -333,18 +334,21 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 			return challenge
 		}
 		if a.Strip {
-			q.stripped = q.header["Authorization"]
-			delete(q.header, "Authorization")
+			q.stripped = q.header.Get("Authorization")
+			q.header.Del("Authorization")
 		}
 		return nil
 	}
 }
 
 // basicCredentials reads the one Authorization header there may be.
-func basicCredentials(h http.Header) (name, password string, ok bool) {
-	r := http.Request{Header: h}
+func basicCredentials(h field.List) (name, password string, ok bool) {
+	if h.Count("Authorization") != 1 {
+		return "", "", false
+	}
+	r := http.Request{Header: http.Header{"Authorization": {h.Get("Authorization")}}}
 	name, password, ok = r.BasicAuth()
-	return name, password, ok && len(h["Authorization"]) == 1 && len(password) <= maxPassword
+	return name, password, ok && len(password) <= maxPassword
 }
 
 // maxPassword is the most bytes of a password, which a hash costs by, as in libxcrypt.

@@ -2,54 +2,110 @@ package embedded
 
 import (
 	"cmp"
+	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 )
 
-// exchange is one request on the transport of net/http, from accepting to the
-// last byte of the answer.
-//
-// The bytes are carried by a httputil.ReverseProxy of its own, which keeps the rules of
-// HTTP. Choosing endpoints and trying again is in RoundTrip, which that calls.
+// exchange is one request, from accepting to the last byte of the answer, in any
+// version of HTTP on both sides.
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
-	r        *http.Request
+	in       inbound
 	w        *responseWriter
 	body     *bodyReader // nil: the request has none
 
-	addressed *compiledRoute // the route that the outgoing request was made for
-	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
+	out       outgoing
+	addressed *compiledRoute // the route that out was made for
+	trailers  field.List     // of the answer
+
+	// What w, q and the answer are kept in, and an attempt without a body.
+	writer responseWriter
+	asked  request
+	fields field.List
+	reply  reply
+	head   http1.Answer
+	plain  attempt
 }
 
-func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+// inbound is a request as it came in, by either version of HTTP.
+type inbound struct {
+	head
+	ctx  context.Context
+	tls  *tls.ConnectionState // nil: in clear
+	body io.Reader            // nil: there is none
+	// interrupt ends with ctx.
+	interrupt *http1.Interrupt
+	conn      *clientConn
+}
+
+func (in *inbound) proto() string {
+	switch {
+	case in.Major == 2:
+		return "HTTP/2.0"
+	case in.Old:
+		return "HTTP/1.0"
+	}
+	return "HTTP/1.1"
+}
+
+// outgoing is a request as endpoints get it.
+type outgoing struct {
+	method, target, host string
+	header               field.List
+	length               int64 // of the body; -1 where it is not known
+}
+
+// reply is the answer of an endpoint.
+type reply struct {
+	status int
+	header field.List
+	// length is that of the body, or what one would have; -1 where it is not known.
+	length int64
+	body   io.ReadCloser
+	// trailer, if any, is known when the body was read.
+	trailer func() field.List
+	// conn is the connection, after a switch to another protocol.
+	conn io.ReadWriteCloser
+}
+
+// serveRequest serves a request and counts it. It panics with http.ErrAbortHandler when
+// the answer is to be broken off.
+func (l *listener) serveRequest(in inbound, c client) {
 	e := l.engine
 	e.running.Add(1)
 	defer e.running.done()
-	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: r.Context().Value(connKey{}).(*clientConn), r: r}
-	if x.conn.finished.Load() {
-		panic(http.ErrAbortHandler) // what was read is the rest of a body
-	}
-	x.w = newResponseWriter(w, e.opts.WriteTimeout, r, x.began)
-	coded, beside := x.conn.heads.framing(r)
-	x.w.hangUp = coded || beside
-	if r.Body != nil && r.Body != http.NoBody {
-		x.body = newBodyReader(r, x.w.control, e.opts)
-		if r.ProtoMajor == 1 && r.ContentLength > maxDrain {
+	x := e.exchanges.Get().(*exchange)
+	*x = exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: in.conn, in: in, fields: x.fields[:0]}
+	x.w = &x.writer
+	x.w.init(c, e.opts.WriteTimeout, in.Major, x.began)
+	if in.body != nil {
+		x.body = newBodyReader(in.head, in.body, x.w, e.opts)
+		if in.Major == 1 && in.Length > maxDrain {
 			x.w.long = x.body
 		}
+	}
+	if x.body == nil && in.Major == 1 { // nothing of it runs on
+		defer e.exchanges.Put(x)
 	}
 	defer x.end()
 	x.live = e.live.Load()
@@ -58,22 +114,17 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.w.hangUp = true
 		conf = &listenerConfig{}
 	}
-	x.serve(conf, coded)
+	x.serve(conf)
 }
 
-func (x *exchange) serve(conf *listenerConfig, coded bool) {
-	r := x.r
-	q, a := admit(head{
-		Head: arrival.Head{
-			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
-		},
-		target: r.RequestURI, authority: r.Host, coded: coded,
-	}, arrival.Peer{Addr: x.conn.peer, TLS: r.TLS != nil, Trusted: conf.trusted})
+func (x *exchange) serve(conf *listenerConfig) {
+	q := &x.asked
+	a := q.admit(x.in.head, arrival.Peer{Addr: x.conn.peer, Text: x.conn.text, TLS: x.in.tls != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
-		q.certified = r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-		x.route, a = x.live.decide(r.Context(), q)
+		q.certified = x.in.tls != nil && len(x.in.tls.VerifiedChains) > 0
+		x.route, a = x.live.decide(x.in.ctx, q)
 	}
 	if a == nil {
 		a = lastHop(q)
@@ -89,30 +140,20 @@ func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.meters.refused(a.code)
 	}
-	if x.body != nil {
-		x.answerEarly()
-	}
 	if a.code != "" {
 		x.reason = cmp.Or(x.reason, a.text)
 	}
 	id, host, set := "", "", ""
+	accept := x.in.Header
 	if x.q != nil {
-		id, host = x.q.identity.ID, x.q.Host
+		id, host, accept = x.q.identity.ID, x.q.Host, &x.q.header
 	} else { // a guard refused it
 		id = arrival.NewID()
 	}
 	if x.route != nil {
 		set = x.route.route.ErrorPages
 	}
-	a.write(x.w, x.r.Header["Accept"], id, func(a errorpage.Answer, f errorpage.Form) []byte { return a.BodyOf(f, x.e.opts.Pages, set, host) })
-}
-
-// answerEarly lets an answer go out before the body has been read. Otherwise a
-// server of HTTP/1 first reads the body, or much of it.
-func (x *exchange) answerEarly() {
-	if x.r.ProtoMajor == 1 {
-		_ = x.w.control.EnableFullDuplex()
-	}
+	a.write(x.w, accept.Values("Accept"), id, func(a errorpage.Answer, f errorpage.Form) []byte { return a.BodyOf(f, x.e.opts.Pages, set, host) })
 }
 
 // end counts and logs the exchange, also when the answer was broken off.
@@ -126,9 +167,9 @@ func (x *exchange) end() {
 			aborted = false
 		}
 	}
-	x.done(x.r.Context())
+	x.done(x.in.ctx)
 	took := time.Since(x.began)
-	if x.drains() && !x.body.drain() && x.r.ProtoMajor == 1 {
+	if x.drains() && !x.body.drain() && x.in.Major == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
@@ -137,6 +178,9 @@ func (x *exchange) end() {
 		x.endpoint.Took(took)
 	}
 	x.e.logRequest(x, took, aborted)
+	if !aborted && x.w.status != http.StatusSwitchingProtocols {
+		_ = x.w.End(x.trailers) // it is counted by now
+	}
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
 	}
@@ -148,94 +192,167 @@ func (x *exchange) drains() bool {
 	switch {
 	case x.body == nil:
 		return false
-	case x.r.ProtoMajor == 1:
+	case x.in.Major == 1:
 		return x.w.status != http.StatusSwitchingProtocols
 	}
-	return x.w.status >= http.StatusBadRequest && x.w.Header().Get("Content-Length") != ""
+	return x.w.status >= http.StatusBadRequest && x.w.length >= 0
 }
 
 func (x *exchange) forward() {
-	r := x.r
 	if x.body != nil {
 		if limit := x.route.route.BodyTimeout; limit > 0 {
 			x.body.allow(limit)
 		}
-		// A copy of the request: the server wants to find its own body in r.
-		copied := *r
-		r = &copied
-		r.Body = x.body
-		x.answerEarly()
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
 		x.q.upgrade = p
-		arrival.AskUpgrade(x.q.header, x.q.asked)
+		arrival.AskUpgrade(&x.q.header, x.q.asked)
 	}
-	proxy := httputil.ReverseProxy{
-		Rewrite:        x.rewrite,
-		Transport:      x,
-		ModifyResponse: x.modify,
-		ErrorHandler:   x.fail,
-		BufferPool:     x.e.buffers,
-		ErrorLog:       x.e.errorLog,
+	if x.q.header.Lists("Te", "trailers") {
+		x.q.header.Set("Te", "trailers") // the other words are about transfer codings
+	} else {
+		x.q.header.Del("Te")
 	}
-	proxy.ServeHTTP(x.w, r)
+	x.out = outgoing{method: x.q.Method, length: x.q.length}
+	x.address()
+	res, err := x.roundTrip(x.in.ctx)
+	switch {
+	case err != nil:
+		x.fail(err)
+	case res.conn != nil:
+		x.pass(res)
+	default:
+		x.relay(res)
+	}
 }
 
-// setPath puts the very bytes of the path into the request line. Opaque does that, but
-// takes what begins with two slashes for a host.
-func setPath(u *url.URL, path string) {
-	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
-		u.Path, u.RawPath = decoded, path
+// address makes out what the route of now wants.
+func (x *exchange) address() {
+	q := x.q
+	x.addressed = x.route.compiledRoute
+	x.out.target, x.out.host, x.out.header = q.pathAndQuery(q.path), q.authority(), q.header
+	if q.prefix == "" && len(x.route.requestHeaders) == 0 {
 		return
 	}
-	u.Opaque = path
-}
-
-// rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
-// nothing the client lists in Connection can take away what is set here.
-func (x *exchange) rewrite(p *httputil.ProxyRequest) {
-	// Trailers of a request are not passed on (RFC 9110, 6.5.1 allows it): some
-	// backends merge them into the header, behind every check.
-	p.Out.Trailer = nil
-	if x.q.prefix != "" || len(x.route.requestHeaders) > 0 {
-		x.unchanged = p.Out.Header.Clone()
-	}
-	x.address(p.Out)
-}
-
-func (x *exchange) address(out *http.Request) {
-	q := x.q
-	out.URL = &url.URL{RawQuery: q.Query, ForceQuery: q.bareQuery}
-	setPath(out.URL, q.path)
-	out.Host = q.authority()
-	q.identity.Tell(out.Header)
+	h := q.header.Clone() // another table may want it unchanged
 	if q.prefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{q.prefix}
+		h.Set("X-Forwarded-Prefix", q.prefix)
 	}
 	for _, c := range x.route.requestHeaders {
-		c.apply(out.Header)
-		for _, v := range c.Set {
-			if v.Name == "Host" {
-				out.Host = v.Value
-			}
+		c.apply(&h)
+		if host := h.Get("Host"); host != "" {
+			x.out.host = host
 		}
+		h.Del("Host")
 	}
-	x.addressed = x.route.compiledRoute
+	x.out.header = h
 }
 
-func (x *exchange) modify(res *http.Response) error {
-	res.Header["X-Request-Id"] = []string{x.q.identity.ID}
-	x.setSticky(res.Header)
+// relay passes an answer on.
+func (x *exchange) relay(res *reply) {
+	defer func() { _ = res.body.Close() }() // modify may wrap it
+	announced := res.header.Values("Trailer")
+	arrival.DropConnectionFields(&res.header)
+	res.header.Del("Te")
+	res.header.Del("Content-Length") // res.length says it
+	x.modify(res)
+	if res.trailer != nil && len(announced) > 0 {
+		res.header.Set("Trailer", strings.Join(announced, ", "))
+	}
+	x.head = http1.Answer{Status: res.status, Fields: res.header, Length: res.length}
+	x.w.Begin(&x.head)
+	if !x.copyBody(res) {
+		panic(http.ErrAbortHandler)
+	}
+	if res.trailer != nil {
+		x.trailers = res.trailer()
+		x.trailers.DelFunc(func(name string) bool { return !mayTrail(name) })
+	}
+}
+
+// mayTrail reports whether a field may stand behind a body (RFC 9110, 6.5.1).
+func mayTrail(name string) bool {
+	return wire.IsToken(name) && !field.Same(name, "Content-Length") && !field.Same(name, "Transfer-Encoding") && !field.Same(name, "Trailer")
+}
+
+// copyBody passes the body on, each piece at once when it comes without a length or as
+// events. It reports false when either side broke off.
+func (x *exchange) copyBody(res *reply) bool {
+	stream := res.length < 0 || strings.HasPrefix(res.header.Get("Content-Type"), "text/event-stream")
+	if there, ok := res.body.(interface{ Buffered() int }); stream && (!ok || there.Buffered() == 0) && x.w.Flush() != nil {
+		return false
+	}
+	buf := x.e.buffers.Get()
+	defer x.e.buffers.Put(buf)
+	for {
+		n, err := res.body.Read(buf)
+		if n > 0 {
+			if _, err := x.w.Write(buf[:n]); err != nil {
+				return false
+			}
+			if stream && err == nil && x.w.Flush() != nil {
+				return false
+			}
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			return true
+		default:
+			x.failed = true
+			_ = x.w.Flush() // what came is the client's
+			return false
+		}
+	}
+}
+
+// pass has client and endpoint speak another protocol, until one of them ends it.
+func (x *exchange) pass(res *reply) {
+	defer res.conn.Close()
+	res.header.Del("Content-Length") // as in all answers with 1xx
+	x.modify(res)
+	x.w.status = res.status
+	x.w.client.Begin(&http1.Answer{Status: res.status, Fields: res.header, Length: -1})
+	var client net.Conn
+	err := errors.ErrUnsupported
+	if p, ok := x.w.client.(interface{ Pass() (net.Conn, error) }); ok {
+		client, err = p.Pass()
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer client.Close()
+	ended := make(chan error, 2)
+	var wg sync.WaitGroup
+	wg.Go(func() { ended <- relay.Copy(res.conn, client, x.e.buffers, func(int) {}) })
+	wg.Go(func() { ended <- relay.Copy(client, res.conn, x.e.buffers, func(int) {}) })
+	for range 2 {
+		select {
+		case err = <-ended:
+		case <-x.in.ctx.Done():
+			err = x.in.ctx.Err()
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = client.Close()
+	_ = res.conn.Close()
+	wg.Wait()
+}
+
+func (x *exchange) modify(res *reply) {
+	res.header.Set("X-Request-Id", x.q.identity.ID)
+	x.setSticky(&res.header)
 	for _, c := range x.route.responseHeaders {
-		c.apply(res.Header)
+		c.apply(&res.header)
 	}
 	if x.route.compress {
 		compress(x.q, res, x.e.gzips)
 	}
-	return nil
 }
 
-func (x *exchange) setSticky(h http.Header) {
+func (x *exchange) setSticky(h *field.List) {
 	name := x.route.def.Sticky
 	if name == "" || x.endpoint == nil {
 		return
@@ -262,29 +379,30 @@ func sameSite(s route.SameSite) http.SameSite {
 }
 
 // fail answers for an endpoint that did not.
-func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
+func (x *exchange) fail(err error) {
 	a := x.answerFor(err)
 	x.reason = a.text
 	if x.endpoint != nil && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
-		x.reason = traffic.Reason(err, x.endpoint.Address(), a.text)
-	}
-	if x.q.upgrade != "" && x.w.status == http.StatusSwitchingProtocols {
-		return // the connection is no longer ours
+		text := a.text
+		if fault := wire.Fault(0); errors.As(err, &fault) {
+			text = "the answer is malformed: " + fault.Error()
+		}
+		x.reason = traffic.Reason(err, x.endpoint.Address(), text)
 	}
 	if a.status == statusClientClosed {
 		x.w.status = a.status // for the log and the metrics
 		panic(http.ErrAbortHandler)
 	}
-	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
+	if x.in.ctx.Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
 		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.ID, "error", err)
 	}
-	if x.body != nil && !x.body.ended.Load() && x.r.ProtoMajor == 1 {
+	if x.body != nil && !x.body.ended.Load() && x.in.Major == 1 {
 		a.hangUp = true
 	}
 	x.answer(a)
 }
 
-// answerFor turns an error of RoundTrip into an answer. What the error says is
+// answerFor turns an error of roundTrip into an answer. What the error says is
 // for the log: it may hold addresses.
 func (x *exchange) answerFor(err error) *answer {
 	var tooLarge *http.MaxBytesError
@@ -299,7 +417,7 @@ func (x *exchange) answerFor(err error) *answer {
 		return refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
 	case x.e.ctx.Err() != nil:
 		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
-	case x.r.Context().Err() != nil:
+	case x.in.ctx.Err() != nil:
 		return &answer{status: statusClientClosed, code: "client-closed", text: "the client went away"}
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return noEndpoint(x.route.route.Service)

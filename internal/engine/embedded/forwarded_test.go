@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -56,16 +57,13 @@ func TestIdentify(t *testing.T) {
 			out: http.Header{"X-Forwarded-For": {"fd00::1"}, "X-Real-Ip": {"fd00::1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"a.example"}, "X-Forwarded-Port": {"444"}},
 		},
 	} {
-		h := tt.in
-		if h == nil {
-			h = http.Header{}
-		}
-		id := arrival.Identify(h, arrival.Peer{Addr: netip.MustParseAddr(tt.peer), TLS: tt.tls, Trusted: trusted}, "a.example", tt.port)
+		fields := field.Of(tt.in)
+		id := arrival.Identify(&fields, arrival.Peer{Addr: netip.MustParseAddr(tt.peer), TLS: tt.tls, Trusted: trusted}, "a.example", tt.port)
 		if id.Client.String() != tt.client {
 			t.Errorf("%s: client %v, want %s", tt.name, id.Client, tt.client)
 		}
-		h.Del("X-Request-Id")
-		if diff := cmp.Diff(tt.out, h); diff != "" {
+		fields.Del("X-Request-Id")
+		if diff := cmp.Diff(tt.out, fields.Header()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
@@ -76,8 +74,8 @@ func TestRequestID(t *testing.T) {
 		"abc": true, "7f3e-00:1/x+y=@._": true, "": false, "a b": false, "a\x1b": false, "ä": false,
 		strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a,b": false,
 	} {
-		h := http.Header{"X-Request-Id": {v}}
-		id := arrival.Identify(h, arrival.Peer{Addr: netip.MustParseAddr("10.0.0.1"), Trusted: prefixesOf("10.0.0.0/8")}, "a.example", "")
+		h := field.List{{Name: "X-Request-Id", Value: v}}
+		id := arrival.Identify(&h, arrival.Peer{Addr: netip.MustParseAddr("10.0.0.1"), Trusted: prefixesOf("10.0.0.0/8")}, "a.example", "")
 		if (id.ID == v) != kept || id.ID == "" {
 			t.Errorf("%q became %q", v, id.ID)
 		}
@@ -119,10 +117,13 @@ func FuzzForwardedHeaders(f *testing.F) {
 		}
 		delete(h, "Host")
 		p := arrival.Peer{Addr: ip.Unmap(), Trusted: prefixesOf("10.0.0.0/8")}
-		q, a := admit(head{Head: arrival.Head{Method: "GET", Header: h, Major: 1}, target: "/", authority: "a.example"}, p)
+		fields := field.Of(h)
+		q := new(request)
+		a := q.admit(head{Head: arrival.Head{Method: "GET", Header: &fields, Major: 1}, target: "/", authority: "a.example"}, p)
 		if a != nil {
 			t.Fatalf("refused: %s", a.text)
 		}
+		h = q.header.Header()
 		trusted := p.Trusts(p.Addr)
 		if !trusted && q.Client != p.Addr {
 			t.Errorf("client %v, but the peer is %v", q.Client, p.Addr)

@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/field"
 )
 
 // head is the start of a request as the transport read it.
@@ -18,8 +20,6 @@ type head struct {
 	target string
 	// authority is the target's, or the Host header (RFC 9112, 3.2).
 	authority string
-	// coded: there is a Transfer-Encoding that the transport does not read.
-	coded bool
 }
 
 // How many header fields a request may have, and how large all of them may be together.
@@ -31,7 +31,7 @@ const (
 // request is a request that has passed the guards.
 type request struct {
 	route.Request // Host and Path canonical; Header is header
-	header        http.Header
+	header        field.List
 	// connection: it is passed through, with client, listener and server name alone known.
 	connection bool
 	// port is the port that the client named with the host; empty for none.
@@ -42,8 +42,8 @@ type request struct {
 	front bool
 	// prefix is what StripPrefix took off.
 	prefix string
-	// stripped is the Authorization header that a filter took out of header.
-	stripped []string
+	// stripped is the Authorization header that a filter took out of header; empty for none.
+	stripped string
 	// bareQuery is true for a question mark that nothing follows.
 	bareQuery bool
 	length    int64
@@ -56,68 +56,62 @@ type request struct {
 	asked    string
 	identity arrival.Identity
 	// charged are the limiters that have counted the request: each does so once.
-	charged []*limiter
+	charged []*bucket.Limiter
 	// certified is true when the connection has a client certificate that was verified.
 	certified bool
 }
 
-// Malformed framing never gets here: net/http answers it with 400 or 501, and headConn
-// notices what net/http lets through. What is sent on has one framing only.
+// Malformed framing never gets here: package wire refuses it.
 //
-// admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
+// admit makes q of a head, or says why it is refused. It deletes hop-by-hop
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
 // matcher sees nothing that the endpoint does not.
-func admit(h head, p arrival.Peer) (*request, *answer) {
-	lengths := h.Header["Content-Length"]
-	oneNumber := len(lengths) == 1 && lengths[0] != "" && strings.Trim(lengths[0], "0123456789") == ""
+func (q *request) admit(h head, p arrival.Peer) *answer {
+	lengths := h.Header.Count("Content-Length")
 	switch {
 	case h.Method == http.MethodConnect, h.Method == http.MethodTrace:
 		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.Method+" is not served")
 		a.header = allow()
 		// Behind a CONNECT stands what was meant for the tunnel (RFC 9931).
 		a.hangUp = h.Method == http.MethodConnect && h.Major == 1
-		return nil, a
+		return a
 	case !route.IsToken(h.Method):
-		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
-	case len(lengths) > 0 && !oneNumber: // in HTTP/2 it gets here
-		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
-	case h.Old && h.coded && len(lengths) == 0 && h.Method != http.MethodGet && h.Method != http.MethodHead:
-		// Its body was not read, and would be missing.
-		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
+		return refusal(http.StatusBadRequest, "method", "the method is not valid")
+	case lengths > 1, lengths == 1 && !isNumber(h.Header.Get("Content-Length")): // in HTTP/2 it gets here
+		return refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
 	}
-	fields := 0
-	for _, values := range h.Header {
-		fields += len(values)
-	}
-	if fields > maxHeaders {
+	if len(*h.Header)-h.Header.Count("Host") > maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
 		a.hangUp = true
-		return nil, a
+		return a
 	}
-	for _, v := range h.Header["Host"] { // in HTTP/2; backends might look at either (RFC 9113, 8.3.1)
-		if v != h.authority {
-			return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+	if h.Major == 2 { // backends might look at either (RFC 9113, 8.3.1)
+		for _, v := range h.Header.Values("Host") {
+			if v != h.authority {
+				return refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+			}
 		}
 	}
-	delete(h.Header, "Host")
+	h.Header.Del("Host")
 	host, err := "", error(nil)
 	if !h.Old || h.authority != "" { // only routes for any host take a request without one
 		host, err = canonical.Host(h.authority)
 	}
 	if err != nil {
-		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+		a := refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+		a.hangUp = true
+		return a
 	}
 	if strings.IndexByte(h.target, '#') >= 0 {
-		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
+		return refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
 	rawPath, query, hasQuery := splitTarget(h.target, h.Major)
 	path, err := canonical.ReadPath(rawPath)
 	if err != nil {
-		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
+		return refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
 	arrival.DropUnderscores(h.Header)
-	q := &request{
-		header:    h.Header,
+	*q = request{
 		port:      arrival.PortOf(h.authority),
 		sent:      path.Sent,
 		front:     path.Front,
@@ -126,14 +120,17 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		maxBody:   -1,
 	}
 	q.upgrade, q.asked = arrival.DropHopByHop(h.Head)
+	q.header = *h.Header
 	q.Request = route.Request{
-		Method: h.Method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: h.Header,
+		Method: h.Method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: &q.header,
 	}
-	q.identity = arrival.Identify(h.Header, p, arrival.Bracketed(host), q.port)
+	q.identity = arrival.Identify(&q.header, p, arrival.Bracketed(host), q.port)
 	q.Client = q.identity.Client
 	q.TLS = q.identity.Proto == "https"
-	return q, nil
+	return nil
 }
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // authority is the canonical host, with the port where the client named one.
 func (q *request) authority() string {
@@ -151,17 +148,16 @@ func allow() []route.HeaderValue {
 // lastHop answers a request of OPTIONS that may go no further, and takes one hop
 // off others of that method (RFC 9110, 7.6.2).
 func lastHop(q *request) *answer {
-	values := q.header["Max-Forwards"]
-	if q.Method != http.MethodOptions || len(values) != 1 {
+	if q.Method != http.MethodOptions || q.header.Count("Max-Forwards") != 1 {
 		return nil
 	}
-	hops, err := strconv.ParseUint(values[0], 10, 31)
+	hops, err := strconv.ParseUint(q.header.Get("Max-Forwards"), 10, 31)
 	switch {
 	case err != nil: // it says nothing
 	case hops == 0:
 		return &answer{status: http.StatusNoContent, header: allow()}
 	default:
-		q.header["Max-Forwards"] = []string{strconv.FormatUint(hops-1, 10)}
+		q.header.Set("Max-Forwards", strconv.FormatUint(hops-1, 10))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/embedded/bucket"
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
@@ -23,7 +24,8 @@ type listener struct {
 	engine *Engine
 	key    listenerKey
 	socket net.Listener
-	server *http.Server
+	core   *http1.Server // of HTTP/1.1
+	server *http.Server  // of HTTP/2
 	open   atomic.Int64
 	left   chan struct{} // closed when the listener left the table
 }
@@ -124,6 +126,7 @@ func (e *Engine) bind(ctx context.Context, old, next *liveTable, defs []route.Li
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 	l := &listener{engine: e, key: key, socket: socket, left: make(chan struct{})}
+	l.core = http1.NewServer(http1.Limits{Head: maxHeaderBytes, HeadTime: e.opts.HeaderTimeout, Idle: e.opts.IdleTimeout}, l.serveExchange)
 	l.server = &http.Server{
 		Handler:                      http.HandlerFunc(l.serveHTTP),
 		DisableGeneralOptionsHandler: true,
@@ -134,6 +137,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
 		ConnState:                    l.connState,
 		ConnContext:                  withClientConn,
+		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100,
 			SendPingTimeout:      30 * time.Second,
@@ -141,12 +145,13 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 			WriteByteTimeout:     e.opts.WriteTimeout,
 		},
 	}
+	l.server.Protocols.SetHTTP2(true)
 	return l
 }
 
 func (e *Engine) serve(l *listener) {
 	e.serving.Go(func() {
-		if err := l.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := l.serve(); !errors.Is(err, net.ErrClosed) && e.ctx.Err() == nil {
 			e.log.Error("listener failed", "address", l.key.address, "error", err)
 		}
 	})
@@ -160,6 +165,7 @@ func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	_ = l.socket.Close()
 	// Shutdown does it a moment later: every answer from here on closes its connection.
 	l.server.SetKeepAlivesEnabled(false)
+	l.core.Drain()
 	wg.Go(func() {
 		defer done()
 		ctx, cancel := context.WithCancel(ctx)
@@ -168,6 +174,7 @@ func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 		if err := l.server.Shutdown(ctx); err != nil {
 			_ = l.server.Close()
 		}
+		_ = l.core.Shutdown(ctx) // it has cut off what still ran
 	})
 }
 
@@ -177,58 +184,54 @@ func (l *listener) leave(wg *sync.WaitGroup) {
 	l.drain(ctx, cancel, wg)
 }
 
-// Accept waits for a connection that may be served, for the server, which does not get
-// those that are passed through.
-func (l *listener) Accept() (net.Conn, error) {
+// accept waits for a connection, and has it served where it may be.
+func (l *listener) accept() error {
 	e := l.engine
-	for {
-		c, err := l.socket.Accept()
-		if err != nil {
-			return nil, err
-		}
-		conf := e.live.Load().listeners[l]
-		if conf == nil { // it has left
-			_ = c.Close()
-			continue
-		}
-		peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
-		trusted := peer.Trusts(peer.Addr)
-		if conf.proxied && !trusted {
-			e.meters.refused("proxy-protocol")
-			_ = c.Close()
-			continue
-		}
-		counted := &clientConn{Conn: c, listener: l, peer: peer.Addr}
-		if !trusted {
-			counted.source = sourceOf(counted.peer)
-		}
-		if reason := e.room.admit(counted); reason != "" {
-			e.meters.refused(reason)
-			_ = c.Close()
-			continue
-		}
-		l.open.Add(1)
-		if conf.tcp {
-			e.room.set(counted, false)
-			l.pass(conf, counted)
-			continue
-		}
-		if conf.proxied {
-			expectProxy(counted, e.opts.HeaderTimeout)
-		}
-		if conf.tls != nil {
-			e.serving.Go(func() { l.greet(tls.Server(counted, conf.tls.config)) })
-			continue
-		}
-		return newHeadConn(counted, counted), nil
+	c, err := l.socket.Accept()
+	if err != nil {
+		return err
 	}
+	conf := e.live.Load().listeners[l]
+	if conf == nil { // it has left
+		return closed(c)
+	}
+	peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
+	trusted := peer.Trusts(peer.Addr)
+	if conf.proxied && !trusted {
+		e.meters.refused("proxy-protocol")
+		return closed(c)
+	}
+	counted := &clientConn{Conn: c, listener: l}
+	counted.setPeer(peer.Addr)
+	if !trusted {
+		counted.source = bucket.SourceOf(counted.peer)
+	}
+	if reason := e.room.admit(counted); reason != "" {
+		e.meters.refused(reason)
+		return closed(c)
+	}
+	l.open.Add(1)
+	if conf.tcp {
+		e.room.set(counted, false)
+		l.pass(conf, counted)
+		return nil
+	}
+	if conf.proxied {
+		expectProxy(counted, e.opts.HeaderTimeout)
+	}
+	if conf.tls != nil {
+		e.serving.Go(func() { l.greet(counted, conf.tls.config) })
+	} else {
+		go l.serveHTTP1(counted, counted) // drain waits for it
+	}
+	return nil
 }
 
-// Close and Addr make the listener a net.Listener.
-func (l *listener) Close() error { return l.socket.Close() }
-
-// Addr is the address the socket is bound to.
-func (l *listener) Addr() net.Addr { return l.socket.Addr() }
+// closed closes a connection that is not served; that is no error of accepting.
+func closed(c net.Conn) error {
+	_ = c.Close()
+	return nil
+}
 
 // connState is called by the server when the use of a connection changes.
 func (l *listener) connState(conn net.Conn, state http.ConnState) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
@@ -47,9 +48,9 @@ type compiledRoute struct {
 	responseHeaders []*headerChange
 	compress        bool
 
-	limiters []*limiter     // of the filters; the next table takes them over
-	metrics  *traffic.Route // by ID; taken over
-	held     *atomic.Int64  // requests that wait for an endpoint; taken over
+	limiters []*bucket.Limiter // of the filters; the next table takes them over
+	metrics  *traffic.Route    // by ID; taken over
+	held     *atomic.Int64     // requests that wait for an endpoint; taken over
 }
 
 // filter is one check or change of a request, which goes on when the answer is nil.

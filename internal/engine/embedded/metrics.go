@@ -60,15 +60,17 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 		return
 	}
 	if aborted && x.reason == "" {
-		x.reason = traffic.BrokenOff(x.failed && x.r.Context().Err() == nil, e.ctx.Err() != nil)
+		x.reason = traffic.BrokenOff(x.failed && x.in.ctx.Err() == nil, e.ctx.Err() != nil)
 	}
 	line := traffic.Request{
-		Time: traffic.Time(x.began), Client: addrOf(x.r.RemoteAddr).String(),
-		Method: x.r.Method, Host: x.r.Host, Path: x.r.URL.EscapedPath(), Proto: x.r.Proto, TLS: x.r.TLS != nil,
+		Time: traffic.Time(x.began), Client: x.conn.text,
+		Method: x.in.Method, Host: x.in.authority, Proto: x.in.proto(), TLS: x.in.tls != nil,
 		Status: x.w.status, Bytes: x.w.bytes, Seconds: took.Seconds(), Attempts: x.attempts, Aborted: aborted, Error: x.reason,
 		Left: aborted && x.reason == traffic.ClientLeft,
 	}
-	if x.q != nil {
+	if x.q == nil {
+		line.Path, _, _ = splitTarget(x.in.target, x.in.Major)
+	} else {
 		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
 		line.Host, line.Path = x.q.Host, x.q.Path
 	}

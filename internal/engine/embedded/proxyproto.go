@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"fairway/internal/engine/embedded/relay"
 )
 
 // readProxyHeader reads the PROXY protocol header that a connection must begin with, out
@@ -58,11 +60,11 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 			return
 		}
 		if from := c.RemoteAddr(); from != nil {
-			c.owner.peer = addrOf(from.String())
+			c.owner.setPeer(addrOf(from.String()))
 		}
 	})
 	return n, err
 }
 
 // CloseWrite passes the end of one direction on.
-func (c *proxiedConn) CloseWrite() error { return closeWrite(c.Raw()) }
+func (c *proxiedConn) CloseWrite() error { return relay.CloseWrite(c.Raw()) }

@@ -55,7 +55,7 @@ func TestReasons(t *testing.T) {
 			"silent":   {504, "no answer in time at " + silent},
 			"closing":  {502, "the connection was closed before there was an answer at " + closing},
 			"breaking": {200, "the endpoint broke off its answer"},
-			"babbling": {502, "the endpoint broke off or answered nonsense at " + babbling},
+			"babbling": {502, "the answer is malformed: the first line has not its three parts at " + babbling},
 			"failing":  {500, ""}, // its own answer
 			"empty":    {503, "service empty has no endpoint that is ready"},
 			"nowhere":  {404, "no route for host nowhere"},

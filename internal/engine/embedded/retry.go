@@ -1,23 +1,20 @@
 package embedded
 
 import (
-	"cmp"
-	"crypto/tls"
+	"context"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"fairway/internal/engine/embedded/balance"
-	"fairway/internal/route"
-	"fairway/internal/route/arrival"
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 )
 
-// RoundTrip sends the request to an endpoint. It makes another attempt when that
+// roundTrip sends the request to an endpoint. It makes another attempt when that
 // can do no harm:
 //
 //   - Nothing of the request was sent: no connection could be made, or one that was
@@ -26,26 +23,30 @@ import (
 //     of an answer (RFC 9110, 9.2.2), as when an endpoint stops.
 //
 // A request with another method that was sent, even in part, is never repeated, unless
-// it has an Idempotency-Key, which net/http honours on connections it kept. Neither is
+// it has an Idempotency-Key and went to a connection that had been kept. Neither is
 // one that timed out. One that could be sent nowhere goes where the live table has a
 // place for it, whatever table it began with; see renew.
-func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
-	var body *replayBody
-	if out.Body != nil {
-		body = newReplayBody(out.Body)
-		if err := body.readWhole(out); err != nil {
+func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
+	var body *http1.Replay
+	if x.body != nil {
+		body = http1.NewReplay(x.body)
+		if err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != ""); err != nil {
 			return nil, err
 		}
 	}
-	err = x.send(out.Context(), func(ep *balance.Endpoint) *failure {
-		out = x.readdress(out)
-		a := &attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout)}
+	err = x.send(ctx, func(ep *balance.Endpoint) *failure {
+		x.readdress()
+		a := &x.plain
+		if body != nil { // it may be sent after the attempt is over
+			a = new(attempt)
+		}
+		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout, x.q.upgrade != ""), body: body}
 		var err error
-		if res, err = a.do(out, body); err == nil {
+		if res, err = a.do(ctx); err == nil {
 			return nil
 		}
 		a.transport.released()
-		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.lost.Load()}
+		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.Lost()}
 		if a.reused && !isDial(err) {
 			// An endpoint may close idle connections; the others it has closed as well.
 			f.stale = true
@@ -60,42 +61,40 @@ type attempt struct {
 	x         *exchange
 	endpoint  *balance.Endpoint
 	transport *transport
+	body      *http1.Replay // nil: the request has none
 
 	conn     *endpointConn // the connection the request went to; nil: none, or HTTP/2
 	before   int64         // bytes written on it before
 	gotConn  bool
 	reused   bool        // it had been used before
 	answered atomic.Bool // the first byte of an answer was seen
+
+	trip trip // by HTTP/1.1
 }
 
-// do sends the request; the endpoint is released when the answer's body ends.
-func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error) {
-	trace := &httptrace.ClientTrace{
-		GotConn:              a.gotConnection,
-		GotFirstResponseByte: func() { a.answered.Store(true) },
-	}
-	req := out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
-	u := *out.URL
-	req.URL = &u
-	a.aim(req.URL)
-	if body != nil {
-		req.Body = a.x.bounded(body)
-		req.GetBody = func() (io.ReadCloser, error) {
-			if body.lost.Load() {
-				return nil, errLost
-			}
-			return a.x.bounded(body), nil
+// do sends the request; the endpoint is released when the answer is over.
+func (a *attempt) do(ctx context.Context) (res *reply, err error) {
+	for range 3 { // an endpoint may change its mind about the version
+		if a.transport.version.Load() == versionTwo {
+			res, err = a.overLibrary(ctx)
+		} else {
+			res, err = a.overCore(ctx)
+		}
+		if !errors.Is(err, errOtherVersion) {
+			break
 		}
 	}
-	res, err := a.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		body.settled.Store(true)
+	if a.body != nil {
+		a.body.Settle()
 	}
-	if err := cmp.Or(checkHead(res), a.x.checkUpgrade(res)); err != nil {
-		return nil, errors.Join(err, res.Body.Close())
+	if err := a.x.checkUpgrade(res); err != nil {
+		if res.conn != nil {
+			return nil, errors.Join(err, res.conn.Close())
+		}
+		return nil, errors.Join(err, res.body.Close())
 	}
 	a.x.take(a, res)
 	return res, nil
@@ -103,47 +102,12 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 
 // bounded returns a reader of the body that ends at what the route allows. A body
 // that was read beforehand has been measured by its filter.
-func (x *exchange) bounded(body *replayBody) io.ReadCloser {
-	r := body.reader()
-	if x.q.maxBody < 0 || body.whole != nil {
+func (x *exchange) bounded(body *http1.Replay) io.ReadCloser {
+	r := body.Reader()
+	if x.q.maxBody < 0 || body.Whole() != nil {
 		return r
 	}
-	return http.MaxBytesReader(x.w.ResponseWriter, r, x.q.maxBody)
-}
-
-// aim sets the scheme, and the name that a certificate is verified for.
-func (a *attempt) aim(u *url.URL) {
-	def := a.x.route.def
-	u.Scheme, u.Host = "http", a.endpoint.Address()
-	if def.Scheme == route.SchemeHTTPS {
-		u.Scheme = "https"
-		if q := a.x.q; q.Host != "" && (def.TLS == nil || def.TLS.ServerName == "") {
-			u.Host = arrival.Bracketed(q.Host)
-		}
-	}
-}
-
-// gotConnection notes which connection the request goes to. It may be called
-// again when the transport tries another by itself.
-func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
-	a.gotConn, a.reused = true, info.Reused
-	a.conn = nil
-	below := info.Conn
-	t, secure := below.(*tls.Conn)
-	if secure && t.ConnectionState().NegotiatedProtocol == "h2" || a.x.route.def.Scheme == route.SchemeH2C {
-		return // many requests share the connection
-	}
-	if secure {
-		below = t.NetConn()
-	}
-	a.conn = below.(*endpointConn)
-	a.before = a.conn.written.Load()
-	a.conn.began.Store(a.before)
-	if info.Reused && !isIdempotent(a.x.q.Method) && a.conn.isClosed() {
-		// The endpoint has hung up, and what is written now would be lost: make the
-		// write fail instead.
-		_ = a.conn.Close()
-	}
+	return http.MaxBytesReader(nil, r, x.q.maxBody)
 }
 
 // unsent reports whether nothing of the request can have reached the endpoint.
@@ -166,7 +130,8 @@ func (a *attempt) repeatable(err error) bool {
 	case a.unsent(err):
 		return true
 	}
-	return isIdempotent(a.x.q.Method) && !a.answered.Load()
+	keyed := a.reused && a.x.q.header.Has("Idempotency-Key")
+	return (isIdempotent(a.x.q.Method) || keyed) && !a.answered.Load()
 }
 
 // result is what a failed attempt says about the endpoint.
@@ -213,11 +178,11 @@ var errUpgrade = errors.New("the endpoint switched protocols unasked")
 
 // checkUpgrade refuses a 101 that does not lead to the protocol that was asked for:
 // nothing checks what passes after it.
-func (x *exchange) checkUpgrade(res *http.Response) error {
-	if res.StatusCode != http.StatusSwitchingProtocols {
+func (x *exchange) checkUpgrade(res *reply) error {
+	if res.status != http.StatusSwitchingProtocols {
 		return nil
 	}
-	if x.q.upgrade == "" || !strings.EqualFold(res.Header.Get("Upgrade"), x.q.upgrade) || !arrival.Lists(res.Header["Connection"], "Upgrade") {
+	if x.q.upgrade == "" || res.conn == nil || !strings.EqualFold(res.header.Get("Upgrade"), x.q.upgrade) || !res.header.Lists("Connection", "Upgrade") {
 		return errUpgrade
 	}
 	return nil
@@ -226,54 +191,13 @@ func (x *exchange) checkUpgrade(res *http.Response) error {
 // errHead means that the head of an answer is not one that can be passed on.
 var errHead = errors.New("the head of the answer is not valid")
 
-// checkHead refuses what net/http takes for an answer and is none: a status below 100, and
-// a blank behind the name of a field that says where the answer ends. Behind other names
-// the blank is taken away (RFC 9112, 5.1).
-func checkHead(res *http.Response) error {
-	if res.StatusCode < 100 {
-		return errHead
-	}
-	for name, values := range res.Header {
-		trimmed := strings.TrimRight(name, " \t")
-		if len(trimmed) == len(name) {
-			continue
-		}
-		delete(res.Header, name)
-		switch name = http.CanonicalHeaderKey(trimmed); name {
-		case "Content-Length", "Transfer-Encoding", "Connection":
-			return errHead
-		}
-		res.Header[name] = append(res.Header[name], values...)
-	}
-	return nil
-}
-
-func (x *exchange) take(a *attempt, res *http.Response) {
+func (x *exchange) take(a *attempt, res *reply) {
 	if x.body != nil {
 		x.body.relax()
 	}
-	x.release = func(r balance.Result) {
-		a.endpoint.Done(r)
-		a.transport.released()
+	x.taken, x.by = a.endpoint, a.transport
+	if res.conn != nil {
+		conn := res.conn
+		res.conn = relay.NewIdleConn(conn, x.route.route.Idle, func() { _ = conn.Close() })
 	}
-	if rwc, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = newIdleConn(rwc, x.route.route.Idle, func() { _ = rwc.Close() })
-		return
-	}
-	res.Body = &answerBody{ReadCloser: res.Body, x: x}
-}
-
-// answerBody notes when an endpoint breaks off its answer.
-type answerBody struct {
-	io.ReadCloser
-	x *exchange
-}
-
-// Read notes errors.
-func (b *answerBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.x.failed = true
-	}
-	return n, err
 }

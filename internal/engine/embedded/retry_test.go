@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -233,50 +231,6 @@ func TestHoldUnreachable(t *testing.T) {
 	}
 }
 
-func TestReplayBody(t *testing.T) {
-	read := func(r io.Reader, n int) string {
-		b := make([]byte, n)
-		m, _ := io.ReadFull(r, b)
-		return string(b[:m])
-	}
-	b := newReplayBody(strings.NewReader("hello world"))
-	first := b.reader()
-	if got := read(first, 5); got != "hello" {
-		t.Errorf("first: %q", got)
-	}
-	second := b.reader()
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
-		t.Errorf("closed reader: %v", err)
-	}
-	if got, err := io.ReadAll(second); string(got) != "hello world" || err != nil {
-		t.Errorf("second: %q %v", got, err)
-	}
-	if got, err := io.ReadAll(b.reader()); string(got) != "hello world" || err != nil || b.lost.Load() {
-		t.Errorf("third: %q %v", got, err)
-	}
-
-	// Too much for another attempt, but the one that reads goes on.
-	big := bytes.Repeat([]byte("x"), maxReplay+1)
-	b = newReplayBody(bytes.NewReader(big))
-	if got, err := io.ReadAll(b.reader()); !bytes.Equal(got, big) || err != nil || !b.lost.Load() {
-		t.Errorf("big: %d bytes, %v, lost %v", len(got), err, b.lost.Load())
-	}
-	if _, err := b.reader().Read(make([]byte, 1)); !errors.Is(err, errLost) {
-		t.Errorf("reading a lost body: %v", err)
-	}
-	// Settled bodies are not kept.
-	b = newReplayBody(strings.NewReader("hello world"))
-	r := b.reader()
-	read(r, 5)
-	b.settled.Store(true)
-	if got := read(r, 6); got != " world" || !b.lost.Load() || b.kept != nil {
-		t.Errorf("settled: %q, kept %q", got, b.kept)
-	}
-}
-
 // TestFailedDialCounts: an endpoint is blamed for a connection that it refuses, also on
 // a transport that no route asks for any more, and not for one that was given up
 // because it left.
@@ -291,7 +245,7 @@ func TestFailedDialCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ep.Done(balance.ResultCanceled)
-		tr := s.engine.transports.of(ep, s.backends[backend], time.Minute)
+		tr := s.engine.transports.of(ep, s.backends[backend], time.Minute, false)
 		retire(tr)
 		_, err = tr.dial(t.Context())
 		if err == nil {

@@ -3,20 +3,17 @@ package embedded
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pires/go-proxyproto"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
-	"fairway/internal/route/canonical"
 )
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last
@@ -64,7 +61,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	if t.conf.proxied || wanted {
 		size := 512 // for a PROXY protocol header
 		if wanted {
-			size = maxHello
+			size = relay.MaxHello
 		}
 		t.early = bufio.NewReaderSize(t.conn, size)
 	}
@@ -77,7 +74,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 		}
 	}
 	if wanted {
-		t.name, t.tls = peekServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)
+		t.name, t.tls = relay.ServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)
 	}
 	t.q = &request{connection: true, Request: route.Request{
 		Host: t.name, Path: "/", Client: addrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
@@ -106,10 +103,10 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 // connect connects to an endpoint, and sends the PROXY protocol header that it expects.
 func (t *tunnel) connect(ctx context.Context) (c net.Conn, err error) {
 	err = t.send(ctx, func(ep *balance.Endpoint) *failure {
-		made, err := t.e.transports.of(ep, t.route.def, 0).dial(ctx)
+		made, err := t.e.transports.of(ep, t.route.def, 0, false).dial(ctx)
 		if err == nil {
 			if err = t.greet(made); err == nil {
-				c, t.release = made, ep.Done
+				c, t.taken = made, ep
 				return nil
 			}
 			err = dialError(errors.Join(err, made.Close()))
@@ -135,7 +132,7 @@ func (t *tunnel) greet(c net.Conn) error {
 func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome {
 	silent, expire := context.WithCancel(context.Background())
 	defer expire()
-	through := newIdleConn(endpoint, t.route.route.Idle, expire)
+	through := relay.NewIdleConn(endpoint, t.route.route.Idle, expire)
 	counters := t.route.metrics
 	ended := make(chan error, 2)
 	var wg sync.WaitGroup
@@ -155,13 +152,13 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 			t.failed = err != nil
 		}
 		if err == nil {
-			err = copyBytes(through, t.conn, t.e.buffers, received)
+			err = relay.Copy(through, t.conn, t.e.buffers, received)
 		}
 		ended <- err
 	})
 	wg.Go(func() {
-		ended <- copyBytes(t.conn, through, t.e.buffers, func(n int) {
-			through.touch()
+		ended <- relay.Copy(t.conn, through, t.e.buffers, func(n int) {
+			through.Touch()
 			t.out += int64(n)
 			counters.Passed(0, uint64(n))
 		})
@@ -231,147 +228,3 @@ func namesWanted(connections []*route.Route) map[string]bool {
 	}
 	return wanted
 }
-
-// maxHello bounds how many bytes of a connection are looked at for a server name.
-const maxHello = 16 << 10
-
-// peekServerName looks into the first bytes of a connection, which stay in r, for the
-// server name, canonical, that a TLS client asks for; empty for none within the limit.
-func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name string, isTLS bool) {
-	_ = c.SetReadDeadline(time.Now().Add(limit))
-	defer c.SetReadDeadline(time.Time{})
-	const handshake = 22 // the record type that a ClientHello comes in
-	if first, err := r.Peek(1); err != nil || first[0] != handshake {
-		return "", false
-	}
-	var hello *tls.ClientHelloInfo
-	stop := errors.New("seen enough")
-	server := tls.Server(&peekConn{Conn: c, r: r}, &tls.Config{
-		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			hello = h
-			return nil, stop
-		},
-	})
-	_ = server.HandshakeContext(context.Background()) // fails in any case; the deadline is the connection's
-	if hello == nil {
-		return "", false
-	}
-	if asked, err := canonical.Host(hello.ServerName); err == nil {
-		name = asked
-	}
-	return name, true
-}
-
-// peekConn reads a connection without taking anything, and writes nowhere.
-type peekConn struct {
-	net.Conn
-	r    *bufio.Reader
-	seen int
-}
-
-// Read waits for bytes that have not been seen. It fails when the buffer is full.
-func (c *peekConn) Read(p []byte) (int, error) {
-	if _, err := c.r.Peek(c.seen + 1); err != nil {
-		return 0, err
-	}
-	have, err := c.r.Peek(c.r.Buffered())
-	n := copy(p, have[c.seen:])
-	c.seen += n
-	return n, err
-}
-
-// Write sends nothing.
-func (c *peekConn) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-// smallBuffer is for directions with little traffic, as most have most of the time.
-const smallBuffer = 2 << 10
-
-// copyBytes passes bytes from src to dst, and the end of them, too: dst learns that
-// nothing more comes, while the other direction goes on.
-func copyBytes(dst, src io.ReadWriteCloser, buffers *bufferPool, count func(n int)) error {
-	small := make([]byte, smallBuffer)
-	buf := small
-	defer func() {
-		if len(buf) > smallBuffer {
-			buffers.Put(buf)
-		}
-	}()
-	for {
-		n, err := src.Read(buf)
-		if n > 0 {
-			written, err := dst.Write(buf[:n])
-			count(written)
-			if err != nil {
-				return err
-			}
-		}
-		switch {
-		case err == io.EOF: //nolint:errorlint // it is returned as it is
-			return closeWrite(dst)
-		case err != nil:
-			return err
-		case n == smallBuffer && len(buf) == smallBuffer:
-			buf = buffers.Get()
-		case n <= smallBuffer && len(buf) > smallBuffer:
-			buffers.Put(buf)
-			buf = small
-		}
-	}
-}
-
-func closeWrite(c io.Closer) error {
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return c.Close()
-}
-
-// defaultIdle is for connections that are passed through, when the route says nothing.
-const defaultIdle = time.Hour
-
-// idleConn is a connection to an endpoint that both directions pass through. When nothing
-// has passed for the idle limit, expire is called.
-type idleConn struct {
-	io.ReadWriteCloser
-	idle   time.Duration
-	timer  *time.Timer
-	closed atomic.Bool
-}
-
-func newIdleConn(c io.ReadWriteCloser, idle time.Duration, expire func()) *idleConn {
-	if idle == 0 {
-		idle = defaultIdle
-	}
-	return &idleConn{ReadWriteCloser: c, idle: idle, timer: time.AfterFunc(idle, expire)}
-}
-
-func (c *idleConn) touch() {
-	if !c.closed.Load() {
-		c.timer.Reset(c.idle)
-	}
-}
-
-// Read notes that something came from the endpoint.
-func (c *idleConn) Read(p []byte) (int, error) {
-	n, err := c.ReadWriteCloser.Read(p)
-	if n > 0 {
-		c.touch()
-	}
-	return n, err
-}
-
-// Write notes that something came from the client.
-func (c *idleConn) Write(p []byte) (int, error) {
-	c.touch()
-	return c.ReadWriteCloser.Write(p)
-}
-
-// Close also ends the watch.
-func (c *idleConn) Close() error {
-	c.closed.Store(true)
-	c.timer.Stop()
-	return c.ReadWriteCloser.Close()
-}
-
-// CloseWrite passes the end of one direction on.
-func (c *idleConn) CloseWrite() error { return closeWrite(c.ReadWriteCloser) }

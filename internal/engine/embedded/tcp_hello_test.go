@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/route/canonical"
 )
 
@@ -35,8 +36,8 @@ func FuzzPeekServerName(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := &bytesConn{data: data}
-		r := bufio.NewReaderSize(c, maxHello)
-		name, isTLS := peekServerName(c, r, time.Second)
+		r := bufio.NewReaderSize(c, relay.MaxHello)
+		name, isTLS := relay.ServerName(c, r, time.Second)
 		if name != "" {
 			if host, err := canonical.Host(name); err != nil || host != name || !isTLS {
 				t.Fatalf("name %q", name)

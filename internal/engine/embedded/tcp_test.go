@@ -19,6 +19,7 @@ import (
 
 	"github.com/pires/go-proxyproto"
 
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -174,7 +175,7 @@ func clientHello(t testing.TB, name string) string {
 		_ = c.Handshake()
 		_ = theirs.Close()
 	}()
-	buf := make([]byte, maxHello)
+	buf := make([]byte, relay.MaxHello)
 	n, err := ours.Read(buf)
 	if err != nil {
 		t.Fatal(err)
@@ -303,11 +304,11 @@ func TestIdleConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, near := net.Pipe()
 		far, endpoint := net.Pipe()
-		through := newIdleConn(far, time.Minute, func() { _, _ = near.Close(), far.Close() })
-		buffers := newBufferPool()
+		through := relay.NewIdleConn(far, time.Minute, func() { _, _ = near.Close(), far.Close() })
+		buffers := relay.NewBuffers()
 		ended := make(chan error, 2)
-		go func() { ended <- copyBytes(through, near, buffers, func(int) {}) }()
-		go func() { ended <- copyBytes(near, through, buffers, func(int) {}) }()
+		go func() { ended <- relay.Copy(through, near, buffers, func(int) {}) }()
+		go func() { ended <- relay.Copy(near, through, buffers, func(int) {}) }()
 		go func() { _, _ = io.Copy(io.Discard, endpoint) }()
 		for range 10 {
 			if _, err := client.Write([]byte("x")); err != nil {

@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/route"
 )
 
@@ -47,13 +49,14 @@ func newTransports(o Options, r *room) *transports {
 	return &transports{opts: o, room: r}
 }
 
-// form is that of the connections of a route with this timeout to its backend.
-func (t *transports) form(def *route.Backend, timeout time.Duration) transportForm {
+// form is that of the connections of a route with this timeout to its backend, for
+// requests that ask for a switch of protocols or for others.
+func (t *transports) form(def *route.Backend, timeout time.Duration, upgrades bool) transportForm {
 	f := transportForm{backend: def.ID, scheme: def.Scheme}
 	if def.Scheme == route.SchemeTCP {
 		return f
 	}
-	f.http1 = len(def.Upgrade) > 0
+	f.http1 = def.Scheme == route.SchemeHTTPS && (upgrades || len(def.Upgrade) > 0)
 	f.timeout = cmp.Or(timeout, t.opts.ResponseTimeout)
 	if def.TLS != nil {
 		f.serverName, f.skipVerify = def.TLS.ServerName, def.TLS.SkipVerify
@@ -62,8 +65,8 @@ func (t *transports) form(def *route.Backend, timeout time.Duration) transportFo
 }
 
 // of returns the transport to an endpoint; one that has left gets another each time.
-func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration) *transport {
-	key := transportKey{e, t.form(def, timeout)}
+func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration, upgrades bool) *transport {
+	key := transportKey{e, t.form(def, timeout, upgrades)}
 	if tr, ok := t.all.Load(key); ok {
 		return tr.(*transport)
 	}
@@ -77,41 +80,46 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	return tr
 }
 
-// make returns a transport to the endpoint; the URL carries the name to verify.
+// How many unused connections to an endpoint are kept, and how large a head of an answer
+// may be.
+const (
+	maxIdle       = 256
+	maxAnswerHead = 256 << 10
+)
+
+// make returns a transport to the endpoint.
 func (t *transports) make(key transportKey) *transport {
 	tr := &transport{
-		endpoint: key.endpoint, room: t.room,
+		endpoint: key.endpoint, room: t.room, timeout: key.form.timeout,
 		dialer: net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second},
 		open:   map[*endpointConn]struct{}{},
 	}
 	tr.dialing, tr.giveUp = context.WithCancel(context.Background())
-	tr.Transport = &http.Transport{
+	tr.pool = tr.newPool(t.opts.EndpointIdle, func(ctx context.Context, _ string) (net.Conn, error) { return tr.dial(ctx) })
+	if key.form.scheme != route.SchemeH2C && key.form.scheme != route.SchemeHTTPS {
+		return tr
+	}
+	tr.library = &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return tr.dial(ctx) },
-		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  key.form.timeout,
-		ExpectContinueTimeout:  time.Second,
+		ExpectContinueTimeout:  http1.ExpectTime,
 		IdleConnTimeout:        t.opts.EndpointIdle,
-		MaxIdleConnsPerHost:    256,
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxResponseHeaderBytes: maxAnswerHead,
 		DisableCompression:     true,
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	switch key.form.scheme {
-	case route.SchemeH2C:
-		tr.Protocols.SetUnencryptedHTTP2(true)
-	case route.SchemeHTTPS:
-		tr.Protocols.SetHTTP1(true)
-		tr.Protocols.SetHTTP2(!key.form.http1)
-		tr.TLSClientConfig = &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			ServerName:         key.form.serverName,
-			InsecureSkipVerify: key.form.skipVerify, //nolint:gosec // the operator of the service asked for it
-		}
-	default:
-		tr.Protocols.SetHTTP1(true)
+	if key.form.scheme == route.SchemeH2C {
+		tr.version.Store(versionTwo)
+		tr.library.Protocols.SetUnencryptedHTTP2(true)
+		return tr
 	}
+	tr.secure(key.form, t.opts.EndpointIdle)
 	return tr
+}
+
+func (t *transport) newPool(idle time.Duration, dial func(ctx context.Context, name string) (net.Conn, error)) *http1.Pool {
+	return http1.NewPool(http1.PoolLimits{Head: maxAnswerHead, Idle: idle, Most: maxIdle}, dial)
 }
 
 // sweep retires what next has no use for: endpoints that have left, and unused forms.
@@ -119,7 +127,8 @@ func (t *transports) sweep(next *liveTable) {
 	used := make(map[transportForm]bool, len(next.routes))
 	for r, lr := range next.routes {
 		if lr.def != nil {
-			used[t.form(lr.def, r.Timeout)] = true
+			used[t.form(lr.def, r.Timeout, false)] = true
+			used[t.form(lr.def, r.Timeout, true)] = true
 		}
 	}
 	gone := outOfReach(next.table)
@@ -177,17 +186,30 @@ func (t *transports) close() {
 
 // transport is the connections to one endpoint.
 type transport struct {
-	*http.Transport // not used for what is passed through
-	endpoint        *balance.Endpoint
-	room            *room
-	dialer          net.Dialer
-	dialing         context.Context // of what is being connected; ends when the endpoint leaves
-	giveUp          context.CancelFunc
-	retired         atomic.Bool // a connection that is put back is closed
-	resting         atomic.Bool // there may be idle connections
+	pool     *http1.Pool     // of HTTP/1.1
+	library  *http.Transport // of HTTP/2; nil where that is not spoken
+	version  atomic.Int32    // of HTTP, that the endpoint was found to speak
+	handover chan *tls.Conn  // a connection that was found to be of the other version
+	timeout  time.Duration   // of the head of an answer
+	endpoint *balance.Endpoint
+	room     *room
+	dialer   net.Dialer
+	dialing  context.Context // of what is being connected; ends when the endpoint leaves
+	giveUp   context.CancelFunc
+	retired  atomic.Bool // a connection that is put back is closed
+	resting  atomic.Bool // there may be idle connections
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
+}
+
+// CloseIdleConnections closes those that are not used.
+func (t *transport) CloseIdleConnections() {
+	t.pool.CloseIdle(t.retired.Load())
+	if t.library != nil {
+		t.library.CloseIdleConnections()
+		t.dropHandover()
+	}
 }
 
 // retire closes idle connections, now and after each request that still runs.
@@ -251,8 +273,7 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 		}
 		return nil, dialError(err)
 	}
-	ec := &endpointConn{Conn: c, transport: t, readAll: make(chan struct{})}
-	ec.began.Store(math.MaxInt64) // no request yet
+	ec := &endpointConn{Conn: c, transport: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dialing.Err() != nil {
@@ -275,9 +296,14 @@ type endpointConn struct {
 	net.Conn
 	transport *transport
 	written   atomic.Int64
-	began     atomic.Int64  // what had been written before the request that runs
-	readAll   chan struct{} // closed when nothing more can be read
-	once      sync.Once     // closes it
+}
+
+// SyscallConn is the socket.
+func (c *endpointConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // watch has the kernel notice within six seconds that machine or network are gone.
@@ -291,7 +317,6 @@ func (c *endpointConn) watch() {
 
 // Close also stops counting the connection.
 func (c *endpointConn) Close() error {
-	c.endReading()
 	t := c.transport
 	t.mu.Lock()
 	_, open := t.open[c]
@@ -304,27 +329,12 @@ func (c *endpointConn) Close() error {
 	return err
 }
 
-// Write counts the bytes handed to the kernel. An endpoint that takes no more may have
-// answered already, and http.Transport forgets the answer when writing fails: it gets to
-// know only when all was read.
+// Write counts the bytes handed to the kernel.
 func (c *endpointConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if c.written.Add(int64(n)) > c.began.Load() && err != nil {
-		<-c.readAll
-	}
+	c.written.Add(int64(n))
 	return n, err
 }
-
-// Read notes when nothing more can be read.
-func (c *endpointConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.endReading()
-	}
-	return n, err
-}
-
-func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
-func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *endpointConn) CloseWrite() error { return relay.CloseWrite(c.Conn) }

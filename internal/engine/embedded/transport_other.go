@@ -2,7 +2,5 @@
 
 package embedded
 
-func (c *endpointConn) isClosed() bool { return false }
-
 // maxFiles is how many files the process may have open: nothing bounds it here.
 func maxFiles() uint64 { return 1 << 20 }

@@ -1,18 +1,18 @@
 package embedded
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fairway/internal/route/field"
 )
 
 // slowReader is a client that takes a piece only after a while, over a connection
 // with a deadline.
 type slowReader struct {
-	*httptest.ResponseRecorder
+	client
 	takes time.Duration
 
 	mu       sync.Mutex
@@ -50,8 +50,9 @@ func TestReadersMustTakeEachPieceInTime(t *testing.T) {
 			{takes: 2 * limit, rests: 0, cut: true},
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				client := &slowReader{ResponseRecorder: httptest.NewRecorder(), takes: tt.takes}
-				w := newResponseWriter(client, limit, &http.Request{ProtoMajor: major, ProtoMinor: 1}, time.Now())
+				client := &slowReader{takes: tt.takes}
+				w := &responseWriter{}
+				w.init(client, limit, major, time.Now())
 				for range 10 {
 					if _, err := w.Write([]byte("x")); err != nil {
 						t.Fatal(err)
@@ -61,6 +62,44 @@ func TestReadersMustTakeEachPieceInTime(t *testing.T) {
 				synctest.Wait()
 				if client.cut != tt.cut {
 					t.Errorf("HTTP/%d, a reader that takes %v for a piece and waits %v for the next: cut off %v", major, tt.takes, tt.rests, client.cut)
+				}
+			})
+		}
+	}
+}
+
+// earlyClient notes an answer with 1xx, which takes a while.
+type earlyClient struct {
+	slowReader
+	fields field.List
+}
+
+// Early notes the fields.
+func (c *earlyClient) Early(_ int, fields field.List) error {
+	c.fields = fields.Clone()
+	_, err := c.Write(nil)
+	return err
+}
+
+// TestEarlyAnswer: it has a limit of its own, and no length.
+func TestEarlyAnswer(t *testing.T) {
+	const limit = time.Minute
+	for _, major := range []int{1, 2} {
+		for takes, cut := range map[time.Duration]bool{limit / 2: false, 2 * limit: true} {
+			synctest.Test(t, func(t *testing.T) {
+				client := &earlyClient{slowReader: slowReader{takes: takes}}
+				w := &responseWriter{}
+				w.init(client, limit, major, time.Now())
+				time.Sleep(time.Hour)
+				if err := w.Early(103, field.List{{Name: "Content-Length", Value: "5"}, {Name: "Link", Value: "a"}}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if client.cut != cut {
+					t.Errorf("HTTP/%d, a reader that takes %v: cut off %v", major, takes, client.cut)
+				}
+				if len(client.fields) != 1 || client.fields[0].Name != "Link" {
+					t.Errorf("HTTP/%d: the fields are %v", major, client.fields)
 				}
 			})
 		}

@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "write the differences in docs/haproxy-e
 var differences = map[string]string{
 	"balance/when all fail all are used":                          "When all endpoints are ejected requests are answered with 503, until one can be connected to again, which is tried every two seconds.",
 	"data/filter-compress-exact":                                  "With `compress` a `*` with a weight lets gzip through that has a weight of 0, a weight of `identity` counts for nothing, answers to HEAD have the header of the plain form, and compressed answers name `Accept-Encoding` in `Vary` once more.",
-	"data/guard-target-other":                                     "A request whose target and Host name different hosts is answered with 400; a port 80 in the target is left out.",
+	"data/guard-target-other":                                     "A port 80 in an absolute target is left out, and so is a user name.",
 	"guard/a bad chunk is no body":                                "HAProxy takes blanks, leading zeros and bare line feeds in the lines of chunks; what it sends on has chunks of its own.",
 	"guard/endpoint that breaks off between chunks, over HTTP/2":  "To a client of HTTP/2 an answer without `Content-Length` that breaks off looks whole. The access log has `aborted`; the client sees it where the endpoint gives a length, or over HTTP/1.1.",
 	"guard/endpoint with an endless row of 1xx":                   "1xx answers are passed on without a limit.",
@@ -48,12 +48,13 @@ var differences = map[string]string{
 	"stream/lines of JSON of other types through compress":        "Of a compressed answer the last byte of a piece waits for the next piece. `text/event-stream` and `application/x-ndjson` are not compressed; `application/jsonl` and `application/json-seq` are.",
 	"stream/uploads that pause for too long":                      "Before 2.9 HAProxy has one `body-timeout` for all routes, that of `fairway.yml`; a route with the label is refused.",
 	"data/wire-refusals":                                          "Of what both refuse, HAProxy answers some with another status (400, 417 or 422 for 501 and 431), and it closes the connection in other cases.",
-	"data/wire-lenient-line":                                      "HAProxy takes several blanks and tabs in a request line, and empty lines in front of it; what it sends on has single blanks.",
+	"data/wire-lenient-line":                                      "HAProxy takes several blanks and tabs in a request line, empty lines in front of it, and lines that end without CR; what it sends on is right.",
 	"data/wire-lenient-repeated":                                  "Equal hosts and equal lengths count as one; what is sent on has one.",
+	"data/wire-length-and-chunks":                                 "Of a length beside chunks the chunks count, and the connection closes.",
 	"data/wire-large":                                             "Request line and header must fit into 15 KiB together.",
 	"data/wire-beyond-ascii":                                      "A target with bytes beyond ASCII is answered with 400; clients encode them.",
 	"data/wire-old-version":                                       "A request of HTTP/1.0 is sent on as HTTP/1.0, without a host where it names none, and refused where it has a `Transfer-Encoding`. In its `Connection`, `close` goes before `keep-alive`.",
-	"data/wire-folded":                                            "A header that goes on in the next line is joined with as many blanks as there were.",
+	"data/wire-folded":                                            "A header that goes on in the next line is taken, joined with as many blanks as there were.",
 	"stream/trailers of requests":                                 "Trailers of requests are passed on, whatever their names; no endpoint should believe them. The embedded engine leaves them out, and ends the connection behind one that is about the length.",
 }
 

@@ -45,7 +45,7 @@ func wireRules() []wireRule {
 		{suite: "data/wire-refusals", covers: func(own, other outcome) bool { return own.refused() && other.refused() }},
 		{
 			suite:  "data/wire-lenient-line",
-			tags:   []string{"blanks", "front"},
+			tags:   []string{"blanks", "front", "line-end"},
 			covers: takenHere,
 		},
 		{
@@ -66,11 +66,13 @@ func wireRules() []wireRule {
 			},
 			same: noTrailers,
 		},
+		{suite: "data/wire-length-and-chunks", tags: []string{"length-and-chunks"}, covers: takenHere},
 		{suite: "data/wire-large", tags: []string{"large"}, covers: takenThere},
 		{suite: "data/wire-beyond-ascii", tags: []string{"target-8bit"}, covers: takenThere},
 		{
-			suite: "data/guard-target-other", tags: []string{"target-absolute", "target-other"}, covers: takenThere,
-			same: func(saw string) string { return strings.ReplaceAll(saw, "a.example:80\n", "a.example\n") },
+			suite: "data/guard-target-other", tags: []string{"target-absolute", "target-other"},
+			covers: func(own, other outcome) bool { return takenHere(own, other) || takenThere(own, other) },
+			same:   func(saw string) string { return strings.ReplaceAll(saw, "a.example:80\n", "a.example\n") },
 		},
 		{
 			suite: "data/wire-old-version", tags: []string{"version"},
@@ -80,7 +82,7 @@ func wireRules() []wireRule {
 			same: oldVersion,
 		},
 		{
-			suite: "data/wire-folded", tags: []string{"field"},
+			suite: "data/wire-folded", tags: []string{"field"}, covers: takenHere,
 			same: func(saw string) string { return strings.Join(strings.Fields(saw), " ") },
 		},
 		{suite: "match/what is no name in letters of the world", tags: []string{"host"}, covers: takenHere},

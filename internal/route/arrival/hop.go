@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"fairway/internal/route"
+	"fairway/internal/route/field"
 )
 
 // Head is what decides about the headers of a request.
 type Head struct {
 	Method string
-	Header http.Header
+	Header *field.List
 	// Major is the HTTP version, 1 or 2; Old is set for HTTP/1.0.
 	Major int
 	Old   bool
@@ -26,21 +27,17 @@ const MaxWhole = 16 << 10
 
 // DropUnderscores deletes headers that a backend with CGI variables takes for identity
 // headers (X_Forwarded_For).
-func DropUnderscores(h http.Header) {
-	for name := range h {
-		if strings.IndexByte(name, '_') >= 0 && IsIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-			delete(h, name)
-		}
-	}
+func DropUnderscores(h *field.List) {
+	h.DelFunc(func(name string) bool {
+		return strings.IndexByte(name, '_') >= 0 && IsIdentity(strings.ReplaceAll(name, "_", "-"))
+	})
 }
 
 // DropLookalikes deletes the headers that equal name but for underscores.
-func DropLookalikes(h http.Header, name string) {
-	for k := range h {
-		if strings.IndexByte(k, '_') >= 0 && http.CanonicalHeaderKey(strings.ReplaceAll(k, "_", "-")) == name {
-			delete(h, k)
-		}
-	}
+func DropLookalikes(h *field.List, name string) {
+	h.DelFunc(func(other string) bool {
+		return strings.IndexByte(other, '_') >= 0 && field.Same(strings.ReplaceAll(other, "_", "-"), name)
+	})
 }
 
 // DropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1), but for TE.
@@ -49,20 +46,20 @@ func DropLookalikes(h http.Header, name string) {
 // checks what passes then: h2c would carry requests past every filter.
 func DropHopByHop(h Head) (upgrade, other string) {
 	header := h.Header
-	asked := Lists(header["Connection"], "Upgrade")
-	protocols := header["Upgrade"]
+	asked := header.Lists("Connection", "Upgrade")
+	protocol := header.Get("Upgrade")
 	switch {
-	case !asked || h.Major != 1 || h.Old || len(protocols) != 1:
-	case strings.EqualFold(protocols[0], WebSocket):
+	case !asked || h.Major != 1 || h.Old || header.Count("Upgrade") != 1:
+	case strings.EqualFold(protocol, WebSocket):
 		if h.Method == http.MethodGet && h.Length == 0 {
 			upgrade = WebSocket
 		}
-	case route.IsProtocol(protocols[0]) && h.Length >= 0 && h.Length <= MaxWhole && header["Expect"] == nil:
-		other = protocols[0] // the body is read before the switch
+	case route.IsProtocol(protocol) && h.Length >= 0 && h.Length <= MaxWhole && !header.Has("Expect"):
+		other = protocol // the body is read before the switch
 	}
 	DropConnectionFields(header)
-	delete(header, "Http2-Settings")
-	delete(header, "Proxy") // which CGI programs take for the environment's HTTP_PROXY
+	header.Del("Http2-Settings")
+	header.Del("Proxy") // which CGI programs take for the environment's HTTP_PROXY
 	if upgrade != "" {
 		AskUpgrade(header, upgrade)
 	}
@@ -73,34 +70,49 @@ func DropHopByHop(h Head) (upgrade, other string) {
 const WebSocket = "websocket"
 
 // AskUpgrade makes h ask for a switch to the protocol.
-func AskUpgrade(h http.Header, protocol string) {
-	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
+func AskUpgrade(h *field.List, protocol string) {
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", protocol)
 }
 
 // DropConnectionFields deletes the fields that belong to one connection, and those that
 // Connection lists, but for TE and for what says who sent the request.
-func DropConnectionFields(header http.Header) {
-	for _, v := range header["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" && !IsIdentity(name) {
-				delete(header, name)
-			}
+func DropConnectionFields(header *field.List) {
+	switch header.Count("Connection") {
+	case 0:
+	case 1:
+		dropListed(header, header.Get("Connection"))
+	default:
+		for _, list := range header.Values("Connection") {
+			dropListed(header, list)
 		}
 	}
-	for _, name := range []string{
-		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Trailer", "Transfer-Encoding", "Upgrade",
-	} {
-		delete(header, name)
+	header.DelFunc(ofConnection)
+}
+
+func dropListed(header *field.List, list string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); !field.Same(name, "Te") && !IsIdentity(name) {
+			header.Del(name)
+		}
 	}
 }
 
-// Lists reports whether the values of a header hold word in their lists.
-func Lists(values []string, word string) bool {
-	for entry := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if strings.EqualFold(strings.TrimSpace(entry), word) {
-			return true
-		}
+// ofConnection reports the fields that belong to one connection (RFC 9110, 7.6.1).
+func ofConnection(name string) bool {
+	switch len(name) {
+	case len("Trailer"):
+		return strings.EqualFold(name, "Trailer") || strings.EqualFold(name, "Upgrade")
+	case len("Connection"):
+		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
+	case len("Proxy-Connection"):
+		return strings.EqualFold(name, "Proxy-Connection")
+	case len("Transfer-Encoding"):
+		return strings.EqualFold(name, "Transfer-Encoding")
+	case len("Proxy-Authenticate"):
+		return strings.EqualFold(name, "Proxy-Authenticate")
+	case len("Proxy-Authorization"):
+		return strings.EqualFold(name, "Proxy-Authorization")
 	}
 	return false
 }

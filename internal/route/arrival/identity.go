@@ -4,18 +4,20 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/field"
 )
 
 // Peer is the other end of the connection a request came by.
 type Peer struct {
 	Addr netip.Addr
+	// Text is Addr as text, or empty: then it is made.
+	Text string
 	// TLS says that the request came by TLS.
 	TLS bool
 	// Trusted are the proxies whose headers count.
@@ -38,18 +40,21 @@ type Identity struct {
 	ID string
 	// Told is X-Forwarded-Proto of a trusted peer (see forwardedProto), else Proto.
 	Told string
-	// Forwarded are the values of Forwarded, of trusted peers only.
-	Forwarded []string
 }
 
-// IsIdentity reports the headers by which endpoints learn who sent a request to where.
-// The last two replace the path that was matched in some frameworks.
+// IsIdentity reports the headers, in any case, by which endpoints learn who sent a request
+// to where. The last two replace the path that was matched in some frameworks.
 func IsIdentity(name string) bool {
-	switch name {
-	case "Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url":
-		return true
+	if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'f' {
+		return false
 	}
-	return strings.HasPrefix(name, "X-Forwarded-")
+	for _, known := range [...]string{"Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url"} {
+		if field.Same(name, known) {
+			return true
+		}
+	}
+	const prefix = "X-Forwarded-"
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // Identify works out the identity and writes it into the header, with every identity
@@ -59,7 +64,7 @@ func IsIdentity(name string) bool {
 // From a trusted peer, X-Forwarded-For is continued and the client is its right-most
 // address that is not a trusted proxy itself. X-Forwarded-Proto, -Host and -Port, and
 // X-Request-Id count where they are sane. Other identity headers stay.
-func Identify(h http.Header, p Peer, host, port string) Identity {
+func Identify(h *field.List, p Peer, host, port string) Identity {
 	id := Identity{Client: p.Addr, Proto: "http", Host: host, Port: port}
 	if p.TLS {
 		id.Proto = "https"
@@ -69,20 +74,19 @@ func Identify(h http.Header, p Peer, host, port string) Identity {
 	}
 	id.Told = id.Proto
 	if p.Trusts(p.Addr) {
-		id.Told = forwardedProto(h["X-Forwarded-Proto"])
+		id.Told = forwardedProto(h.Get("X-Forwarded-Proto"))
 		id.accept(h, &p)
 	} else {
-		for name := range h {
-			if IsIdentity(name) {
-				delete(h, name)
-			}
-		}
+		h.DelFunc(IsIdentity)
 	}
 	if p.Addr.IsValid() {
 		if id.Chain != "" {
 			id.Chain += ", "
 		}
-		id.Chain += p.Addr.String()
+		if p.Text == "" {
+			p.Text = p.Addr.String()
+		}
+		id.Chain += p.Text
 	}
 	if id.Port == "" {
 		id.Port = defaultPort(id.Proto)
@@ -102,8 +106,8 @@ func defaultPort(proto string) string {
 }
 
 // accept takes over what a trusted peer says.
-func (id *Identity) accept(h http.Header, p *Peer) {
-	chain := addresses(h["X-Forwarded-For"])
+func (id *Identity) accept(h *field.List, p *Peer) {
+	chain := addresses(h.Values("X-Forwarded-For"))
 	for i := len(chain) - 1; i >= 0; i-- {
 		id.Client = chain[i]
 		if !p.Trusts(chain[i]) {
@@ -136,39 +140,34 @@ func (id *Identity) accept(h http.Header, p *Peer) {
 	if v := only(h, "X-Request-Id"); isSaneID(v) {
 		id.ID = v
 	}
-	id.Forwarded = h["Forwarded"]
 }
 
-// Tell sets the headers. They are set again in the outgoing request, where the
-// transport removes some of them.
-func (id *Identity) Tell(h http.Header) {
-	set := func(name, value string) { h[name] = []string{value} }
-	delete(h, "X-Forwarded-For")
-	delete(h, "X-Real-Ip")
+// Tell sets the headers.
+func (id *Identity) Tell(h *field.List) {
+	h.Del("X-Forwarded-For")
+	h.Del("X-Real-Ip")
 	if id.Chain != "" {
-		set("X-Forwarded-For", id.Chain)
+		h.Add("X-Forwarded-For", id.Chain)
 	}
 	if id.Client.IsValid() {
-		set("X-Real-Ip", id.Client.String())
+		text := id.Chain // of one address, in most cases
+		if strings.IndexByte(text, ',') >= 0 {
+			text = id.Client.String()
+		}
+		h.Add("X-Real-Ip", text)
 	}
-	set("X-Forwarded-Proto", id.Proto)
+	h.Set("X-Forwarded-Proto", id.Proto)
 	if id.Host != "" { // HTTP/1.0 need not name one
-		set("X-Forwarded-Host", id.Host)
+		h.Set("X-Forwarded-Host", id.Host)
 	}
-	set("X-Forwarded-Port", id.Port)
-	set("X-Request-Id", id.ID)
-	if len(id.Forwarded) > 0 {
-		h["Forwarded"] = id.Forwarded
-	}
+	h.Set("X-Forwarded-Port", id.Port)
+	h.Set("X-Request-Id", id.ID)
 }
 
 // forwardedProto reads X-Forwarded-Proto: of a list the first entry, which the outermost
 // proxy has written, in any case, and the schemes of WebSocket for those of HTTP.
-func forwardedProto(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	first, _, _ := strings.Cut(values[0], ",")
+func forwardedProto(value string) string {
+	first, _, _ := strings.Cut(value, ",")
 	switch first = strings.ToLower(strings.TrimSpace(first)); first {
 	case "wss":
 		return "https"
@@ -179,12 +178,12 @@ func forwardedProto(values []string) string {
 }
 
 // only returns the value of a header that is there once, without commas, or nothing.
-func only(h http.Header, name string) string {
-	values := h[name]
-	if len(values) != 1 || strings.IndexByte(values[0], ',') >= 0 {
+func only(h *field.List, name string) string {
+	v := h.Get(name)
+	if h.Count(name) != 1 || strings.IndexByte(v, ',') >= 0 {
 		return ""
 	}
-	return strings.TrimSpace(values[0])
+	return strings.TrimSpace(v)
 }
 
 // addresses reads X-Forwarded-For from right to left up to the first entry that

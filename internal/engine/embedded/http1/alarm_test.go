@@ -1,4 +1,4 @@
-package embedded
+package http1
 
 import (
 	"testing"
@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-func TestWatch(t *testing.T) {
+func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fired := 0
-		w := watch{expire: func() { fired++ }}
+		a := Alarm{Expire: func() { fired++ }}
 		for range 3 {
-			w.start(time.Second)
+			a.Start(time.Second)
 			time.Sleep(999 * time.Millisecond)
-			w.stop()
+			a.Stop()
 		}
 		time.Sleep(time.Minute)
 		if fired != 0 {
 			t.Errorf("fired %d times though it was stopped in time", fired)
 		}
-		w.start(time.Second)
+		a.Start(time.Second)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		w.stop()
+		a.Stop()
 		if fired != 1 {
 			t.Errorf("fired %d times, want once", fired)
 		}
 		// A timer that went off before it was stopped says nothing about the next
 		// start.
-		w.start(time.Second)
-		w.fire()
-		w.stop()
+		a.Start(time.Second)
+		a.fire()
+		a.Stop()
 		if fired != 1 {
 			t.Errorf("fired early")
 		}

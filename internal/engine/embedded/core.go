@@ -1,0 +1,167 @@
+package embedded
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/route/arrival"
+	"fairway/internal/route/field"
+)
+
+// serveHTTP1 serves the requests of a connection; clear is it without TLS.
+func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
+	e := l.engine
+	defer func() { // what answers has its own; this is for the rest
+		if p := recover(); p != nil {
+			e.log.Error("panic while serving a connection", "panic", p, "stack", string(debug.Stack()))
+			_ = clear.Close()
+		}
+	}()
+	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
+		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
+		Busy:   func(busy bool) { e.room.set(c, !busy) },
+		Gone:   func() http1.Presence { return presence(c.Conn) },
+		Refused: func(error) {
+			c.finished.Store(true)
+			e.meters.refused("bad-message")
+		},
+	})
+}
+
+// serveExchange serves a request of HTTP/1.1.
+func (l *listener) serveExchange(x *http1.Exchange) {
+	q := &x.Request
+	in := inbound{
+		head: head{
+			Head:   arrival.Head{Method: q.Method, Header: &q.Fields, Major: 1, Old: q.Old, Length: q.Length},
+			target: q.Target, authority: q.Authority,
+		},
+		ctx: x.Context(),
+	}
+	in.conn = in.ctx.Value(connKey{}).(*clientConn)
+	in.tls, in.interrupt = in.conn.state, in.conn.interrupt
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
+				panic(p)
+			}
+			x.Abort()
+		}
+	}()
+	if q.Length != 0 {
+		body := x.Body()
+		defer body.Leave()
+		in.body = body
+	}
+	l.serveRequest(in, x)
+}
+
+// serveHTTP serves a request of HTTP/2.
+func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	fields := field.Of(r.Header)
+	in := inbound{
+		head: head{
+			Head:   arrival.Head{Method: r.Method, Header: &fields, Major: 2, Length: r.ContentLength},
+			target: r.RequestURI, authority: r.Host,
+		},
+		ctx: r.Context(), tls: r.TLS, conn: r.Context().Value(connKey{}).(*clientConn),
+	}
+	var stop func() bool
+	in.interrupt, stop = http1.NewInterrupt(in.ctx)
+	defer stop()
+	if r.Body != nil && r.Body != http.NoBody {
+		in.body = r.Body
+	}
+	l.serveRequest(in, &libraryClient{w: w, ResponseController: http.NewResponseController(w)})
+}
+
+// libraryClient is the client of a request of HTTP/2, which net/http serves.
+type libraryClient struct {
+	*http.ResponseController
+	w http.ResponseWriter
+}
+
+// Early sends an answer with 1xx.
+func (c *libraryClient) Early(status int, fields field.List) error {
+	maps.Copy(c.w.Header(), fields.Header())
+	c.w.WriteHeader(status)
+	clear(c.w.Header())
+	return nil
+}
+
+// Begin begins the answer.
+func (c *libraryClient) Begin(a *http1.Answer) {
+	h := c.w.Header()
+	maps.Copy(h, a.Fields.Header())
+	if a.Length >= 0 && a.Status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
+	}
+	if a.Close {
+		h.Set("Connection", "close")
+	}
+	c.w.WriteHeader(a.Status)
+}
+
+// Write writes some of the body.
+func (c *libraryClient) Write(p []byte) (int, error) { return c.w.Write(p) }
+
+// End ends the answer.
+func (c *libraryClient) End(trailers field.List) error {
+	for _, f := range trailers {
+		c.w.Header().Add(http.TrailerPrefix+f.Name, f.Value)
+	}
+	return nil
+}
+
+// greet makes the TLS handshake, and gives what speaks HTTP/2 to the server of it.
+func (l *listener) greet(counted *clientConn, config *tls.Config) {
+	c := tls.Server(counted, config)
+	ctx, cancel := context.WithTimeout(l.engine.ctx, l.engine.opts.HeaderTimeout)
+	defer cancel()
+	err := c.HandshakeContext(ctx)
+	state := c.ConnectionState()
+	switch {
+	case err != nil:
+		_ = c.Close()
+	case state.NegotiatedProtocol == "h2":
+		one := &relay.OneConn{Conn: c}
+		if _ = l.server.Serve(one); !one.Taken { // the listener drains
+			_ = c.Close()
+		}
+	default:
+		counted.state = &state
+		l.serveHTTP1(counted, c)
+	}
+}
+
+// serve accepts connections until the socket is closed.
+func (l *listener) serve() error {
+	const longest = time.Second
+	for pause := time.Duration(0); ; {
+		err := l.accept()
+		if err == nil {
+			pause = 0
+			continue
+		}
+		// There may be no descriptors left; it is said at debug level, as net/http does.
+		if te, ok := err.(interface{ Temporary() bool }); !ok || !te.Temporary() { //nolint:errorlint // of the socket itself
+			return err
+		}
+		l.engine.errorLog.Printf("accept: %v", err)
+		pause = min(max(2*pause, 5*time.Millisecond), longest)
+		select {
+		case <-time.After(pause):
+		case <-l.engine.ctx.Done():
+			return io.EOF
+		}
+	}
+}

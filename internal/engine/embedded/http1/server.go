@@ -1,0 +1,311 @@
+// Package http1 keeps connections of HTTP/1.1: those of clients, and those to endpoints.
+//
+// Each connection of a client has one goroutine, which also speaks to the endpoint.
+// Package wire says what may pass; who gets a request is the caller's.
+package http1
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/route/field"
+)
+
+// Limits bound what a client may do.
+type Limits struct {
+	// Head is the size of a head in bytes.
+	Head int
+	// HeadTime is for the reading of a head, and of a new connection from its beginning;
+	// Idle for the pause between two requests. Both may be exceeded by an eighth.
+	HeadTime, Idle time.Duration
+}
+
+// Hooks are called when something happens to a connection. Each may be nil.
+type Hooks struct {
+	// Opened is called first, with the context of the connection.
+	Opened func(context.Context)
+	// Busy is called when the connection gets a request, and when it is idle again.
+	Busy func(busy bool)
+	// Refused is called before a request is answered that is none, with a wire.Fault or
+	// ErrExpectation. The connection is closed then, while the client may still send.
+	Refused func(reason error)
+	// Gone looks whether the client is still there, without waiting.
+	Gone func() Presence
+}
+
+// Presence is what can be seen of a client without reading.
+type Presence uint8
+
+// What can be seen: nothing special, that it sends nothing more, that it has gone.
+const (
+	Present Presence = iota
+	HalfClosed
+	Gone
+)
+
+// ErrExpectation refuses an Expect other than 100-continue (RFC 9110, 10.1.1).
+var ErrExpectation = errors.New("the expectation is not known")
+
+// ErrClientGone is the cause of a context that ended because the client is gone.
+var ErrClientGone = errors.New("the client went away")
+
+// Server serves the connections of clients.
+type Server struct {
+	limits  Limits
+	handler func(*Exchange)
+	work    sync.Pool // of *Exchange
+	date    atomic.Pointer[date]
+
+	draining atomic.Bool
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	empty    chan struct{} // closed when draining, and there are no connections
+	ended    bool          // empty is closed
+}
+
+// NewServer returns a server whose requests are served by handler, on the goroutine of
+// their connection.
+func NewServer(l Limits, handler func(*Exchange)) *Server {
+	s := &Server{limits: l, handler: handler, conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+	s.work.New = func() any {
+		return &Exchange{out: make([]byte, 0, outSize), Request: wire.Request{Fields: make(field.List, 0, fieldsRoom)}}
+	}
+	return s
+}
+
+// conn is a connection of a client.
+type conn struct {
+	net.Conn
+	server *Server
+	hooks  Hooks
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	in     wire.Buffer
+	memory []byte
+	state  atomic.Int32
+	used   bool // it has had a request
+	// The deadlines; the zero value when one is not known.
+	readBy, writeBy time.Time
+	watch           watch
+}
+
+// The states of a connection. It is closed from outside only while it is idle.
+const (
+	isNew int32 = iota
+	isIdle
+	isBusy
+	isClosed
+)
+
+// fieldsRoom is how many fields find room without more memory, Fairway's own included.
+const fieldsRoom = 48
+
+// inSize is the memory to read with, which grows for a large head alone.
+const inSize = 4 << 10
+
+// Serve serves a connection and closes it. Its requests have contexts that end with ctx,
+// and when the client is gone.
+func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
+	k := &conn{Conn: c, server: s, hooks: h, memory: make([]byte, inSize)}
+	k.ctx, k.cancel = context.WithCancelCause(ctx)
+	defer k.cancel(nil)
+	if h.Opened != nil {
+		h.Opened(k.ctx)
+	}
+	k.in.Reset(c, k.memory)
+	k.watch.conn = k
+	if !s.enter(k) {
+		_ = c.Close()
+		return
+	}
+	defer s.leave(k)
+	defer c.Close()
+	defer k.watch.stop()
+	for k.wait() && k.one() {
+	}
+}
+
+func (s *Server) enter(k *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.conns[k] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(k *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, k)
+	s.endIfEmpty()
+}
+
+// endIfEmpty is called with mu held.
+func (s *Server) endIfEmpty() {
+	if s.draining.Load() && len(s.conns) == 0 && !s.ended {
+		s.ended = true
+		close(s.empty)
+	}
+}
+
+// newGrace is how long a new connection may wait for its first request while the server
+// drains: the request may be on its way.
+const newGrace = time.Second
+
+// Drain has every answer from here on close its connection, and closes idle ones.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.conns {
+		switch {
+		case k.state.CompareAndSwap(isIdle, isClosed):
+			go k.Close() // TLS may take seconds to say so
+		case k.state.Load() == isNew:
+			_ = k.SetReadDeadline(time.Now().Add(newGrace))
+		}
+	}
+	s.endIfEmpty()
+}
+
+// Shutdown drains, waits until all connections are closed, and cuts off, when ctx ends,
+// those that are not. It returns ctx's error then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.conns {
+		k.cancel(context.Cause(ctx))
+		go k.Close()
+	}
+	return ctx.Err()
+}
+
+// wait waits for the first bytes of the next request.
+func (k *conn) wait() bool {
+	if len(k.in.Unused()) > 0 {
+		return true // sent ahead
+	}
+	s := k.server
+	k.in.Reset(k.Conn, k.memory) // a large head has its memory taken away
+	was := isNew
+	if k.used {
+		was = isIdle
+		k.state.Store(isIdle)
+		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
+			return false
+		}
+		k.mark(false)
+		k.readWithin(time.Now(), s.limits.Idle)
+	} else {
+		k.first()
+	}
+	if k.in.Fill(inSize) != nil || !k.begins(was) {
+		return false
+	}
+	k.used = true
+	k.mark(true)
+	return true
+}
+
+// first bounds the waiting for the first request, which is shorter while the server drains.
+func (k *conn) first() {
+	s := k.server
+	s.mu.Lock() // Drain comes before or after
+	defer s.mu.Unlock()
+	limit := s.limits.HeadTime
+	if s.draining.Load() {
+		limit = min(limit, newGrace)
+	}
+	k.readWithin(time.Now(), limit)
+}
+
+// begins says that there is a request, unless the connection was closed meanwhile.
+func (k *conn) begins(was int32) bool {
+	if was == isNew {
+		k.server.mu.Lock() // Drain bounds no body
+		defer k.server.mu.Unlock()
+	}
+	return k.state.CompareAndSwap(was, isBusy)
+}
+
+// write sends, and lets watch know when something was taken.
+func (k *conn) write(p []byte) (int, error) {
+	n, err := k.Conn.Write(p)
+	if n > 0 {
+		k.watch.wrote.Add(1)
+	}
+	return n, err
+}
+
+func (k *conn) mark(busy bool) {
+	if k.hooks.Busy != nil {
+		k.hooks.Busy(busy)
+	}
+}
+
+// readWithin has reading fail after limit, or an eighth later: then one deadline does for
+// many requests, and setting it costs more than parsing a head.
+func (k *conn) readWithin(now time.Time, limit time.Duration) {
+	if left := k.readBy.Sub(now); left < limit || left > limit+limit/4 {
+		k.readBy = now.Add(limit + limit/8)
+		_ = k.SetReadDeadline(k.readBy)
+	}
+}
+
+// one reads and serves one request, and reports whether another may follow.
+func (k *conn) one() bool {
+	s := k.server
+	x := s.work.Get().(*Exchange)
+	x.begin(k)
+	defer s.work.Put(x)
+	defer x.clear()
+	head, err := k.in.Head(s.limits.Head, func() { k.readWithin(time.Now(), s.limits.HeadTime) })
+	if err == nil {
+		err = x.Request.Parse(head)
+	}
+	if err == nil && x.Request.Unexpected {
+		err = ErrExpectation
+	}
+	if err != nil {
+		x.refuse(err)
+		return false
+	}
+	x.body = wire.NewBody(&k.in, x.Request.Length, x.Request.Length < 0)
+	if x.Request.Length != 0 {
+		// What bounded the head, or the end of the body before, is no limit of this body.
+		_ = x.SetReadDeadline(time.Time{})
+	}
+	k.watch.start()
+	s.handler(x)
+	k.watch.stop()
+	return x.finish()
+}
+
+// date is the value of a header Date, which is good for a second.
+type date struct {
+	second int64
+	text   string
+}
+
+// today is the time as a Date (RFC 9110, 6.6.1).
+func (s *Server) today(now time.Time) string {
+	d := s.date.Load()
+	if second := now.Unix(); d == nil || d.second != second {
+		d = &date{second, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")}
+		s.date.Store(d)
+	}
+	return d.text
+}

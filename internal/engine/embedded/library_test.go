@@ -1,0 +1,57 @@
+package embedded
+
+import (
+	"net/http"
+	"net/http/httptrace"
+	"testing"
+
+	"fairway/internal/route"
+	"fairway/internal/testkit"
+)
+
+// roundTripper is a function that takes the place of net/http.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls it.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestLibraryCallsLate: what net/http says of a request after that is over reaches no client:
+// the exchange may be that of another client by then.
+func TestLibraryCallsLate(t *testing.T) {
+	s := newSite(t, Options{})
+	s.serve("a.example", newH2App(t, false, func(http.ResponseWriter, *http.Request) {}).addr())
+	s.backends["a.example"].Scheme = route.SchemeH2C
+	s.apply()
+	if res := s.get("a.example", "/"); res.StatusCode != 200 {
+		t.Fatalf("answered %d", res.StatusCode)
+	}
+	traces := make(chan *httptrace.ClientTrace, 1)
+	s.engine.transports.all.Range(func(_, v any) bool {
+		v.(*transport).library.RegisterProtocol("http", roundTripper(func(r *http.Request) (*http.Response, error) {
+			traces <- httptrace.ContextClientTrace(r.Context())
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		return true
+	})
+	c := s.dial("http")
+	c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	trace := <-traces
+	_ = c.Close()
+	testkit.Eventually(t, "the connection is over", func() bool {
+		open := int64(0)
+		for l := range s.engine.live.Load().listeners {
+			open += l.open.Load()
+		}
+		return open == 0
+	})
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("it reached an exchange that was over: %v", p)
+		}
+	}()
+	trace.GotFirstResponseByte()
+	if err := trace.Got1xxResponse(http.StatusEarlyHints, nil); err != nil {
+		t.Error(err)
+	}
+}
