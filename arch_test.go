@@ -255,7 +255,7 @@ var allowed = map[string]struct {
 	"internal/route/canonical": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
 	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical", "internal/route/field"}},
-	// field is the lines of a head, for whoever reads or changes one.
+	// field is the lines of a head, for what reads or changes one.
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
 	"internal/api": {1, []string{"internal/api/events", "internal/human"}},

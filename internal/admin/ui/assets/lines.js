@@ -58,7 +58,7 @@ function resume() { for (const part of document.querySelectorAll('details[data-s
 
 function time(at) { return new Date(at).toISOString().slice(11, 19); }
 
-// add puts a line at the end, and keeps the end in sight where it was.
+// add puts a line at the end, and keeps the end in view where it was.
 function add(out, text, colour) {
   const atEnd = out.scrollTop + out.clientHeight >= out.scrollHeight - 4;
   const line = document.createElement('span');
