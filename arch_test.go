@@ -47,7 +47,7 @@ var allowed = map[string]struct {
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
-		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
@@ -255,7 +255,7 @@ var allowed = map[string]struct {
 	"internal/route/canonical": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
 	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical", "internal/route/field"}},
-	// field is the lines of a head, for whoever reads or changes one.
+	// field is the lines of a head, for what reads or changes one.
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
 	"internal/api": {1, []string{"internal/api/events", "internal/human"}},

@@ -67,7 +67,7 @@ e2e() {
 	(
 		cd test/e2e && export FAIRWAY_E2E_ENGINE=$engine &&
 			tool gotestsum --format testname --hide-summary=skipped --jsonfile "$tmp/$name.json" --raw-command -- \
-				"$GO" tool test2json -t -p e2e "$tmp/e2e.test" -test.v=test2json -test.timeout "${FAIRWAY_E2E_TIMEOUT:-20m}" "$@"
+				"$GO" tool test2json -t -p e2e "$tmp/e2e.test" -test.v=test2json -test.timeout "${FAIRWAY_E2E_TIMEOUT:-15m}" "$@"
 	)
 }
 

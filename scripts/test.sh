@@ -26,7 +26,7 @@ unit() {
 		race=
 	fi
 	# Three packages at once, because tests wait as much as they compute.
-	tests unit $race -p 3 -short -timeout 20m ./...
+	tests unit $race -p 3 -short -timeout 8m ./...
 }
 
 code() {

@@ -214,16 +214,19 @@ end
 	if strings.Contains(out, "Non-2xx") || strings.Contains(out, "Socket errors") {
 		check(fmt.Errorf("not every request was answered with 200:\n%s", out))
 	}
-	field := func(pattern string) string {
-		m := regexp.MustCompile(pattern).FindStringSubmatch(out)
-		if m == nil {
-			check(fmt.Errorf("wrk has not said %s:\n%s", pattern, out))
-		}
-		return m[1]
-	}
+	field := func(pattern string) string { return said("wrk", out, pattern) }
 	requests = must(strconv.Atoi(field(`(\d+) requests in`)))
 	rate = must(strconv.ParseFloat(field(`Requests/sec:\s+([\d.]+)`), 64))
 	return requests, rate, field(`(?m)^\s+99%\s+(\S+)`)
+}
+
+// said is what a program has printed where a pattern has its group.
+func said(program, out, pattern string) string {
+	m := regexp.MustCompile(pattern).FindStringSubmatch(out)
+	if m == nil {
+		check(fmt.Errorf("%s has not said %s:\n%s", program, pattern, out))
+	}
+	return m[1]
 }
 
 // h2load asks over HTTP/2 for one host after the other, and reads what it prints.
@@ -245,13 +248,7 @@ func (o *requestOptions) h2load(ctx context.Context, dir, address string, n int,
 	if err != nil {
 		check(fmt.Errorf("h2load: %w: %s", err, out))
 	}
-	field := func(pattern string) string {
-		m := regexp.MustCompile(pattern).FindStringSubmatch(out)
-		if m == nil {
-			check(fmt.Errorf("h2load has not said %s:\n%s", pattern, out))
-		}
-		return m[1]
-	}
+	field := func(pattern string) string { return said("h2load", out, pattern) }
 	if field(`(\d+) errored`) != "0" || field(`(\d+) failed`) != "0" || !strings.Contains(out, "Application protocol: h2") {
 		check(fmt.Errorf("not every request was answered over HTTP/2:\n%s", out))
 	}

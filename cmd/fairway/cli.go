@@ -133,40 +133,43 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 		return exitOK
 	}
 	if err != nil {
-		c.misused(err)
-		if command.Named(err, "haproxy") {
-			return exitNo
-		}
-		return exitUsage
+		return c.misused(err, nil)
 	}
 	c.configure(g)
 	defer c.close()
 	if c.CSV() && !isList(parsed) {
-		c.misused(errNoList)
-		return exitUsage
+		return c.misused(errNoList, parsed)
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(c, p)
 	if err == nil && c.CSV() && c.Tables() == 0 {
 		err = usageError{errNoList}
 	}
-	return c.finish(ctx, err)
+	code := c.finish(ctx, err)
+	if code != exitOK && command.Named(parsed, "healthcheck") {
+		return exitNo // Docker knows no other
+	}
+	return code
 }
 
 // errNoList says that a command prints no table.
 var errNoList = errors.New("-o csv is for lists, printed once; json is for everything")
 
-// misused reports an invalid command line, and names the help to read.
-func (c *cli) misused(err error) {
+// misused reports an invalid command line, names the help to read, and returns the exit code.
+func (c *cli) misused(err error, line *kong.Context) int {
 	c.Fail(err)
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		n := parse.Context.Selected()
-		c.Note("Usage: fairway %s", n.Summary())
-		c.Note("Run \"fairway %s --help\" for more.", n.Path())
-		return
+		line = parse.Context
+		c.Note("Usage: fairway %s", line.Selected().Summary())
+		c.Note("Run \"fairway %s --help\" for more.", line.Selected().Path())
+	} else {
+		c.Note("Run \"fairway --help\" for the commands.")
 	}
-	c.Note("Run \"fairway --help\" for the commands.")
+	if command.Named(line, "haproxy", "healthcheck") {
+		return exitNo // 2 has another meaning there, or none
+	}
+	return exitUsage
 }
 
 // finish reports an error and returns the exit code for it.

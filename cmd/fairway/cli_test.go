@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -285,6 +286,13 @@ func TestRollbackAsks(t *testing.T) {
 		errs.Reset()
 		if err := (&rollbackCommand{Entry: 12, holding: holding{Yes: true}}).Run(t.Context(), c, client); err != nil || errs.Len() != 0 {
 			t.Errorf("with --yes: %v %s", err, errs.String())
+		}
+		// What is asked about is shown where the answer is JSON, too.
+		errs.Reset()
+		out.Reset()
+		c.Format, c.In = "json", strings.NewReader(answer)
+		if err := (&rollbackCommand{Entry: 12}).Run(t.Context(), c, client); !errors.Is(err, want.err) || !strings.Contains(errs.String(), "routes: 1 removed") || (err == nil) != json.Valid(out.Bytes()) {
+			t.Errorf("%q as JSON: %v\n%s%s", answer, err, out.String(), errs.String())
 		}
 		server.Close()
 	}

@@ -239,7 +239,8 @@ header. A default that has no meaning for a route is left out: a route with the 
 Labels of Docker Flow go before defaults in the same way. A default that cannot be read is a fault of the configuration, with its line.
 
 No default opens anything. To protect all services unless their labels say otherwise, set ` + "`ip-allow` or `basic-auth`" + `. What must hold for every service goes
-into ` + "`locked`" + ` as well: a label that changes or takes off a locked default, also to something stricter, is a problem, and its route answers 503. A route that passes connections
+into ` + "`locked`" + ` as well: a label that changes or takes off a locked default, also to something stricter or to the same in other words, is a problem, and its route answers 503: only
+the same text is let through. After a lock a table from before it, of a rollback or of the last run, has 503 for routes without a locked ` + "`ip-allow`, `basic-auth`,\n`redirect-https`, `rate-limit` or `max-body`" + `; other defaults in it are as they were. A route that passes connections
 through has no ` + "`basic-auth`" + `: ` + "`tcp-ports`" + ` says which ports labels may open.
 
 ` + "`fairway explain` and `fairway doctor`" + ` say which defaults a route has; the history names a changed default as the cause of a table.
@@ -257,7 +258,8 @@ Programs get a line of text, or JSON where they ask for it, in any case.
 A directory has ` + "`404.html`, `4xx.html`, `5xx.html` or `default.html`" + `: the page of the status goes before that of its class, and that before the one for all; where there is
 none, Fairway's own is used. Other names with ` + "`.html`" + ` are a fault. In a page ` + "`{status}`, `{reason}`, `{host}` and `{request_id}`" + ` stand for what is known, escaped. Behind it a
 comment says why Fairway answers. A page has at most 64 KiB and holds all that it needs: it may be the answer to any path. The files are reread within seconds;
-with HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
+pages that cannot be used leave those before, and the log says why. With HAProxy that is a reload, and a page is sent in one line, so scripts in it have no ` + "`//`" + ` comments;
+it has at most 12 KiB then, of which every character beyond ASCII takes 6 to 9 bytes and ` + "`{host}`" + ` 253. A service in [maintenance](history.md#drain-weight-pause-maintenance) has a page with the operator's message.
 
 Answers of services stay as they are.
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"fairway/internal/api"
@@ -59,12 +58,7 @@ func (f *notifyOutboxCommand) Run(ctx context.Context, c *cli, a *api.Client) er
 		pending[ch.Name] = found.Items
 		some = some || len(found.Items) > 0
 	}
-	return noIf(c.Print(pending, func() {
-		for _, name := range slices.Sorted(maps.Keys(pending)) {
-			c.Printf("%s\n", name)
-			orNote(c, "Nothing is pending for "+name+".", c.Events)(pending[name])
-		}
-	}), some)
+	return noIf(c.Print(pending, func() { c.Pending(pending) }), some)
 }
 
 type notifyTestCommand struct {

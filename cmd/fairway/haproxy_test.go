@@ -12,7 +12,7 @@ import (
 // The exit codes of `haproxy update` are those of the scripts in whose place it
 // stands: what is wrong must never look like "nothing new".
 func TestHAProxyExitCodes(t *testing.T) {
-	for _, args := range [][]string{{"haproxy", "update", "--nonsense"}, {"haproxy", "update", "extra"}, {"-o", "json", "haproxy", "apply", "--nonsense"}, {"haproxy", "update"}} {
+	for _, args := range [][]string{{"haproxy", "update", "--nonsense"}, {"haproxy", "update", "extra"}, {"-o", "json", "haproxy", "apply", "--nonsense"}, {"haproxy", "update"}, {"haproxy", "update", "-o", "csv"}, {"healthcheck", "--nonsense"}, {"healthcheck", "-o", "csv"}, {"healthcheck", "--admin", "nonsense"}} {
 		if code, _, stderr := runAt(t, nil, args...); code != exitNo || stderr == "" {
 			t.Errorf("%v: code %d: %s", args, code, stderr)
 		}

@@ -107,7 +107,7 @@ is downloaded. Without a Docker engine they are processes.`,
     fairway certs
     fairway certs -o wide
     fairway certs -o json | jq -r '.certificates[] | "\(.notAfter) \(.names[0])"'`,
-	"sources": `A stale source answers with an error. What it said before is still served.
+	"sources": `A stale source answers with an error. What it said before is still served. The exit code is 1 when the state of a source is not current.
 
     fairway sources
     fairway sources -o json`,

@@ -35,8 +35,10 @@ func (r *routesCommand) once(ctx context.Context, c *cli, a *api.Client) error {
 
 // print prints routes; where there is none, it says which there are.
 func (r *routesCommand) print(ctx context.Context, c *cli, a *api.Client, routes []api.Route) {
-	if len(routes) > 0 {
+	if len(routes) > 0 || c.CSV() { // of which there is the header
 		c.Routes(routes)
+	}
+	if len(routes) > 0 {
 		return
 	}
 	var all api.List[api.Route]

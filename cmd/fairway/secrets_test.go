@@ -336,7 +336,9 @@ func (h *secretHouse) pages() {
 		h.say("page "+page, body)
 		for _, m := range link.FindAllStringSubmatch(body, -1) {
 			next := strings.ReplaceAll(m[1], "&amp;", "&")
-			if again := strings.Contains(next, "sort="); !seen[next] && !strings.HasPrefix(next, "/v1/") && !again { // the same in another order
+			_, query, asks := strings.Cut(next, "?")
+			again := asks && !strings.HasPrefix(query, "format=") && !strings.HasPrefix(query, "url=") // a part of a page, or it in another order
+			if !seen[next] && !strings.HasPrefix(next, "/v1/") && !again {
 				seen[next] = true
 				todo = append(todo, next)
 			}

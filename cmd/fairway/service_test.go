@@ -89,4 +89,8 @@ func TestEnginesThatDoNotAnswer(t *testing.T) {
 	if code != exitNo || !strings.HasPrefix(stdout, "not read: unix:///nowhere/docker.sock: ") || stderr != "No containers run.\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
+	code, stdout, stderr = runAt(t, environ, "stats", "-o", "csv")
+	if code != exitNo || !strings.HasPrefix(stdout, "SERVICE / CONTAINER,ENGINE,") || !strings.Contains(stderr, "\nnot read: unix:///nowhere/docker.sock: ") {
+		t.Errorf("as CSV: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
 }

@@ -32,10 +32,14 @@ func (h holding) give(ctx context.Context, c *cli, a *api.Client, n api.NewComma
 	if err != nil || h.DryRun {
 		return show(c, preview, err, c.Preview)
 	}
-	if c.Format != "json" {
-		c.Preview(preview)
+	asks, p := c.In != nil && !h.Yes, c.Printer
+	if c.Format == "json" { // of which there is the answer alone
+		p.Out, p.Format = c.Err, "text"
 	}
-	if c.In != nil && !h.Yes {
+	if asks || c.Format != "json" {
+		p.Preview(preview)
+	}
+	if asks {
 		question := "Pin what is live?"
 		if n.Entry != 0 {
 			question = fmt.Sprintf("Roll back to entry %d?", n.Entry)

@@ -98,7 +98,7 @@ type Options struct {
 	// least 16 characters. Only its SHA-256 is kept.
 	Token string
 	// Anonymous is the role of those who show nothing; api.RoleNone for none. Empty
-	// means: none with a Token and beyond this machine; else admin on a unix
+	// means: none with a Token or SignIn and beyond this machine; else admin on a unix
 	// socket, which only this user can open, and viewer on a loopback address.
 	Anonymous string
 	// TLS is how the listener proves who it is; beyond this machine none needs Insecure.
@@ -203,7 +203,7 @@ func New(o Options) (*Server, error) {
 	if s.listener, err = listen(o.Listen); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	if err := s.guard(s.Addr(), o.Token != ""); err != nil {
+	if err := s.guard(s.Addr(), o.Token != "" || o.SignIn != nil); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
@@ -211,8 +211,9 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// guard decides who is let in at the address that was bound.
-func (s *Server) guard(bound net.Addr, token bool) error {
+// guard decides who is let in at the address that was bound. signIn says that the operator has
+// set a token or an issuer.
+func (s *Server) guard(bound net.Addr, signIn bool) error {
 	o := s.options
 	config, names, err := o.TLS.Config(s.log)
 	if err != nil {
@@ -227,7 +228,7 @@ func (s *Server) guard(bound net.Addr, token bool) error {
 			return fmt.Errorf("%s can be reached from other machines: admin.anonymous is for this machine alone", o.Listen)
 		}
 	}
-	s.access.Anonymous = access.AnonymousRole(o.Anonymous, bound, token)
+	s.access.Anonymous = access.AnonymousRole(o.Anonymous, bound, signIn)
 	s.hosts, err = access.NewHosts(bound, o.AllowedHosts, names, config != nil)
 	return err
 }

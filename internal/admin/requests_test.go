@@ -72,7 +72,7 @@ func TestErrorsNarrowed(t *testing.T) {
 	s := newServer(t, o)
 	for path, want := range map[string]int{
 		"/v1/errors?service=shop": 3, "/v1/errors?route=shop%40docker": 3, "/v1/errors?limit=1": 1, "/v1/errors?service=tenant@file:services.yml": 0,
-		"/v1/errors?route=shop@docker/secure": 0,
+		"/v1/errors?route=shop@docker/secure": 0, "/v1/errors?service=shop&route=shop%40docker": 3, "/v1/errors?service=tenant@file:services.yml&route=shop%40docker": 0,
 	} {
 		var got api.List[api.Request]
 		if err := json.Unmarshal(ask(t, s, "GET", path, nil).Body.Bytes(), &got); err != nil || len(got.Items) != want || got.Items == nil {
@@ -136,13 +136,22 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	f, _ := requests.NewFilter("", true)
-	if f.Wants(&traffic.Request{Status: 200}) || !f.Wants(&traffic.Request{Status: 401, Error: "no"}) {
+	if f.Wants(&traffic.Request{Outcome: traffic.Closed}) || f.Wants(&traffic.Request{Status: 200}) || !f.Wants(&traffic.Request{Status: 401, Error: "no"}) {
 		t.Error("what went well passes for what failed")
 	}
 }
 
+// leaving is a world whose clients leave, and connect where they may not.
+type leaving struct{ *world }
+
+func (l leaving) Errors(route string) []traffic.Error {
+	left := traffic.Request{Route: route, Endpoint: "c1:8080", Status: 200, Aborted: true, Left: true, Error: traffic.ClientLeft}
+	refused := traffic.Request{Route: route, Outcome: traffic.Refused, Error: "refused by a filter, or the route is"}
+	return append([]traffic.Error{{At: day(3), Request: left}, {At: day(3), Request: refused}}, l.world.Errors(route)...)
+}
+
 // TestDiagnoseLastError: a diagnosis says what failed last, for an hour, and not what a
-// client was refused.
+// client was refused or broke off.
 func TestDiagnoseLastError(t *testing.T) {
 	w := newWorld(t)
 	v := show.New(w.snapshot, w.table, shownLabel)
@@ -158,7 +167,7 @@ func TestDiagnoseLastError(t *testing.T) {
 		{"", 61 * time.Minute, ""},
 	} {
 		d := api.Diagnosis{Service: "shop@docker", Instance: c.instance}
-		requests.Diagnose(v, w, at.Add(c.after), &d)
+		requests.Diagnose(v, leaving{w}, at.Add(c.after), &d)
 		got := ""
 		for _, check := range d.Checks {
 			got += check.Text
@@ -166,5 +175,8 @@ func TestDiagnoseLastError(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
+	}
+	if last := requests.Last(v, leaving{w}, "shop@docker", false); last == nil || last.Status != 500 {
+		t.Errorf("the last error of the route is %+v", last)
 	}
 }

@@ -171,7 +171,7 @@ func number[N int | uint64](n N) []string {
 	return []string{fmt.Sprint(n)}
 }
 
-// flag is a query parameter; false is left out.
+// moment is a query parameter; the zero time is left out.
 func moment(t time.Time) []string {
 	if t.IsZero() {
 		return nil
@@ -179,6 +179,7 @@ func moment(t time.Time) []string {
 	return []string{t.UTC().Format(time.RFC3339)}
 }
 
+// flag is a query parameter; false is left out.
 func flag(on bool) []string {
 	if !on {
 		return nil

@@ -116,7 +116,7 @@ type AdminConfig struct {
 	Insecure     bool        `name:"insecure" preset:"false" help:"Listen beyond loopback without TLS, behind a proxy with TLS. Otherwise tokens cross the network in clear."`
 	AllowedHosts []string    `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers to accept, besides loopback names, those in the certificate and the listen address."`
 	TokenFile    string      `name:"token-file" placeholder:"PATH" file:"" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
-	Anonymous    string      `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
+	Anonymous    string      `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine, with admin.token-file and with admin.oidc" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
 	OIDC         oidc.Config `embed:"" prefix:"oidc."`
 }
 

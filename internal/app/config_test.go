@@ -306,6 +306,9 @@ func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
 	flags := map[string][]string{}
 	values := loaded.Values()
 	for i, f := range Fields(&loaded.Config) {
+		if strings.HasPrefix(f.Name, "defaults.headers.request.") { // their values are not shown
+			values[i].Value = f.Value(func(v any) any { return v })
+		}
 		var text string
 		switch v := values[i].Value.(type) {
 		case []string:

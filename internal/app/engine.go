@@ -11,6 +11,7 @@ import (
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy"
+	"fairway/internal/engine/haproxy/lua"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/metrics"
@@ -41,7 +42,11 @@ type engine interface {
 func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	sources, _ := a.cfg.errorPages()
-	pages, err := errorpage.Open(sources, log)
+	var takes func(page string) error
+	if a.cfg.Engine == EngineHAProxy {
+		takes = lua.CheckPage
+	}
+	pages, err := errorpage.Open(sources, takes, log)
 	if err != nil {
 		return nil, nil, err
 	}

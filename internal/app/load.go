@@ -106,7 +106,11 @@ type Value struct {
 func (l *Loaded) Values() []Value {
 	var values []Value
 	for _, f := range Fields(&l.Config) {
-		values = append(values, Value{Key: f.Name, Value: f.Value(masked), Origin: l.Origins[f.Name]})
+		hide := masked
+		if strings.HasPrefix(f.Name, "defaults.headers.request.") {
+			hide = maskedRequestHeader
+		}
+		values = append(values, Value{Key: f.Name, Value: f.Value(hide), Origin: l.Origins[f.Name]})
 	}
 	return values
 }

@@ -232,6 +232,9 @@ func TestGolden(t *testing.T) {
 				snapshot.Revision = uint64(len(got.Files) + 1)
 				table := compiler.Compile(snapshot, previous)
 				checkSame(t, settings, compiler, snapshot, previous, table)
+				if again, err := settings.Fitted(table); err != nil || again != table {
+					t.Errorf("restored at once it is another table (%v)", err)
+				}
 				served, problems := goldenText(table)
 				got.Files = append(got.Files, section,
 					txtar.File{Name: "table", Data: []byte(served)}, txtar.File{Name: "problems", Data: []byte(problems)})

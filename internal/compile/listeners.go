@@ -80,9 +80,10 @@ func WithCertificates(listeners []route.Listener, certificates []catalog.Certifi
 }
 
 // Fitted returns the table of an earlier run as the engine and the listeners of
-// these settings can serve it: a route that they cannot is refused. t is not
-// changed, and keeps its listeners.
+// these settings can serve it: a route that they cannot is refused, and so is one without a
+// default that protects it and is locked today. t is not changed, and keeps its listeners.
 func (s Settings) Fitted(t *route.Table) (*route.Table, error) {
+	const noEngine = "this engine cannot serve it: "
 	listeners := s.Reopened(t.Listeners)
 	_, misfit := route.New(t.Revision, listeners, t.Routes, t.Backends, nil)
 	routes, used := slices.Clone(t.Routes), map[string]bool{}
@@ -95,11 +96,18 @@ func (s Settings) Fitted(t *route.Table) (*route.Table, error) {
 		why := ""
 		if misfit != nil && r.Refused == "" {
 			if _, err := route.New(t.Revision, listeners, []*route.Route{r}, backends, nil); err != nil {
-				why = err.Error()
+				why = noEngine + err.Error()
 			}
 		}
 		if why == "" && s.Unsupported != nil && r.Refused == "" {
-			why = s.Unsupported(r, backend)
+			if said := s.Unsupported(r, backend); said != "" {
+				why = noEngine + said
+			}
+		}
+		if why == "" && r.Refused == "" {
+			if key := s.Defaults.Lacks(r, backend != nil && backend.Scheme == route.SchemeTCP); key != "" {
+				why = "it is from before the default for " + key + " was locked (defaults.locked)"
+			}
 		}
 		if why == "" {
 			used[r.Backend] = true
@@ -107,7 +115,7 @@ func (s Settings) Fitted(t *route.Table) (*route.Table, error) {
 		}
 		routes[i] = &route.Route{
 			ID: r.ID, Service: r.Service, Matches: r.Matches, Priority: r.Priority, Claim: r.Claim,
-			Refused: "this engine cannot serve it: " + chars.Printable(why), Origin: r.Origin,
+			Refused: chars.Printable(why), Origin: r.Origin,
 		}
 		routes[i].Origin.Labels = nil // refused, so there is no last good form
 	}

@@ -113,6 +113,49 @@ func TestFitted(t *testing.T) {
 	}
 }
 
+// TestFittedLacksALockedDefault: what was recorded before a default was locked is not served
+// without it; what has it, by a default or by its labels, is.
+func TestFittedLacksALockedDefault(t *testing.T) {
+	service := func(id string, labels map[string]string) *catalog.Service {
+		return &catalog.Service{ID: id, Name: id, Source: "docker", Instances: []*catalog.Instance{instanceWith(id+"-1", labels)}}
+	}
+	s := snapshotOf(
+		service("bare", map[string]string{"fairway.host": "bare.example"}),
+		service("same", map[string]string{"fairway.host": "same.example", "fairway.basic-auth": "file:/users", "fairway.ip-allow": "10.0.0.0/8", "fairway.redirect-https": "true"}),
+		service("tcp", map[string]string{"fairway.scheme": "tcp", "fairway.listen": "5432", "fairway.ip-allow": "10.0.0.0/8"}),
+		service("opentcp", map[string]string{"fairway.scheme": "tcp", "fairway.listen": "5433"}),
+	)
+	open := Settings{TCPPorts: []PortRange{{First: 5432, Last: 5433}}}
+	last := New(open).Compile(s, nil)
+	list := []Default{{Key: "redirect-https", Value: "true"}, {Key: "ip-allow", Value: "10.0.0.0/8"}, {Key: "basic-auth", Value: "file:/users"}, {Key: "compress", Value: "true"}, {Key: "timeout", Value: "off"}}
+	locked := open
+	defaults, faults := NewDefaults(list, []string{"basic-auth", "ip-allow", "redirect-https", "compress", "timeout"}, nil)
+	if locked.Defaults = defaults; len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	got, err := locked.Fitted(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{
+		"bare": "it is from before the default for redirect-https was locked (defaults.locked)", "same": "", "tcp": "",
+		"opentcp": "it is from before the default for ip-allow was locked (defaults.locked)",
+	} {
+		if r := got.Route(id); r == nil || r.Refused != want || (got.Backend(id) == nil) != (want != "") {
+			t.Errorf("%s: %+v, want %q", id, r, want)
+		}
+	}
+	now := New(locked).Compile(s, nil)
+	if same, err := locked.Fitted(now); err != nil || same != now {
+		t.Errorf("a table with the defaults is another one (%v):\n%s", err, same.Text())
+	}
+	if locked.Defaults, _ = NewDefaults(list, nil, nil); locked.Defaults != nil {
+		if same, err := locked.Fitted(last); err != nil || same != last {
+			t.Errorf("what is not locked has an effect (%v)", err)
+		}
+	}
+}
+
 // TestAnswersOfTheEngine: a service that did not change is read again when the engine has
 // another answer, and not before.
 func TestAnswersOfTheEngine(t *testing.T) {

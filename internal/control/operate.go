@@ -101,10 +101,6 @@ func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	again := slices.ContainsFunc(c.Commands(), func(other Command) bool { return other.ID == command.ID })
-	if !again && len(c.Commands()) >= maxCommands {
-		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
-	}
 	result, err := c.send(ctx, &order{id: command.ID, command: &command, held: held, audit: auditEntry{
 		operator: nameOf(command.Operator), command: command.String(), message: command.Message,
 		change: history.Change{Kind: history.CommandChanged, To: command.String()},
@@ -141,6 +137,10 @@ func (c *Control) prepare(command Command) (_ Command, held *route.Table, remark
 		err = fmt.Errorf("%w: there is no command %q", ErrRefused, command.Kind)
 	}
 	command.ID = idOf(command.Kind, command.Subject)
+	again := slices.ContainsFunc(c.Commands(), func(other Command) bool { return other.ID == command.ID })
+	if err == nil && !again && len(c.Commands()) >= maxCommands {
+		err = fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
+	}
 	return command, held, remarks, err
 }
 
@@ -275,7 +275,9 @@ func (c *Control) hold(command *Command, s *catalog.Snapshot, compiled *route.Ta
 		if pin {
 			other = &route.Table{} // every service is held, not only those that differ
 		}
-		for id := range differing(recorded.Table, other) {
+		then := *recorded.Table
+		then.Routes = withoutMaintenance(then.Routes) // a command of then, as it is served
+		for id := range differing(&then, other) {
 			h.Services[id] = Seen{Labels: labelsOf(s, id), Endpoints: endpointsOf(compiled, id)}
 		}
 		if len(h.Services) == 0 {
@@ -296,7 +298,7 @@ func holdRemarks(w steering, h Hold) []string {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
 	}
 	if w.held.Hash != h.Hash {
-		remarks = append(remarks, "the engine of today cannot serve all of it; those routes answer 503")
+		remarks = append(remarks, "the engine and the locked defaults of today do not allow all of it; those routes answer 503")
 	}
 	return remarks
 }

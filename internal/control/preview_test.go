@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,52 @@ func TestWordsOfCommands(t *testing.T) {
 			t.Errorf("%q, want %q", got, []string{tt.text, tt.ended, tt.undo})
 		}
 	}
+}
+
+// A record that says nothing of what its kind is about is refused, and not put into words.
+func TestDamagedCommandsAreRefused(t *testing.T) {
+	for _, record := range []string{
+		`{"id":"hold","kind":"rollback","subject":{"service":"a"}}`, `{"id":"hold","kind":"pin"}`, `{"id":"x","kind":"drain"}`,
+		`{"id":"x","kind":"drain","hold":{"entry":1,"hash":"x"}}`, `{"kind":"drain","subject":{"service":"a"}}`, `{`,
+	} {
+		if c, err := decodeCommand([]byte(record)); err == nil {
+			t.Errorf("%s is read as %+v", record, c)
+		}
+	}
+}
+
+// Maintenance of then is no difference: a rollback does not hold a service for it. A preview
+// says what Give would, also when there are too many commands.
+func TestPreviewIsAsTheCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startSteered(t, t.TempDir())
+		defer h.stop()
+		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1", "b y.test 10.0.0.3"))
+		synctest.Wait()
+		shut := Command{Kind: CommandMaintenance, Subject: catalog.Subject{Service: "a"}}
+		result, err := h.Give(t.Context(), shut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.TakeBack(t.Context(), result.Command.ID, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		back := Command{Kind: CommandRollback, Hold: &Hold{Entry: result.Entry.Number, Release: ReleaseByLabels}}
+		if p, err := h.Preview(back); !errors.Is(err, ErrRefused) {
+			t.Errorf("what does not differ is held: %+v, %v", p.Command.Hold, err)
+		}
+		h.feed.Publish(servicesOf(2, "a x.test 10.0.0.1", "b z.test 10.0.0.3"))
+		synctest.Wait()
+		if p, err := h.Preview(back); err != nil || len(p.Command.Hold.Services) != 1 || p.Command.Hold.Services["b"].Labels == "" {
+			t.Errorf("%+v, %v", p.Command.Hold, err)
+		}
+		full := *h.view.Load()
+		full.commands = make([]Command, maxCommands)
+		h.view.Store(&full)
+		if _, err := h.Preview(shut); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "in force already") {
+			t.Errorf("one more than there may be: %v", err)
+		}
+	})
 }
 
 // A hold of an earlier version says "released" where one says "unpinned" now.

@@ -354,7 +354,8 @@ func decodeCommand(data []byte) (Command, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return Command{}, fmt.Errorf("command: %w", err)
 	}
-	if c.ID == "" || c.Hold == nil && c.Subject == (catalog.Subject{}) {
+	holds := c.Kind == CommandRollback || c.Kind == CommandPin
+	if c.ID == "" || holds != (c.Hold != nil) || !holds && c.Subject == (catalog.Subject{}) {
 		return Command{}, errors.New("command: it is about nothing")
 	}
 	if c.Hold != nil {

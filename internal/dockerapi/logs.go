@@ -20,6 +20,8 @@ const (
 	maxLogLine = 16 << 10
 	// maxLogPiece bounds a piece of the engine's stream, in bytes; it sends 16 KiB.
 	maxLogPiece = 1 << 20
+	// engineError is the kind of a piece that says why the engine cannot go on.
+	engineError = 3
 )
 
 // LogLine is a line that a container has written.
@@ -106,7 +108,7 @@ func readLines(r io.Reader, got func(LogLine) error) error {
 	if err != nil {
 		return ended(err)
 	}
-	if first[0] > 2 {
+	if first[0] > engineError {
 		return readPlain(in, got)
 	}
 	return readPieces(in, got)
@@ -154,12 +156,15 @@ func readPieces(in *bufio.Reader, got func(LogLine) error) error {
 			return errors.Join(lines[0].give(false, got), lines[1].give(true, got))
 		}
 		size := binary.BigEndian.Uint32(header[4:])
-		if header[0] > 2 || header[1] != 0 || header[2] != 0 || header[3] != 0 || size > maxLogPiece {
+		if header[0] > engineError || header[1] != 0 || header[2] != 0 || header[3] != 0 || size > maxLogPiece {
 			return fmt.Errorf("a piece of kind % x and %d bytes", header[:4], size)
 		}
 		piece := make([]byte, size)
 		if _, err := io.ReadFull(in, piece); err != nil {
 			return err
+		}
+		if header[0] == engineError {
+			return fmt.Errorf("the engine says: %.200q", bytes.TrimSpace(piece))
 		}
 		line := &lines[header[0]/2]
 		if line.text != nil { // it goes on, behind a time of its own

@@ -27,7 +27,7 @@ func TestReadLines(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   string
 		want []LogLine
-		err  bool
+		err  string
 	}{
 		"nothing": {},
 		"two outputs": {
@@ -47,16 +47,21 @@ func TestReadLines(t *testing.T) {
 			in:   stamp + "one\r\n" + stamp + long + long + long + "\n" + stamp + "open",
 			want: []LogLine{{at, "one", false}, {at, long, false}, {at, "open", false}},
 		},
-		"an end within a piece": {in: string(dockertest.Piece(1, stamp+"out\n"))[:20], err: true},
+		"an end within a piece": {in: string(dockertest.Piece(1, stamp+"out\n"))[:20], err: "unexpected EOF"},
 		"a piece of a kind that is not known": {
-			in: string(dockertest.Piece(1, stamp+"out\n")) + string(dockertest.Piece(3, stamp+"no\n")), want: []LogLine{{at, "out", false}}, err: true,
+			in: string(dockertest.Piece(1, stamp+"out\n")) + string(dockertest.Piece(4, stamp+"no\n")), want: []LogLine{{at, "out", false}}, err: "a piece of kind 04 00 00 00",
 		},
-		"a piece that is too large": {in: "\x01\x00\x00\x00\xff\xff\xff\xff", err: true},
-		"no time":                   {in: string(dockertest.Piece(1, "out\n")), err: true},
+		"an error of the engine": {
+			in: string(dockertest.Piece(1, stamp+"out\n")) + string(dockertest.Piece(3, "Error grabbing logs: no disk\n"+strings.Repeat("x", 1000))), want: []LogLine{{at, "out", false}},
+			err: `the engine says: "Error grabbing logs: no disk\n` + strings.Repeat("x", 171) + `"`,
+		},
+		"an error of the engine alone": {in: string(dockertest.Piece(3, "Error grabbing logs: no disk\n")), err: `the engine says: "Error grabbing logs: no disk"`},
+		"a piece that is too large":    {in: "\x01\x00\x00\x00\xff\xff\xff\xff", err: "4294967295 bytes"},
+		"no time":                      {in: string(dockertest.Piece(1, "out\n")), err: "a line without a time"},
 	} {
 		var got []LogLine
 		err := readLines(strings.NewReader(c.in), func(l LogLine) error { got = append(got, l); return nil })
-		if diff := cmp.Diff(c.want, got); diff != "" || (err != nil) != c.err {
+		if diff := cmp.Diff(c.want, got); diff != "" || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
 	}

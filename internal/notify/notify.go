@@ -110,20 +110,27 @@ func New(o Options) (*Notifier, error) {
 	return n, nil
 }
 
-// open opens the outbox and takes over what is in it.
+var errClosed = errors.New("it is closed")
+
+// open opens the outbox and takes over what is in it. New and then Run call it. It holds no
+// lock while it waits for the file, which another process may have.
 func (n *Notifier) open() error {
-	defer n.change()()
-	if n.closed {
-		return errors.New("it is closed")
-	}
-	if n.store != nil {
+	n.mu.Lock()
+	closed, open := n.closed, n.store != nil
+	n.mu.Unlock()
+	switch {
+	case closed:
+		return errClosed
+	case open:
 		return nil
 	}
-	n.mu.Unlock()
 	store, kept, err := openStore(n.dir, n.log)
-	n.mu.Lock()
 	if err != nil {
 		return err
+	}
+	defer n.change()()
+	if n.closed {
+		return errors.Join(errClosed, store.close())
 	}
 	n.store, n.standing, n.recent = store, kept.standing, kept.events
 	n.watch = newWatch(n.settle, kept.known, n.standing)

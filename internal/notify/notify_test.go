@@ -529,6 +529,7 @@ func TestClosedWhileTheOutboxIsTaken(t *testing.T) {
 		_, _, stopOld := start(t, dir, &catalog.Feed{}, Channel{})
 		defer stopOld()
 		n, _, stop := start(t, dir, &catalog.Feed{}, Channel{})
+		synctest.Wait() // Run waits for the file now; a Close that waited for Run would hang here
 		if err := n.Close(); err != nil {
 			t.Error(err)
 		}

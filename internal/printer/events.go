@@ -1,6 +1,9 @@
 package printer
 
 import (
+	"maps"
+	"slices"
+
 	"fairway/internal/api"
 	"fairway/internal/console"
 )
@@ -12,6 +15,25 @@ func (c *Printer) Events(events []api.Event) {
 		t.Add(e.At, ColourOf(e.Severity, console.Plain).Cell(e.Kind), e.Text, e.Subject, e.ID)
 	}
 	t.Print()
+}
+
+// Pending prints the events that each channel has to deliver yet.
+func (c *Printer) Pending(events map[string][]api.Event) {
+	t := c.Columns("CHANNEL", "AT", "KIND", "WHAT", "SUBJECT", "ID")
+	for _, name := range slices.Sorted(maps.Keys(events)) {
+		for _, e := range events[name] {
+			t.Add(name, e.At, e.Kind, e.Text, e.Subject, e.ID)
+		}
+		c.Printf("%s\n", name) // which CSV leaves out
+		if len(events[name]) == 0 {
+			c.Note("Nothing is pending for %s.", name)
+		} else if !c.CSV() {
+			c.Events(events[name])
+		}
+	}
+	if c.CSV() { // one table
+		t.Print()
+	}
 }
 
 // Channels prints channels with their state.

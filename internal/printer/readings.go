@@ -36,9 +36,10 @@ func (c *Printer) Usage(r *usage.Report) {
 			add(console.Plain.Cell(name), u.Engine, u.Usage)
 		}
 	}
-	if len(r.Services) > 0 {
+	if len(r.Services) > 0 || c.CSV() { // of which there is the header
 		t.Print()
-	} else {
+	}
+	if len(r.Services) == 0 {
 		c.Note("No containers run.")
 	}
 	for _, u := range r.Unread {
@@ -46,7 +47,11 @@ func (c *Printer) Usage(r *usage.Report) {
 		if u.Container != "" {
 			what += ", container " + u.Container
 		}
-		c.Raw(c.Paint(console.Bad, "not read: ") + human.Escape(what+": "+u.Reason))
+		if what += ": " + u.Reason; c.CSV() {
+			c.Note("not read: %s", what)
+			continue
+		}
+		c.Raw(c.Paint(console.Bad, "not read: ") + human.Escape(what))
 	}
 }
 
@@ -77,7 +82,9 @@ func (c *Printer) Latency(items []api.Latency) {
 func (c *Printer) Series(items []api.Series, from, to time.Time) {
 	if len(items) == 0 {
 		c.Note("No readings.")
-		return
+		if !c.CSV() { // of which there is the header
+			return
+		}
 	}
 	t := c.Columns("SUBJECT", "FIELD", "LAST", "-MEAN", "PEAK", "OVER "+span(to.Sub(from)))
 	points := 32

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"fairway/internal/api"
@@ -105,7 +104,7 @@ func (p *logPrinter) print(l line) {
 	}
 	text := p.before[l.Instance]
 	if p.c.Wide() {
-		text += p.c.Paint(console.Faint, l.At.UTC().Format(time.RFC3339)) + " "
+		text += p.c.Paint(console.Faint, p.c.Time(l.At)) + " "
 	}
 	p.c.Raw(text + human.Escape(l.Text))
 }
@@ -137,6 +136,11 @@ func (p *logPrinter) follow(ctx context.Context, a *api.Client, instances []api.
 	for i, in := range instances {
 		running.Go(func() {
 			faults[i] = a.FollowLog(ctx, in.ID, api.LogQuery{Source: in.Source, Tail: tail}, func(l api.LogLine) { p.print(line{in.Name, l}) })
+			if faults[i] != nil && ctx.Err() == nil && len(instances) > 1 { // the others go on
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.c.Note("%s: %v", in.Name, faults[i])
+			}
 		})
 	}
 	running.Wait()

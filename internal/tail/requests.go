@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
+	"strings"
 
 	"fairway/internal/api"
 	"fairway/internal/console"
@@ -80,7 +80,8 @@ func printRequest(c *console.Console, r api.Request) {
 		return
 	}
 	status := statusCell(r)
-	line := c.Paint(console.Faint, r.At.UTC().Format(time.TimeOnly)) + "  " + c.Paint(status.Colour, fmt.Sprintf("%3s", status.Text)) +
+	_, clock, _ := strings.Cut(c.Time(r.At), " ") // with its mark where it is in UTC
+	line := c.Paint(console.Faint, clock) + "  " + c.Paint(status.Colour, fmt.Sprintf("%3s", status.Text)) +
 		fmt.Sprintf("  %6.0f ms  ", r.Milliseconds) + human.Escape(request(r))
 	if r.Instance != "" {
 		line += c.Paint(console.Faint, "  → "+r.Instance)

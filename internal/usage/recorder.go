@@ -48,8 +48,8 @@ type Recorder struct {
 
 	earlier atomic.Pointer[map[string]time.Time] // see LastRequests
 
-	// The newest counts by group and subject, at one moment; nil before the first.
-	counted   map[string]answered
+	// The newest counts, and when they were read last; nil before the first.
+	counted   map[counter]answered
 	countedAt time.Time
 }
 
@@ -245,8 +245,7 @@ func (m machine) values(containers [][]float64) []float64 {
 // keepTraffic keeps what went through the routes, and what the endpoints of each instance
 // answered, since the last time.
 func (r *Recorder) keepTraffic(at time.Time) {
-	passed := at.Sub(r.countedAt).Seconds()
-	now := map[string]answered{}
+	now := map[counter]answered{}
 	table := r.o.Table()
 	if table == nil {
 		table = &route.Table{}
@@ -254,28 +253,34 @@ func (r *Recorder) keepTraffic(at time.Time) {
 	instances, inFlight := instancesOf(table), map[string]int{} // by backend
 	for _, t := range r.o.Endpoints() {
 		inFlight[t.Backend] += t.InFlight
-		if name := instances[[2]string{t.Backend, t.Endpoint}]; name != "" {
-			all := now[series.Endpoints+name]
-			all.group, all.subject = series.Endpoints, name
-			all.add(t)
-			now[series.Endpoints+name] = all
+		now[counter{series.Endpoints, t.Backend, t.Endpoint}] = answered{
+			instances[[2]string{t.Backend, t.Endpoint}], at, t.Requests, t.Failures, t.InFlight, t.Took,
 		}
 	}
 	for _, t := range r.o.Traffic() {
 		if t.Route == "" {
 			continue
 		}
-		a := answered{series.Routes, t.Route, t.Requests(), t.Errors(), 0, t.Took}
+		a := answered{t.Route, at, t.Requests(), t.Errors(), 0, t.Took}
 		if found := table.Route(t.Route); found != nil {
 			a.inFlight = inFlight[found.Backend]
 		}
-		now[series.Routes+t.Route] = a
+		now[counter{group: series.Routes, id: t.Route}] = a
 	}
 	readings := map[string][]series.Reading{series.Routes: nil, series.Endpoints: nil}
 	for key, a := range now {
-		if r.counted != nil && passed > 0 {
-			before := r.counted[key]
-			readings[a.group] = append(readings[a.group], reading(a.subject, a.rates(before, passed)))
+		before, known := r.counted[key]
+		if !known {
+			before.at = r.countedAt
+		}
+		if passed := at.Sub(before.at).Seconds(); r.counted != nil && a.subject != "" && passed > 0 {
+			readings[key.group] = append(readings[key.group], reading(a.subject, a.rates(before, passed)))
+		}
+	}
+	// What was not reported this time, and is still there, is compared with the time before.
+	for key, before := range r.counted {
+		if _, reported := now[key]; !reported && (table.Route(key.id) != nil || instances[[2]string{key.backend, key.id}] != "") {
+			now[key] = before
 		}
 	}
 	r.counted, r.countedAt = now, at
@@ -296,20 +301,17 @@ func instancesOf(table *route.Table) map[[2]string]string {
 	return names
 }
 
-// answered is what a route or an instance has answered since it is known.
+// counter is what an engine counts: a route, or an endpoint of a backend. The endpoints of
+// an instance begin anew one by one, and are added up by the store.
+type counter struct{ group, backend, id string }
+
+// answered is what a route or an endpoint has answered since it is known.
 type answered struct {
-	group, subject   string
+	subject          string // of its readings; empty for an endpoint that the table has no longer
+	at               time.Time
 	requests, errors uint64
 	inFlight         int
 	took             latency.Histogram
-}
-
-// add adds the counts of a further endpoint.
-func (a *answered) add(t traffic.EndpointTotals) {
-	a.requests, a.errors, a.inFlight = a.requests+t.Requests, a.errors+t.Failures, a.inFlight+t.InFlight
-	for i, n := range t.Took {
-		a.took[i] += n
-	}
 }
 
 // rates are the fields and buckets of what was answered since before. What has less than

@@ -221,6 +221,53 @@ func TestLatencyOfInstancesIsKept(t *testing.T) {
 	}
 }
 
+// An instance that loses one of its ports, or is not reported for a while, has not answered
+// everything anew.
+func TestCountsOfInstancesGoOn(t *testing.T) {
+	s := newTestRecorder(t, runningEngine(0).Listen(t), 0, newCounters())
+	backend := func(id, endpoint string) *route.Backend {
+		return &route.Backend{ID: id, Endpoints: []route.Endpoint{{ID: endpoint, Instance: "shop-1", Source: "docker"}}}
+	}
+	table := &route.Table{Backends: []*route.Backend{backend("admin", "c1:9000"), backend("shop", "c1:8080")}}
+	totals := []traffic.EndpointTotals{{Backend: "admin", Endpoint: "c1:9000", Requests: 1000}, {Backend: "shop", Endpoint: "c1:8080", Requests: 1000}}
+	s.o.Table = func() *route.Table { return table }
+	s.o.Endpoints = func() []traffic.EndpointTotals { return totals }
+	at := time.Now().Truncate(time.Minute)
+	round := func() (requests float64, ok bool) {
+		at = at.Add(10 * time.Second)
+		s.keepTraffic(at)
+		v := s.o.Store.Newest(series.Endpoints, at, time.Second)["shop-1@docker"]
+		if v == nil {
+			return 0, false
+		}
+		return v[series.Requests], true
+	}
+	want := func(what string, want float64) {
+		t.Helper()
+		if got, ok := round(); !ok || got != want {
+			t.Errorf("%s: %v requests a second, want %v", what, got, want)
+		}
+	}
+	round()
+	totals[0].Requests, totals[1].Requests = 1010, 1010
+	want("both ports", 2)
+	shop := totals[1:]
+	table, totals = &route.Table{Backends: table.Backends[1:]}, shop
+	shop[0].Requests = 1020
+	want("one port is gone", 1)
+	totals = nil
+	if got, ok := round(); ok {
+		t.Errorf("%v requests a second though nothing was reported", got)
+	}
+	totals, shop[0].Requests = shop, 1040
+	want("it is reported again", 1)
+	table = &route.Table{}
+	round()
+	table = &route.Table{Backends: []*route.Backend{backend("shop", "c1:8080")}}
+	shop[0].Requests = 1050
+	want("it is in the table again", 1)
+}
+
 // When a route had its last request before a restart is known from what was kept.
 func TestLastRequests(t *testing.T) {
 	dir := t.TempDir()

@@ -203,10 +203,17 @@ func eval[T any](tb *tab, script string) T {
 	return v
 }
 
-// until waits until a condition in script holds.
+// live is the condition that a page follows what happens.
+const live = "document.querySelector('.live.on')"
+
+// until waits until a condition in script holds. A page that came without its scripts,
+// because the networks of the machine changed meanwhile, is loaded again.
 func (tb *tab) until(condition string) time.Duration {
 	tb.t.Helper()
 	return testkit.Eventually(tb.t, condition, func() string {
+		if condition == live && tb.interrupted() {
+			_ = tb.try(chromedp.Reload())
+		}
 		ctx, cancel := context.WithTimeout(tb.ctx, 10*time.Second)
 		defer cancel()
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+condition+")"))

@@ -110,7 +110,7 @@ func TestUIHostilePages(t *testing.T) {
 			if i > 0 {
 				// That it fits; what runs was looked at on the first screen.
 			} else if name != "sign-in" && name != "nothing" {
-				tb.until("document.querySelector('.live.on')")
+				tb.until(live)
 				again := eval[bool](tb, "!document.querySelector('[data-post]')") // an answer to a form is not asked for again
 				testkit.Eventually(t, name+" is asked for again", func() string {
 					if again && served.Load() < 2 {
@@ -218,7 +218,7 @@ func TestUIHostileNames(t *testing.T) {
 		for _, path := range paths {
 			tb.visit(path)
 			if !strings.HasPrefix(path, "/sign-in") {
-				tb.until("document.querySelector('.live.on')")
+				tb.until(live)
 			}
 			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 				t.Errorf("%s is %d pixels wider than the %s", path, wide, screen.name)

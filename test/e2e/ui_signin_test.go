@@ -62,7 +62,7 @@ func TestUISignIn(t *testing.T) {
 		tb.signInWith(newToken(t, client, name))
 		tb.visit("/services")
 		if open {
-			tb.until("document.querySelector('.live.on')")
+			tb.until(live)
 		}
 		if _, err := client.RevokeToken(t.Context(), name); err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestUISignIn(t *testing.T) {
 	secret = newToken(t, client, "writer")
 	tb.signInWith(secret)
 	tb.visit("/plan")
-	tb.until("document.querySelector('.live.on')")
+	tb.until(live)
 	tb.fill("textarea[name=text]", "services: {}")
 	if _, err := client.RevokeToken(t.Context(), "writer"); err != nil {
 		t.Fatal(err)

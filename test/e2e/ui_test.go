@@ -31,7 +31,7 @@ func TestUIContainerAppears(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/")
-	tb.until("document.querySelector('.live.on')")
+	tb.until(live)
 	eval[bool](tb, "(window.unchanged = true)")
 	var appear, vanish []time.Duration
 	for i := range 7 {
@@ -150,7 +150,7 @@ func TestUIExplainsRealTraffic(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/routes")
-	tb.until("document.querySelector('.live.on')")
+	tb.until(live)
 	n, seed := 150, uint64(1)
 	if testkit.Soaking() {
 		n, seed = 10000, uint64(time.Now().UnixNano())
@@ -285,7 +285,7 @@ func TestUIWithoutMouse(t *testing.T) {
 	p := startProxy(t, proxyOptions{args: []string{"--admin.anonymous", "admin"}}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/")
-	tb.until("document.querySelector('.live.on')")
+	tb.until(live)
 	key := func(keys string) { tb.do(chromedp.KeyEvent(keys)) }
 	// visit presses g and a letter, again where the machine took too long between them.
 	visit := func(letter rune, path string) {
@@ -318,7 +318,7 @@ func TestUIWithoutMouse(t *testing.T) {
 	key("\r")
 	focus(`id="main"`)
 	visit('s', "/services")
-	tb.until("document.querySelector('.live.on')")
+	tb.until(live)
 	// In one event, so that what the page prevents does not happen.
 	if _, err := chromedp.Call(tb.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Code: "Slash", Text: "/"}); err != nil {
 		t.Fatal(err)
@@ -336,7 +336,7 @@ func TestUIWithoutMouse(t *testing.T) {
 	}
 	key("\r")
 	tb.until("location.pathname.startsWith('/services/')")
-	tb.until("document.querySelector('.live.on')") // its script runs; before, buttons do nothing
+	tb.until(live) // its script runs; before, buttons do nothing
 	for i := 0; !strings.Contains(focused(), `data-open="drain"`) && i < 40; i++ {
 		tab()
 	}

@@ -193,15 +193,15 @@ func TooLittle(who api.Identity, need string) *api.Error {
 	return e
 }
 
-// AnonymousRole is the role of those who show nothing at an address; empty for none. token
-// says that the operator has set one.
-func AnonymousRole(configured string, bound net.Addr, token bool) string {
+// AnonymousRole is the role of those who show nothing at an address; empty for none. signIn
+// says that the operator has set a token, or an issuer at which people sign in.
+func AnonymousRole(configured string, bound net.Addr, signIn bool) string {
 	switch {
 	case configured == api.RoleNone:
 		return ""
 	case configured != "":
 		return configured
-	case token || !Local(bound):
+	case signIn || !Local(bound):
 		return ""
 	case bound.Network() == "unix":
 		return api.RoleAdmin

@@ -64,7 +64,7 @@ func (s *SignIns) Begin(w http.ResponseWriter, r *http.Request) {
 	}
 	location, kept, err := s.Issuer.Begin(r.Context(), s.callback(r), way.Here(r.URL.Query().Get("to")))
 	if err != nil {
-		s.failed(w, r, err)
+		s.refused(w, r, err)
 		return
 	}
 	s.Access.sessions.right(network(r))
@@ -93,7 +93,7 @@ func (s *SignIns) end(w http.ResponseWriter, r *http.Request) (status int, text 
 	keepForSignIn(w, r, "")
 	who, to, err := s.Issuer.End(r.Context(), kept, r.URL.Query())
 	if err != nil {
-		return s.failed(w, r, err)
+		return s.refused(w, r, err)
 	}
 	session, err := s.Access.begin(w, r, "", who)
 	if err != nil {
@@ -103,6 +103,15 @@ func (s *SignIns) end(w http.ResponseWriter, r *http.Request) (status int, text 
 	text = fmt.Sprintf("%s signed in as %s at %s", who.Name, who.Role, s.Issuer.Host())
 	s.Logger.Info(text, "from", RemoteHost(r))
 	return http.StatusOK, text
+}
+
+// refused shows why the issuer has let no one in. A fault of the issuer counts as no try.
+func (s *SignIns) refused(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
+	status, text = s.failed(w, r, err)
+	if status >= http.StatusInternalServerError {
+		s.Access.sessions.right(network(r))
+	}
+	return status, text
 }
 
 // failed shows why a sign-in has failed.

@@ -38,7 +38,8 @@ func Newest(ctx context.Context, from Source, in *catalog.Instance, tail int) (l
 	return lines, err
 }
 
-// Follow streams "line" for each line and "end" when there will be no more.
+// Follow streams "line" for each line and "end" when there will be no more; without it the
+// stream was cut.
 func Follow(out *stream.Stream, from Source, in *catalog.Instance, tail int) {
 	lines, end := make(chan api.LogLine, waiting), make(chan error, 1)
 	ctx, cancel := context.WithCancel(out.Over)
@@ -67,6 +68,9 @@ func Follow(out *stream.Stream, from Source, in *catalog.Instance, tail int) {
 			if more {
 				out.Send("line", line)
 				continue
+			}
+			if out.Over.Err() != nil { // it was cut, and the instance goes on
+				return
 			}
 			text := ""
 			if err := <-end; err != nil && !errors.Is(err, context.Canceled) {

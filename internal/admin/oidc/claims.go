@@ -1,17 +1,29 @@
 package oidc
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
+
+// maxName bounds the name of a person, in characters.
+const maxName = 100
 
 // claims are what the issuer says of a person.
 type claims map[string]any
+
+// UnmarshalJSON adds what the issuer says to the claims. Numbers stay as they are written.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode((*map[string]any)(c))
+}
 
 // text is a claim that is a text; empty for any other.
 func (c claims) text(name string) string {
@@ -44,20 +56,12 @@ func (c claims) values(name string) (all []string) {
 	case nil, map[string]any:
 	case []any:
 		for _, one := range v {
-			all = append(all, written(one))
+			all = append(all, fmt.Sprint(one))
 		}
 	default:
-		all = append(all, written(v))
+		all = append(all, fmt.Sprint(v))
 	}
 	return all
-}
-
-// written is a value as it is written in a configuration.
-func written(v any) string {
-	if n, ok := v.(float64); ok {
-		return strconv.FormatFloat(n, 'f', -1, 64)
-	}
-	return fmt.Sprint(v)
 }
 
 // role is the one that may the most of those that hold; empty for none.
@@ -89,7 +93,7 @@ func (r Role) fits(value string) bool {
 func (c claims) name(claim string) string {
 	for _, one := range []string{claim, emailClaim, "sub"} {
 		if values := c.values(one); len(values) == 1 && strings.TrimSpace(values[0]) != "" {
-			return values[0]
+			return human.Excerpt(values[0], maxName)
 		}
 	}
 	return "a person without a name"

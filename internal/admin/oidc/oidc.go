@@ -122,8 +122,9 @@ type Issuer struct {
 	asking chan struct{} // one in it for each that asks
 
 	mu     sync.Mutex
-	known  *oidc.Provider // nil until it has said where its parts are
-	tried  time.Time      // when it last failed to
+	known  *oidc.Provider   // nil until it has said where its parts are
+	style  oauth2.AuthStyle // where it last took the secret; zero: not known yet
+	tried  time.Time        // when it last failed to
 	failed error
 }
 
@@ -244,15 +245,18 @@ func (i *Issuer) provider(ctx context.Context) (*oidc.Provider, error) {
 	found, err := oidc.NewProvider(ctx, i.o.Issuer)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.tried, i.failed = i.o.Now(), err; err != nil {
+	if !errors.Is(err, context.Canceled) { // a browser that has gone says nothing of the issuer
+		i.tried, i.failed = i.o.Now(), err
+	}
+	if err != nil {
 		return nil, i.away(err)
 	}
 	i.known = found
 	return found, nil
 }
 
-func (i *Issuer) config(p *oidc.Provider, callback, secret string) *oauth2.Config {
-	return &oauth2.Config{ClientID: i.o.ClientID, ClientSecret: secret, Endpoint: p.Endpoint(), RedirectURL: callback, Scopes: i.o.Scopes}
+func (i *Issuer) config(p *oidc.Provider, callback string) *oauth2.Config {
+	return &oauth2.Config{ClientID: i.o.ClientID, Endpoint: p.Endpoint(), RedirectURL: callback, Scopes: i.o.Scopes}
 }
 
 // Begin begins a sign-in that comes back to the URL callback, and goes on to the path to
@@ -272,7 +276,7 @@ func (i *Issuer) Begin(ctx context.Context, callback, to string) (location, kept
 	if kept, err = i.seal.close(begun); err != nil {
 		return "", "", err
 	}
-	location = i.config(provider, callback, "").AuthCodeURL(begun.State, oidc.Nonce(begun.Nonce), oauth2.S256ChallengeOption(begun.Verifier))
+	location = i.config(provider, callback).AuthCodeURL(begun.State, oidc.Nonce(begun.Nonce), oauth2.S256ChallengeOption(begun.Verifier))
 	return location, kept, nil
 }
 
@@ -321,7 +325,7 @@ func (i *Issuer) exchange(ctx context.Context, begun sealed, code string) (claim
 			return nil, failure(http.StatusInternalServerError, "Sign-in is not set up", "The file of admin.oidc.client-secret-file cannot be read.")
 		}
 	}
-	token, err := i.config(provider, begun.Callback, secret).Exchange(ctx, code, oauth2.VerifierOption(begun.Verifier))
+	token, err := i.redeem(ctx, provider, begun, code, secret)
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return nil, i.refused(refused)
 	}
@@ -351,11 +355,25 @@ func (i *Issuer) exchange(ctx context.Context, begun sealed, code string) (claim
 	}
 	if found.role(i.o.Roles) == "" && provider.UserInfoEndpoint() != "" {
 		// Some say there what others say in the token.
-		if info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(token)); err == nil && info.Subject == id.Subject {
+		info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
+		if err != nil {
+			return nil, i.away(ofUserInfo(err))
+		}
+		if info.Subject == id.Subject {
 			_ = info.Claims(&found) // what cannot be read gives no role
 		}
 	}
 	return found, nil
+}
+
+// ofUserInfo is an error of the userinfo endpoint without the text of its answer, which may
+// repeat the token that was sent to it.
+func ofUserInfo(err error) error {
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return err
+	}
+	reason, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "oidc: "), ":")
+	return errors.New("its userinfo endpoint: " + reason)
 }
 
 // refused is the failure of a code that the issuer does not take.

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -80,6 +81,9 @@ func TestSignIn(t *testing.T) {
 		"another name":                 {claims: map[string]any{"groups": []string{"ops"}, "preferred_username": "ann"}, options: func(o *Options) { o.NameClaim = "preferred_username" }, name: "ann", role: "operator"},
 		"a group of the userinfo":      {claims: map[string]any{}, info: map[string]any{"sub": "1234", "groups": []string{"ops"}}, name: "1234", role: "operator"},
 		"userinfo of another person":   {claims: map[string]any{}, info: map[string]any{"sub": "other", "groups": []string{"ops"}}, failure: "Not allowed"},
+		"a number of many digits":      {claims: map[string]any{"groups": []int64{9007199254740993}}, options: func(o *Options) { o.Roles[0] = Role{"viewer", "groups", "9007199254740993"} }, name: "1234", role: "viewer"},
+		"a name without end":           {claims: map[string]any{"groups": "ops", "nick": strings.Repeat("a", 5000)}, options: func(o *Options) { o.NameClaim = "nick" }, name: strings.Repeat("a", 100) + "… (5000 bytes)", role: "operator"},
+		"userinfo that fails":          {claims: map[string]any{}, edit: func(at *oidctest.Issuer) { at.UserInfoStatus = 500 }, failure: "its userinfo endpoint: 500 Internal Server Error"},
 		"no claim at all":              {claims: map[string]any{}, failure: "the claims that"},
 		"wrong state":                  {back: func(q url.Values, _ *string) { q.Set("state", "other") }, failure: "Sign in again"},
 		"no state":                     {back: func(q url.Values, _ *string) { q.Del("state") }, failure: "Sign in again"},
@@ -145,6 +149,55 @@ func late(o *Options) {
 			return time.Now().Add(11 * time.Minute)
 		}
 		return time.Now()
+	}
+}
+
+// TestWhereTheSecretGoes: the issuer is asked once where it takes the secret in one place, or
+// has taken it before; a code that it does not take is said to be one.
+func TestWhereTheSecretGoes(t *testing.T) {
+	for _, tt := range []struct {
+		methods []string
+		asked   int // for two sign-ins
+	}{
+		{[]string{"client_secret_post"}, 2},
+		{[]string{"client_secret_basic"}, 2},
+		{[]string{"client_secret_basic", "client_secret_post"}, 2},
+		{[]string{"client_secret_post", "client_secret_basic"}, 3},
+		{nil, 2},
+	} {
+		at, i := newIssuer(t, nil)
+		at.Methods = tt.methods
+		signIn := func(edit func(url.Values)) error {
+			location, kept, err := i.Begin(t.Context(), callback, "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := visit(t, location)
+			edit(q)
+			_, _, err = i.End(t.Context(), kept, q)
+			return err
+		}
+		for range 2 {
+			if err := signIn(func(url.Values) {}); err != nil {
+				t.Errorf("%v: %v", tt.methods, err)
+			}
+		}
+		if err := signIn(func(q url.Values) { q.Set("code", "x") }); err == nil || !strings.Contains(err.Error(), "does not take the code") || at.Redeemed() != tt.asked+1 {
+			t.Errorf("%v: asked %d times, want one more than %d; a wrong code: %v", tt.methods, at.Redeemed(), tt.asked, err)
+		}
+	}
+}
+
+// TestBrowserGone: a browser that has gone does not keep others from signing in.
+func TestBrowserGone(t *testing.T) {
+	_, i := newIssuer(t, nil)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := i.Begin(gone, callback, "/"); err == nil {
+		t.Error("a browser that has gone signs in")
+	}
+	if _, _, err := i.Begin(t.Context(), callback, "/"); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
 

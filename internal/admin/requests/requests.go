@@ -75,7 +75,8 @@ func Errors(v *show.View, log Log, q Query) (list []api.Request) {
 			ids = append(ids, r.ID)
 		}
 	}
-	if q.Route != "" { // also when it has left the table
+	one := v.Table.Route(q.Route)
+	if q.Route != "" && (q.Service == "" || one != nil && v.IsService(q.Service, one.Service)) { // without a service also when it has left the table
 		ids = append(ids, q.Route)
 	}
 	for _, id := range ids {
@@ -87,10 +88,10 @@ func Errors(v *show.View, log Log, q Query) (list []api.Request) {
 	return list[:min(len(list), q.Limit)]
 }
 
-// Last is the newest error of a route that was no refusal, such as 401; nil for none.
+// Last is the newest error of a route that its client did not cause; nil for none.
 func Last(v *show.View, log Log, id string, operator bool) *api.Request {
 	for _, e := range log.Errors(id) {
-		if e.Status < 400 || e.Status >= 500 {
+		if !e.ByClient() {
 			return new(Request(v, &e.Request, e.At, operator))
 		}
 	}
@@ -106,7 +107,7 @@ func Diagnose(v *show.View, log Log, now time.Time, d *api.Diagnosis) {
 	for _, r := range v.RoutesOf(d.Service) {
 		for _, e := range log.Errors(r.ID) {
 			one := Request(v, &e.Request, e.At, false)
-			if (e.Status < 400 || e.Status >= 500) && (d.Instance == "" || d.Instance == one.Instance) && (last == nil || one.At.After(last.At)) {
+			if !e.ByClient() && (d.Instance == "" || d.Instance == one.Instance) && (last == nil || one.At.After(last.At)) {
 				last = &one
 			}
 		}

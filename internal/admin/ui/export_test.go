@@ -40,6 +40,9 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: what does not match is exported: %s", name, rec.Body)
 		}
 	}
+	if body := get(t, p, a, "/history?before=9").Body.String(); !strings.Contains(body, `<a href="/history?format=csv" download`) {
+		t.Error("the file of the history begins where its page does")
+	}
 	for path, want := range map[string]int{"/routes?format=xml": 400, "/?format=csv": 400, "/plan?format=csv": 400} {
 		if rec := get(t, p, a, path); rec.Code != want {
 			t.Errorf("%s: %d, want %d", path, rec.Code, want)

@@ -44,7 +44,7 @@ func readInstance(c *call) (any, error) {
 			}
 			ranges, r := draw.Choose(c.q.Get("range"))
 			d := instanceData{instance: in, Service: s, Ranges: ranges, May: c.may(api.RoleOperator)}
-			d.Command = commandOn(must(c.ask.Commands(c)).Items, in.Instance)
+			d.commanded(must(c.ask.Commands(c)).Items)
 			// Without a diagnosis there is less to see.
 			found, _ := c.ask.Doctor(c, in.Name)
 			for _, one := range diagnoses(found.Items) {

@@ -16,7 +16,8 @@ type node struct {
 	Health  string
 	Marks   []placedInstance
 	Ready   int
-	Command *api.Command
+	Command *api.Command // what an operator has asked of it; nil for nothing
+	Drain   *api.Command // nil for none
 	Plots   []draw.Plot
 }
 
@@ -83,11 +84,13 @@ func nodesOf(c *call, project string) []*node {
 
 func newNode(n api.Node, commands []api.Command) *node {
 	out := &node{Node: n, Health: signs.Fine}
-	out.Command = inForce(commands, func(command api.Command) bool { return command.Node == n.ID })
+	on := func(command api.Command) bool { return command.Node == n.ID }
+	out.Command = inForce(commands, on)
+	out.Drain = inForce(commands, func(command api.Command) bool { return isDrain(command) && on(command) })
 	switch {
 	case n.State != "ready":
 		out.Health = signs.Broken
-	case n.Availability != "" && n.Availability != "active", out.Command != nil:
+	case n.Availability != "" && n.Availability != "active", out.Drain != nil:
 		out.Health = signs.Waiting
 	}
 	return out

@@ -25,7 +25,7 @@ func TestProject(t *testing.T) {
 		{ID: "blog", Name: "blog", Project: "blog", Labelled: true, Instances: on("c", "blog-1")},
 	}}
 	body := get(t, p, a, "/services?project=shop").Body.String()
-	for want, n := range map[string]int{`<tr id="s-`: 2, "node-a": 1, "node-b": 1, "node-c": 0, "/instances/web-1@docker": 1, "/instances/db-1@docker": 1, "blog-1": 0} {
+	for want, n := range map[string]int{`<tr id="s-`: 2, "node-a": 1, "node-b": 1, "node-c": 0, "/instances/web-1@docker": 1, "/instances/db-1@docker": 1, "blog-1": 0, "All <b>2</b>": 1, "Not routed <b>1</b>": 1, "Without labels <b>1</b>": 1} {
 		if got := strings.Count(body, want); got != n {
 			t.Errorf("%d of %s, want %d", got, want, n)
 		}

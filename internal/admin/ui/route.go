@@ -13,11 +13,12 @@ import (
 // routeData is one route with what it answered over time.
 type routeData struct {
 	*routeOf
-	Plots  []draw.Plot
-	Each   []plotted // the instances that it leads to
-	Ranges []draw.Range
-	Errors []api.Request // its last
-	May    bool          // the viewer may see requests as they are answered
+	Plots   []draw.Plot
+	Each    []plotted // the instances that it leads to
+	Ranges  []draw.Range
+	Errors  []api.Request // its last
+	Unasked bool          // there was no answer with the errors
+	May     bool          // the viewer may see requests as they are answered
 }
 
 // Requests is the stream of its requests.
@@ -38,8 +39,8 @@ func readRoute(c *call) (any, error) {
 			}
 			ranges, span := draw.Choose(c.q.Get("range"))
 			d := routeData{routeOf: r, Ranges: ranges, May: c.may(api.RoleOperator)}
-			failed, _ := c.ask.Errors(c, api.ErrorQuery{Route: r.ID, Limit: maxLastErrors}) // without them there is less to see
-			d.Errors = failed.Items
+			failed, err := c.ask.Errors(c, api.ErrorQuery{Route: r.ID, Limit: maxLastErrors}) // without them there is less to see
+			d.Errors, d.Unasked = failed.Items, err != nil
 			d.Plots = draw.Plots(c, c.ask, c.now, draw.Subject{Group: api.SeriesRoutes, Name: r.ID}, span, draw.Answers("")...)
 			d.Each = plotInstances(c, slices.DeleteFunc(s.instances(), func(in instance) bool {
 				return !slices.ContainsFunc(r.Endpoints, func(e api.Endpoint) bool { return e.Instance == in.Name && e.Source == in.Source })

@@ -26,15 +26,16 @@ type servicesData struct {
 func readServices(c *call) (any, error) {
 	w := readWorld(c)
 	services := w.services
-	d := servicesData{Troubled: count(services, (*service).troubled)}
+	d := servicesData{Project: c.q.Get("project")}
+	if d.Project != "" {
+		services = slices.DeleteFunc(services, func(s *service) bool { return s.Service.Project != d.Project })
+		d.Nodes = nodesOf(c, d.Project)
+	}
+	d.Troubled = count(services, (*service).troubled)
 	d.Served = count(services, func(s *service) bool { return len(s.Routes) > 0 })
 	d.Asking = count(services, (*service).asks)
 	d.Unserved, d.Others = d.Asking-d.Served, len(services)-d.Asking
 	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	if d.Project = c.q.Get("project"); d.Project != "" {
-		services = slices.DeleteFunc(services, func(s *service) bool { return s.Service.Project != d.Project })
-		d.Nodes = nodesOf(c, d.Project)
-	}
 	d.List = listing.New(c.r.URL.Path, c.q, services, func(s *service, words []string, filter string) bool {
 		switch {
 		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && (len(s.Routes) > 0 || !s.asks()),
@@ -80,6 +81,7 @@ type serviceData struct {
 	Ranges    []draw.Range
 	Steps     []happened.Step // what happened to it, the newest first
 	Errors    []api.Request   // the last of its routes
+	Unasked   bool            // there was no answer with the errors
 }
 
 // maxLastErrors is how many of the last errors a page shows.
@@ -117,8 +119,8 @@ func readService(c *call) (any, error) {
 	// Without a diagnosis or a history there is less to see.
 	found, _ := c.ask.Doctor(c, d.ID)
 	d.Doctor = diagnoses(found.Items)
-	failed, _ := c.ask.Errors(c, api.ErrorQuery{Service: d.ID, Limit: maxLastErrors})
-	d.Errors = failed.Items
+	failed, err := c.ask.Errors(c, api.ErrorQuery{Service: d.ID, Limit: maxLastErrors})
+	d.Errors, d.Unasked = failed.Items, err != nil
 	entries, _ := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30})
 	reported, _ := c.ask.Events(c, api.EventQuery{Limit: maxEvents})
 	d.Steps = happened.Timeline(services[i].Service, entries.Items, reported.Items)
@@ -132,8 +134,8 @@ func readService(c *call) (any, error) {
 		listing.Text("instance", func(in instance) string { return in.Name }),
 		listing.Most("state", func(in instance) int { return signs.Badness(in.Health) }),
 		listing.Text("node", func(in instance) string { return cmp.Or(in.NodeName, in.Node) }))
-	for i, in := range d.Instances {
-		d.Instances[i].Command = commandOn(commands, in.Instance)
+	for i := range d.Instances {
+		d.Instances[i].commanded(commands)
 	}
 	d.Shared = sharedLabels(d.service.Instances)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
@@ -172,12 +174,17 @@ func plotInstances(c *call, instances []instance, r draw.Range) (all []plotted) 
 	return all
 }
 
-// commandOn is what an operator has asked of an instance or its machine; nil for nothing.
-func commandOn(commands []api.Command, in api.Instance) *api.Command {
-	return inForce(commands, func(command api.Command) bool {
-		return command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node
-	})
+// commanded finds what an operator has asked of the instance or its machine.
+func (in *instance) commanded(commands []api.Command) {
+	own := func(command api.Command) bool { return command.Instance == in.Name && command.Source == in.Source }
+	machine := func(command api.Command) bool { return command.Node != "" && command.Node == in.Node }
+	in.Command = inForce(commands, func(command api.Command) bool { return own(command) || machine(command) })
+	in.Drain = cmp.Or(
+		inForce(commands, func(command api.Command) bool { return isDrain(command) && own(command) }),
+		inForce(commands, func(command api.Command) bool { return isDrain(command) && machine(command) }))
 }
+
+func isDrain(command api.Command) bool { return command.Kind == api.CommandDrain }
 
 // inForce is the last of the commands that fits; nil for none.
 func inForce(commands []api.Command, fits func(api.Command) bool) *api.Command {

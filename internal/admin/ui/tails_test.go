@@ -20,17 +20,22 @@ func TestTailsOfARole(t *testing.T) {
 			if has := strings.Contains(body, "data-stream="); has != (role != api.RoleViewer) {
 				t.Errorf("%s offers streams to %s: %v", name, role, has)
 			}
+			if ids := strings.Count(body, `<details id="t-`); ids != strings.Count(body, "data-stream=") {
+				t.Errorf("%s has %d IDs of streams for %s: an update would mistake one for another", name, ids, role)
+			}
 			if has := strings.Contains(body, "Last errors"); has != (name != "instance") {
 				t.Errorf("%s shows %s the last errors: %v", name, role, has)
 			}
 		}
 	}
 	a["/v1/errors"] = &api.List[api.Request]{Items: []api.Request{}}
-	if body := get(t, p, a, all["service"]).Body.String(); !strings.Contains(body, "No request of it has failed") {
+	if body := get(t, p, a, all["service"]).Body.String(); !strings.Contains(body, "No failed request of it is kept.") {
 		t.Error("a service without errors does not say so")
 	}
 	delete(a, "/v1/errors")
-	if rec := get(t, p, a, all["service"]); rec.Code != 200 {
-		t.Errorf("without errors to ask for: %d", rec.Code)
+	for _, name := range []string{"service", "route"} {
+		if rec := get(t, p, a, all[name]); rec.Code != 200 || !strings.Contains(rec.Body.String(), "They could not be asked for.") {
+			t.Errorf("%s without errors to ask for: %d", name, rec.Code)
+		}
 	}
 }

@@ -120,7 +120,7 @@ func functions(a *assets.Assets) template.FuncMap {
 const (
 	maxShown = 160
 	maxLines = 1 << 20
-	maxLong  = 1000 // of what is copied, and of errors
+	maxLong  = 1000 // of errors
 )
 
 // show escapes what cannot be seen in a text and cuts what is too long.

@@ -228,7 +228,8 @@ type instance struct {
 	api.Instance
 	Endpoints []endpoint
 	Health    string
-	Command   *api.Command // what an operator has asked of it; nil for nothing
+	Command   *api.Command // what an operator has asked of it or its machine; nil for nothing
+	Drain     *api.Command // the drain of it, else of its machine; nil for none
 }
 
 type endpoint struct {

@@ -251,7 +251,7 @@ func literal(s string) (string, error) {
 
 // applyDefaults gives the route the defaults of the configuration.
 func (d *dest) applyDefaults() {
-	if d.defaults == nil || len(d.faults) > 0 {
+	if d.defaults == nil {
 		return
 	}
 	if refused := d.defaults(d.Draft, d.decides); refused != nil {

@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ var defaultKeys = []string{
 // switched are the keys whose label may be "off", which means as if there were neither the
 // label nor a default.
 var switched = []string{"timeout", "idle", "ip-allow", "rate-limit", "max-body", "redirect-https", "basic-auth", "compress"}
+
+// checkKeys are the keys that decide who may ask.
+var checkKeys = []string{"ip-allow", "basic-auth"}
 
 func (l *label) isOff() bool {
 	return slices.Contains(switched, l.key.Name) && strings.EqualFold(l.value, "off")
@@ -87,10 +91,11 @@ func NewDefaults(list []Default, locked, userDirs []string) (*Defaults, []Defaul
 
 // Apply gives a route the defaults that it does not decide about itself: own says whether
 // it decides about a key, of a header if the key takes one. What has no meaning for the
-// route is left out. The draft notes what it has got. The refusal is that of a route that
-// decides about what is locked; nil for none.
+// route is left out. The draft notes what it has got; one that cannot be read gets only what
+// decides who may ask, which closes others then (decision 011). The refusal is that of a
+// route that decides about what is locked; nil for none.
 func (a *Defaults) Apply(d *draft.Draft, own func(key, header string) bool) (refused *draft.Refusal) {
-	if a == nil || !d.MatchKnown {
+	if a == nil {
 		return nil
 	}
 	tcp := d.Backend.Scheme == route.SchemeTCP
@@ -98,6 +103,9 @@ func (a *Defaults) Apply(d *draft.Draft, own func(key, header string) bool) (ref
 		decides := own(l.key.Name, l.header)
 		if decides && a.locked[l.key.Name] && !asWanted(d, l.key.Name) {
 			refused = lockedRefusal(l.key.Name)
+		}
+		if !d.MatchKnown && !slices.Contains(checkKeys, l.key.Name) {
+			continue
 		}
 		if decides || l.isOff() || tcp && !slices.Contains(sharedKeys, l.key.Name) || removes(d, l) {
 			continue
@@ -159,8 +167,47 @@ func (a *Defaults) lock(d *reading) {
 	}
 }
 
-// applyDefaults gives the route what its own labels do not decide about.
+// Lacks is a locked default that protects a service and that a route of an earlier run does
+// not have: a key, or nothing. A route of a tcp backend has not all of them.
+func (a *Defaults) Lacks(r *route.Route, tcp bool) (key string) {
+	if a == nil {
+		return ""
+	}
+	for _, l := range a.list {
+		if !a.locked[l.key.Name] || l.isOff() || tcp && !slices.Contains(sharedKeys, l.key.Name) {
+			continue
+		}
+		d := draft.New("")
+		if err := l.key.read(&reading{Draft: d}, l); err != nil {
+			continue // it was read at the start
+		}
+		for _, f := range d.Filters() {
+			protects := f.BasicAuth != nil || f.RedirectHTTPS != nil || f.IPAllow != nil || f.RateLimit != nil || f.MaxBody != nil
+			if protects && !slices.ContainsFunc(r.Filters, func(has route.Filter) bool { return protectsAs(has, f) }) {
+				return l.key.Name
+			}
+		}
+	}
+	return ""
+}
+
+// protectsAs says whether a filter does for a service what that of a default does.
+func protectsAs(has, f route.Filter) bool {
+	switch {
+	case f.BasicAuth != nil:
+		return has.BasicAuth != nil && has.BasicAuth.File == f.BasicAuth.File
+	case f.RedirectHTTPS != nil:
+		return has.RedirectHTTPS != nil
+	}
+	return reflect.DeepEqual(has, f)
+}
+
+// applyDefaults gives the route what its own labels do not decide about; nothing when none
+// of them is about which requests it takes.
 func (d *reading) applyDefaults(x *Dialect) {
+	if !d.MatchKnown && d.Label == "" {
+		return
+	}
 	// What is locked was looked at before: a label may say the same.
 	_ = x.defaults.Apply(d.Draft, func(key, header string) bool {
 		return slices.ContainsFunc(d.labels, func(l *label) bool {

@@ -213,15 +213,14 @@ func (d *reading) incomplete(meant string, routes []*reading) *draft.Refusal {
 
 // unread is what is known of a route that cannot be read.
 func (d *reading) unread() *draft.Unread {
-	checks := []string{"ip-allow", "basic-auth"}
 	fault, blind := map[string]bool{}, false
 	for _, l := range d.faulty() {
 		if l.key == nil {
-			blind = blind || nearest.Word(l.local, checks) != "" || protects(l.local)
+			blind = blind || nearest.Word(l.local, checkKeys) != "" || protects(l.local)
 			continue
 		}
 		fault[l.key.Name] = true
-		blind = blind || slices.Contains(checks, l.key.Name)
+		blind = blind || slices.Contains(checkKeys, l.key.Name)
 	}
 	u := draft.NewUnread(d.Draft, blind)
 	if u == nil {

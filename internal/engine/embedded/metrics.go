@@ -66,6 +66,7 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 		Time: traffic.Time(x.began), Client: x.conn.text,
 		Method: x.in.Method, Host: x.in.authority, Proto: x.in.proto(), TLS: x.in.tls != nil,
 		Status: x.w.status, Bytes: x.w.bytes, Seconds: took.Seconds(), Attempts: x.attempts, Aborted: aborted, Error: x.reason,
+		Left: aborted && x.reason == traffic.ClientLeft,
 	}
 	if x.q == nil {
 		line.Path, _, _ = splitTarget(x.in.target, x.in.Major)

@@ -91,6 +91,31 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestClientLeft: an answer that the client breaks off is no failure of the endpoint.
+func TestClientLeft(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.apply()
+	c := s.dial("http")
+	c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	if _, err := c.r.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	var got []traffic.Error
+	testkit.Eventually(t, "it is kept", func() bool {
+		got = s.engine.Requests().Errors("a.example")
+		return len(got) == 1
+	})
+	if !got[0].Aborted || !got[0].Left || !got[0].ByClient() {
+		t.Errorf("kept: %+v", got[0].Request)
+	}
+}
+
 // TestNoReason: what went well is kept nowhere, and says no reason.
 func TestNoReason(t *testing.T) {
 	a := newApp(t, nil)

@@ -15,6 +15,7 @@ package enginetest
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"fairway/internal/engine/errorpage"
@@ -88,7 +89,6 @@ type goCase struct {
 
 // Pages are the pages of errors that engines of the suite have.
 func Pages() *errorpage.Store {
-	return errorpage.Fixed(map[string]errorpage.Set{"brand": {
-		"503": "<style>b{color:red}</style>\n<b>{status} {reason}</b> on {host}, \"quoted\\\" {request_id} {other} é\n", "4xx": "brand {status}",
-	}})
+	brand := errorpage.Set{"503": "<style>b{color:red}</style>\n<b>{status} {reason}</b> on {host}, \"quoted\\\" {request_id} {other} é\n", "4xx": "brand {status}"}
+	return errorpage.Fixed(map[string]errorpage.Set{"brand": brand, "long": {"default": "<i>{host}</i>" + strings.Repeat("é", 2000)}}) // HAProxy sends no more
 }

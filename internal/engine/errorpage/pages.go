@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -31,7 +32,7 @@ const (
 )
 
 // MaxPage bounds a page, in bytes, maxPages the files of a directory; every is how often
-// they are read.
+// they are read. An engine may take less: see Open.
 const (
 	MaxPage  = 64 << 10
 	maxPages = 1000
@@ -53,10 +54,13 @@ func ReadSet(dir string) (Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := d.ReadDir(maxPages)
+	entries, err := d.ReadDir(maxPages + 1)
 	_ = d.Close()
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) { // the end is where there is no file
 		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	if len(entries) > maxPages {
+		return nil, fmt.Errorf("%s: there are more than %d files", dir, maxPages)
 	}
 	set := Set{}
 	for _, e := range entries {
@@ -95,6 +99,7 @@ func (s Set) Page(status int) (page string, ok bool) {
 // Store holds the pages of all sets. A nil one has none. Any goroutine may use it.
 type Store struct {
 	sources []Source
+	takes   func(page string) error // nil: every page
 	log     *slog.Logger
 	sets    atomic.Pointer[map[string]Set]
 
@@ -102,9 +107,10 @@ type Store struct {
 	changed []func()
 }
 
-// Open reads all sets.
-func Open(sources []Source, log *slog.Logger) (*Store, error) {
-	s := &Store{sources: sources, log: log}
+// Open reads all sets. takes says what is wrong with a page that the engine cannot send; nil
+// for one that can send all of MaxPage.
+func Open(sources []Source, takes func(page string) error, log *slog.Logger) (*Store, error) {
+	s := &Store{sources: sources, takes: takes, log: log}
 	sets, err := s.read(nil)
 	s.sets.Store(&sets)
 	return s, err
@@ -123,6 +129,9 @@ func (s *Store) read(before map[string]Set) (map[string]Set, error) {
 	var faults []error
 	for _, from := range s.sources {
 		set, err := ReadSet(from.Dir)
+		if err == nil {
+			err = s.check(set)
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("error pages %s: %w", from.Name, err))
 			set = before[from.Name]
@@ -132,6 +141,19 @@ func (s *Store) read(before map[string]Set) (map[string]Set, error) {
 		}
 	}
 	return sets, errors.Join(faults...)
+}
+
+// check returns what is wrong with the first page that the engine cannot send.
+func (s *Store) check(set Set) error {
+	if s.takes == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if err := s.takes(set[name]); err != nil {
+			return fmt.Errorf("%s.html: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // OnChange has a function called after other pages have been read.
@@ -157,7 +179,7 @@ func (s *Store) Run(ctx context.Context) error {
 		before := s.Sets()
 		sets, err := s.read(before)
 		if text := fmt.Sprint(err); err != nil && text != said {
-			s.log.Error("error pages cannot be read, and stay as they were", "error", err)
+			s.log.Error("error pages cannot be used, and stay as they were", "error", err)
 			said = text
 		} else if err == nil {
 			said = ""

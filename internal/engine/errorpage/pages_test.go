@@ -2,9 +2,11 @@ package errorpage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,7 +27,7 @@ func TestPages(t *testing.T) {
 	write(t, dir, "5xx.html", "class")
 	write(t, dir, "default.html", "default")
 	write(t, dir, "README", "no page")
-	s, err := Open([]Source{{DefaultSet, dir}}, slog.New(slog.DiscardHandler))
+	s, err := Open([]Source{{DefaultSet, dir}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +64,16 @@ func TestReadSetRefuses(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
+	dir := t.TempDir()
+	if _, err := ReadSet(dir); err == nil || !strings.Contains(err.Error(), "there is no page") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	for i := range maxPages + 1 {
+		write(t, dir, strconv.Itoa(i), "")
+	}
+	if _, err := ReadSet(dir); err == nil || !strings.Contains(err.Error(), "more than 1000 files") {
+		t.Errorf("many files: %v", err)
+	}
 	if _, err := ReadSet(filepath.Join(t.TempDir(), "nowhere")); err == nil {
 		t.Error("a directory that is not there was read")
 	}
@@ -72,7 +84,13 @@ func TestPagesAreReread(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "default.html", "one")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := Open([]Source{{"a", dir}}, slog.New(slog.DiscardHandler))
+		takes := func(page string) error {
+			if page == "too long" {
+				return errors.New(page)
+			}
+			return nil
+		}
+		s, err := Open([]Source{{"a", dir}}, takes, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,6 +109,14 @@ func TestPagesAreReread(t *testing.T) {
 		write(t, dir, "5xx.html", "three")
 		if got := <-changes; got != "" || s.Sets()["a"]["5xx"] != "three" {
 			t.Errorf("%q", got)
+		}
+		write(t, dir, "5xx.html", "too long")
+		time.Sleep(3 * every)
+		if s.Sets()["a"]["5xx"] != "three" || len(changes) > 0 {
+			t.Error("what the engine cannot send has an effect")
+		}
+		if _, err := Open([]Source{{"a", dir}}, takes, nil); err == nil || err.Error() != "error pages a: 5xx.html: too long" {
+			t.Errorf("at the start: %v", err)
 		}
 		write(t, dir, "9xx.html", "wrong")
 		time.Sleep(3 * every)

@@ -141,6 +141,7 @@ func parseLine(line, key string, now time.Time) (event, error) {
 		e.end = [2]byte{end[0], end[1]}
 	}
 	// Something ended it while data was passed on.
+	e.Left = e.end[0] == 'C' || e.end[0] == 'c'
 	e.Aborted = e.end[0] != '-' && e.end[1] == 'D' && e.Status >= 200
 	return e, nil
 }

@@ -260,6 +260,16 @@ func TestReadingsOutlastNonsense(t *testing.T) {
 	testkit.Eventually(t, "a line is counted", func() bool { return testkit.Metrics(t, registry)["requests_total 4xx "] == 1 })
 }
 
+// TestLeft: what the client broke off, or was too slow for, is not what the endpoint did.
+func TestLeft(t *testing.T) {
+	for end, want := range map[string]bool{"--": false, "CD": true, "cD": true, "CH": true, "SD": false, "sH": false, "PR": false, "LR": false} {
+		e, err := parseLine("key"+strings.Replace(request("k", "200", "1", "-", "s", "v"), "--", end, 1), "key", time.Unix(0, 0))
+		if err != nil || e.Left != want || e.ByClient() != want {
+			t.Errorf("%s: %+v, %v", end, e.Request, err)
+		}
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	f.Add(request("k", "200", "+1", "-", "s", "v"))
 	f.Add("T\t\t\t\t\t\t\t\t\t\t")

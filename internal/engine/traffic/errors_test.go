@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,6 +93,39 @@ func TestConnectionErrors(t *testing.T) {
 	got := l.Errors("db")
 	if len(got) != 2 || got[0].Error == got[1].Error || got[0].Method != "TCP" {
 		t.Errorf("kept: %+v", got)
+	}
+}
+
+// TestByClient: what clients cause is kept beside what went wrong, and pushes none of it out.
+func TestByClient(t *testing.T) {
+	l := NewLog(nil, nil, nil)
+	l.Request(Request{Route: "db", Status: 502, ID: "wrong"})
+	l.Connection(Connection{Route: "db", Outcome: NoEndpoint})
+	for range 2 * maxErrors {
+		l.Request(Request{Route: "db", Status: 200, Aborted: true, Left: true, Error: ClientLeft})
+		l.Request(Request{Route: "db", Left: true, Error: "the client went away"})
+		for _, o := range []Outcome{NoHeader, NoRoute, Refused} {
+			l.Connection(Connection{Route: "db", Outcome: o})
+		}
+	}
+	got := slices.DeleteFunc(l.Errors("db"), func(e Error) bool { return e.ByClient() })
+	if len(got) != 2 || got[0].Outcome != NoEndpoint || got[1].ID != "wrong" {
+		t.Errorf("what went wrong: %+v", got)
+	}
+}
+
+// TestFailed: a connection that ended well has not failed, and has no status either.
+func TestFailed(t *testing.T) {
+	l := NewLog(nil, nil, nil)
+	failed := l.Follow((*Request).Failed)
+	defer failed.Close()
+	for _, o := range []Outcome{"", Closed, Idle, Cut, Unreachable} {
+		l.Connection(Connection{Outcome: o})
+	}
+	l.Request(Request{Status: 200})
+	l.Request(Request{ID: "none"})
+	if first, second := <-failed.C, <-failed.C; len(failed.C) != 0 || first.Outcome != Unreachable || second.ID != "none" {
+		t.Errorf("failed: %+v, %+v and %d more", first, second, len(failed.C))
 	}
 }
 

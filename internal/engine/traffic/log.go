@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -122,6 +123,10 @@ type Request struct {
 	// Captured are headers of the request that the operator asked for, in their
 	// order; HAProxy alone has any.
 	Captured []string `json:"captured,omitempty"`
+	// Left is true when the client went away before the end, or was too slow; Outcome is that
+	// of a connection, and empty for a request. Neither is in the line.
+	Left    bool    `json:"-"`
+	Outcome Outcome `json:"-"`
 }
 
 // Connection is the line of a connection of a TCP listener that is over; Host is its
@@ -198,6 +203,7 @@ func (c *Connection) request() Request {
 	r := Request{
 		Time: c.Time, Client: c.Client, Method: "TCP", Host: c.Host, Proto: c.Proto, TLS: c.TLS, Bytes: c.Bytes,
 		Seconds: c.Seconds, Route: c.Route, Endpoint: c.Endpoint, Attempts: c.Attempts, Error: c.Error,
+		Outcome: cmp.Or(c.Outcome, Closed),
 	}
 	if r.Error == "" {
 		r.Error = map[Outcome]string{

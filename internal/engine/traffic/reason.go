@@ -61,6 +61,9 @@ func bounded(s string, n int) string {
 	return s[:n] + "…"
 }
 
+// ClientLeft is the reason of an answer that the client has broken off.
+const ClientLeft = "the client went away, or took the answer too slowly"
+
 // BrokenOff says why an answer was broken off: by its endpoint, by a stop of Fairway, or
 // else by the client.
 func BrokenOff(byEndpoint, stopped bool) string {
@@ -70,5 +73,5 @@ func BrokenOff(byEndpoint, stopped bool) string {
 	case byEndpoint:
 		return "the endpoint broke off its answer"
 	}
-	return "the client went away, or took the answer too slowly"
+	return ClientLeft
 }

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxErrors is how many errors are kept of a route, and as many refusals beside them.
+	// maxErrors is how many errors are kept of a route, and as many by clients beside them.
 	maxErrors = 20
 	// maxErrorRoutes is of how many routes errors are kept: those that failed last.
 	maxErrorRoutes = 1000
@@ -18,9 +18,22 @@ const (
 )
 
 // Failed reports whether a request counts among the errors of its route: it was broken
-// off, answered with 5xx, or refused by Fairway itself, which gives a reason.
+// off, answered with 5xx, or refused by Fairway itself, which gives a reason. A connection
+// has failed when there is a reason.
 func (r *Request) Failed() bool {
-	return r.Error != "" || r.Aborted || r.Status == 0 || r.Status >= http.StatusInternalServerError
+	return r.Error != "" || r.Aborted || r.Outcome == "" && (r.Status == 0 || r.Status >= http.StatusInternalServerError)
+}
+
+// ByClient reports whether it was the client by whom a request failed: it was refused, or
+// left. That says nothing of the service.
+func (r *Request) ByClient() bool {
+	switch r.Outcome {
+	case "":
+		return r.Left || r.Status >= http.StatusBadRequest && r.Status < http.StatusInternalServerError
+	case NoHeader, NoRoute, Refused:
+		return true
+	}
+	return false
 }
 
 // Recent keeps the last errors of each route, for any goroutine. The zero value keeps
@@ -31,11 +44,11 @@ type Recent struct {
 	routes map[string]*lastErrors
 }
 
-// lastErrors are those of one route. Refusals, which clients cause at will, do not push
-// out what went wrong.
+// lastErrors are those of one route. What clients cause at will does not push out what went
+// wrong.
 type lastErrors struct {
-	newest            time.Time
-	failures, refused ring
+	newest             time.Time
+	failures, byClient ring
 }
 
 // Error is a request that failed.
@@ -76,8 +89,8 @@ func (k *Recent) add(one Request, now time.Time) {
 		k.routes[one.Route] = last
 	}
 	last.newest = now
-	if one.Status >= 400 && one.Status < 500 {
-		last.refused.add(Error{now, one})
+	if one.ByClient() {
+		last.byClient.add(Error{now, one})
 	} else {
 		last.failures.add(Error{now, one})
 	}
@@ -109,7 +122,7 @@ func (k *Recent) Errors(route string) []Error {
 	if last == nil {
 		return nil
 	}
-	list := slices.Concat(last.failures.items, last.refused.items)
+	list := slices.Concat(last.failures.items, last.byClient.items)
 	slices.SortStableFunc(list, func(a, b Error) int { return b.At.Compare(a.At) })
 	return list
 }

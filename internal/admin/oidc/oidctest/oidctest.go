@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,12 +38,18 @@ type Issuer struct {
 	Edit func(claims map[string]any)
 	// Forge signs with a key that the issuer does not show.
 	Forge bool
+	// Methods are how it says that clients show their secret, of which it takes the first;
+	// nil says nothing and takes all.
+	Methods []string
+	// UserInfoStatus is the status of its answer to userinfo; zero is 200.
+	UserInfoStatus int
 	// Deny answers with an error in the place of a code.
 	Deny string
 
 	signer, forger jose.Signer
 	key            *ecdsa.PrivateKey
 	server         *httptest.Server
+	asked          atomic.Int64
 
 	mu    sync.Mutex
 	codes map[string]url.Values // the questions that they answer
@@ -59,12 +66,21 @@ func New(t testing.TB) *Issuer {
 	mux.HandleFunc("GET /keys", i.keys)
 	mux.HandleFunc("GET /authorize", i.authorize)
 	mux.HandleFunc("POST /token", i.token)
-	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, i.UserInfo) })
+	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, r *http.Request) {
+		if i.UserInfoStatus != 0 {
+			http.Error(w, "no: "+r.Header.Get("Authorization"), i.UserInfoStatus)
+			return
+		}
+		answer(w, http.StatusOK, i.UserInfo)
+	})
 	i.server = httptest.NewServer(mux)
 	i.URL = i.server.URL
 	t.Cleanup(i.Close)
 	return i
 }
+
+// Redeemed is how often it was asked for tokens.
+func (i *Issuer) Redeemed() int { return int(i.asked.Load()) }
 
 // Close makes it answer no more.
 func (i *Issuer) Close() { i.server.Close() }
@@ -88,10 +104,14 @@ func answer(w http.ResponseWriter, status int, v any) {
 }
 
 func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{
+	said := map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token", "jwks_uri": i.URL + "/keys",
 		"userinfo_endpoint": i.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"ES256"},
-	})
+	}
+	if i.Methods != nil {
+		said["token_endpoint_auth_methods_supported"] = i.Methods
+	}
+	answer(w, http.StatusOK, said)
 }
 
 func (i *Issuer) keys(w http.ResponseWriter, _ *http.Request) {
@@ -118,11 +138,13 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
+	i.asked.Add(1)
+	method := "client_secret_basic"
 	id, secret, _ := r.BasicAuth()
 	if id == "" {
-		id, secret = r.FormValue("client_id"), r.FormValue("client_secret")
+		method, id, secret = "client_secret_post", r.FormValue("client_id"), r.FormValue("client_secret")
 	}
-	if id != ClientID || secret != Secret {
+	if id != ClientID || secret != Secret || i.Methods != nil && method != i.Methods[0] {
 		answer(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client", "error_description": "wrong: " + secret})
 		return
 	}

@@ -40,12 +40,14 @@ export async function copy(text) {
     await navigator.clipboard.writeText(text);
     toast('Copied');
   } catch {
+    const before = document.activeElement;
     const field = document.createElement('textarea');
     field.value = text;
     (document.querySelector('dialog[open]') || document.body).append(field);
     field.select();
     toast(document.execCommand('copy') ? 'Copied' : 'The browser does not let this page copy');
     field.remove();
+    before?.focus({ preventScroll: true });
   }
 }
 

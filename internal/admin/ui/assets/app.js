@@ -112,14 +112,17 @@ document.addEventListener('click', (e) => {
 
 // Without a mouse: / and Ctrl-K find, g and a letter goes, ? tells the keys, Ctrl-S saves,
 // Escape leaves a field.
-let leader = 0;
+let leader = -Infinity; // when g was pressed
 const mac = /^(Mac|iP)/.test(navigator.platform); // where Ctrl edits text, and the command key is for programs
 document.addEventListener('keydown', (e) => {
   const command = (mac ? e.metaKey && !e.ctrlKey : e.ctrlKey && !e.metaKey) && !e.altKey && !e.shiftKey;
   if (command && e.key === 'k') { e.preventDefault(); search(); }
   if (command && e.key === 's') {
     const form = document.querySelector('form[data-document]');
-    if (form?.querySelector('button.main') && !document.querySelector('dialog[open]')) { e.preventDefault(); form.requestSubmit(); }
+    if (form?.querySelector('button.main') && !document.querySelector('dialog[open]')) {
+      e.preventDefault();
+      if (!e.repeat) form.requestSubmit();
+    }
   }
   if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
   const field = /^(input|textarea|select)$/.test(e.target.localName);
@@ -134,7 +137,7 @@ document.addEventListener('keydown', (e) => {
   } else if (e.key === 'g') {
     leader = e.timeStamp; // of the key, however late the page gets to it
   } else if (e.timeStamp - leader < 1500) {
-    leader = 0;
+    leader = -Infinity;
     const to = document.querySelector(`[data-go="${CSS.escape(e.key)}"]`);
     if (to) to.click();
   }

@@ -25,7 +25,7 @@ function points(svg) {
 
 function chartOf(e) { return e.target.closest?.('svg[data-points], svg[data-painted]'); }
 
-export function hide() {
+function hide() {
   chart = null;
   line.hidden = label.hidden = true;
 }

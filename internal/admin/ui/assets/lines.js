@@ -7,6 +7,7 @@ const streams = new Map(); // by the part
 export function follow() {
   document.addEventListener('toggle', (e) => {
     if (!e.target.dataset?.stream) return;
+    delete e.target.dataset.ended;
     if (e.target.open) open(e.target);
     else close(e.target);
   }, true);
@@ -21,7 +22,8 @@ function open(part) {
   const stream = new EventSource(part.dataset.stream);
   const out = part.querySelector('[data-lines]');
   streams.set(part, stream);
-  stream.addEventListener('open', () => { out.textContent = ''; }); // after a gap it begins anew
+  // After a gap a log begins anew; requests go on.
+  if (!part.dataset.stream.startsWith('/v1/requests')) stream.addEventListener('open', () => { out.textContent = ''; });
   stream.addEventListener('line', (e) => {
     const line = JSON.parse(e.data);
     add(out, time(line.at) + '  ' + line.text, line.stderr ? 'h-waiting' : '');
@@ -34,6 +36,7 @@ function open(part) {
   stream.addEventListener('lost', (e) => add(out, `${JSON.parse(e.data).lost} left out: they came too fast`, 'faint'));
   stream.addEventListener('end', (e) => {
     add(out, JSON.parse(e.data).error || 'It has ended.', 'faint');
+    part.dataset.ended = '';
     close(part);
   });
   stream.addEventListener('error', () => {
@@ -50,11 +53,12 @@ function close(part) {
 
 function pause() { for (const part of [...streams.keys()]) close(part); }
 
-function resume() { for (const part of document.querySelectorAll('details[data-stream][open]')) open(part); }
+// resume goes on with what has not come to its end.
+function resume() { for (const part of document.querySelectorAll('details[data-stream][open]:not([data-ended])')) open(part); }
 
 function time(at) { return new Date(at).toISOString().slice(11, 19); }
 
-// add puts a line at the end, and keeps the end in sight where it was.
+// add puts a line at the end, and keeps the end in view where it was.
 function add(out, text, colour) {
   const atEnd = out.scrollTop + out.clientHeight >= out.scrollHeight - 4;
   const line = document.createElement('span');

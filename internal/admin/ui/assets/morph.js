@@ -26,7 +26,7 @@ function untouched(e) {
 }
 
 // own are the attributes that script or the reader has set.
-const own = new Set(['open', 'data-painted', 'data-ready', 'aria-busy']);
+const own = new Set(['open', 'data-painted', 'data-ready', 'data-ended', 'aria-busy']);
 
 function attributes(a, b) {
   for (const { name, value } of b.attributes) {

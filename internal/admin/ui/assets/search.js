@@ -19,14 +19,16 @@ function prepare(box) {
   const out = box.querySelector('[data-found]');
   const links = () => [...out.querySelectorAll('a')];
 
+  // find shows what is found, and says whether it is for the words in the field.
   const find = async () => {
     const mine = ++turn;
     try {
       const res = await fetch('/search?' + new URLSearchParams({ q: field.value }), { headers: { Accept: 'text/html' } });
       const found = parse(await res.text()).getElementById('found');
-      if (mine !== turn || !found) return;
+      if (mine !== turn || !found) return false;
       out.replaceChildren(...[...found.childNodes].map((n) => document.importNode(n, true)));
-    } catch { /* the next key asks again */ }
+      return true;
+    } catch { return false; } // the next key asks again
   };
   field.addEventListener('input', () => {
     turn++;
@@ -44,8 +46,7 @@ function prepare(box) {
   box.querySelector('form').addEventListener('submit', async (e) => {
     e.preventDefault();
     clearTimeout(timer);
-    await find();
-    const first = links()[0];
+    const first = (await find()) && links()[0];
     if (first) { box.close(); location.assign(first.href); }
   });
   // A link to another place of this page does not leave it.

@@ -36,6 +36,21 @@ func oneLine(page string) string {
 	return b.String()
 }
 
+// MaxPage bounds a page in the form of oneLine with the longest values, in bytes. HAProxy
+// writes an answer into one buffer: 16 KiB less 1 KiB, with its headers and the sentence.
+const MaxPage = 12 << 10
+
+// longest puts the longest values into a page.
+var longest = strings.NewReplacer("{status}", "404", "{reason}", strings.Repeat("x", 31), "{host}", strings.Repeat("x", 253), "{request_id}", strings.Repeat("x", 64))
+
+// CheckPage says why HAProxy cannot send a page.
+func CheckPage(page string) error {
+	if n := len(oneLine(longest.Replace(page))); n > MaxPage {
+		return fmt.Errorf("HAProxy sends at most %d bytes and this page may have %d, as every character beyond ASCII is 6 to 9 bytes then: shorten it", MaxPage, n)
+	}
+	return nil
+}
+
 // withPages is the part with the pages and the converters for them.
 func withPages(sets map[string]errorpage.Set) []byte {
 	var b strings.Builder

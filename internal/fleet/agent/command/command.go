@@ -37,12 +37,11 @@ type Host struct {
 	Env     map[string]string
 }
 
-// Named reports whether an invalid command line is for one of these commands, whose command
-// has the name.
-func Named(err error, name string) bool {
-	var parse *kong.ParseError
-	return errors.As(err, &parse) && parse.Context != nil && slices.ContainsFunc(parse.Context.Path, func(p *kong.Path) bool {
-		return p.Command != nil && p.Command.Name == name
+// Named reports whether a command line, nil for none, is for a command with one of the names,
+// or one below it.
+func Named(line *kong.Context, names ...string) bool {
+	return line != nil && slices.ContainsFunc(line.Path, func(p *kong.Path) bool {
+		return p.Command != nil && slices.Contains(names, p.Command.Name)
 	})
 }
 
