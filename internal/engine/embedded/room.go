@@ -68,7 +68,7 @@ func (r *room) admit(c *clientConn) (refused string) {
 	for {
 		victims, limit, ok := r.take(c)
 		for _, v := range victims {
-			_ = v.Conn.Close()
+			go v.Conn.Close() // it waits for the end of a request that has just begun
 		}
 		if !ok && limit == limitConnections && r.spare() {
 			continue
