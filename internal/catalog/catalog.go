@@ -181,6 +181,9 @@ type Certificate struct {
 	File string `json:"file"`
 	// Source is the name of the source that looks after it.
 	Source string `json:"source"`
+	// Name is the host, with "*." for a wildcard, that Fairway itself has obtained it for;
+	// empty for all others.
+	Name string `json:"name,omitempty"`
 }
 
 // SourceStatus says how one source is doing.
