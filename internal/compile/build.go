@@ -70,7 +70,7 @@ func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	}
 	c.route.Filters = d.Filters()
 	c.route.Hold, c.route.Timeout, c.route.BodyTimeout, c.route.Idle = d.Hold, d.Timeout, d.BodyTimeout, d.Idle
-	c.route.ErrorPages = d.ErrorPages
+	c.route.ErrorPages, c.route.TLS = d.ErrorPages, d.TLSFrom
 	if d.Filter.Redirect != nil {
 		return c
 	}

@@ -36,6 +36,8 @@ type caseSettings struct {
 	Locked   []string `yaml:"locked"`
 	// Pages are the names of sets of error pages.
 	Pages []string `yaml:"pages"`
+	// Files are the directories below which labels may name files; none: any.
+	Files []string `yaml:"files"`
 }
 
 // settingsOf reads the settings of a case.
@@ -50,7 +52,7 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, Unsupported: unsupportedOf(c.Unsupported)}
+	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, Unsupported: unsupportedOf(c.Unsupported)}
 	var defaults []Default
 	for line := range strings.Lines(c.Defaults) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")

@@ -83,6 +83,9 @@ type Route struct {
 	Idle time.Duration `json:"idle,omitempty"`
 	// ErrorPages names the set of pages for errors; empty for the one for all.
 	ErrorPages string `json:"errorPages,omitempty"`
+	// TLS says where the certificates of the route's hosts come from: TLSAuto, TLSOff,
+	// TLSInternal, or a PEM file with a certificate, its chain and its key.
+	TLS string `json:"tls,omitempty"`
 	// Refused, when set, says why the route may not be served. Every request it takes is
 	// answered with 503, so that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`
@@ -90,6 +93,13 @@ type Route struct {
 
 	seal *seal[Route] // set by New
 }
+
+// Where certificates come from, beside files.
+const (
+	TLSAuto     = ""         // by themselves where the operator has that, else those there are
+	TLSOff      = "off"      // none is obtained
+	TLSInternal = "internal" // from Fairway's own authority
+)
 
 // Origin is the provenance of a route: who asked for it, with which labels.
 type Origin struct {

@@ -88,7 +88,7 @@ type Draft struct {
 	Priority int
 
 	Hold, Timeout, BodyTimeout, Idle time.Duration
-	ErrorPages                       string               // as in route.Route
+	ErrorPages, TLSFrom              string               // as ErrorPages and TLS in route.Route
 	Filter                           route.Filter         // every field may be set; see Filters
 	Forwarded                        *route.RedirectHTTPS // one more redirect
 	Rewrites                         []*route.RewritePath

@@ -308,13 +308,35 @@ func canonicalAuthority(u *url.URL) (string, error) {
 // repeated: people write passwords here.
 func ReadAuthFile(s string) (*route.BasicAuth, error) {
 	path, ok := strings.CutPrefix(s, "file:")
-	switch {
-	case !ok:
+	if !ok {
 		return nil, Bad("put the users into a file made by htpasswd -B and write file:/path/to/it", "users do not belong into labels, which everybody can read")
-	case !strings.HasPrefix(path, "/") || strings.Contains(path, "/../") || strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/.."):
-		return nil, Bad("write it like file:/run/secrets/users", "the file is not named by a plain absolute path")
+	}
+	if err := checkFile(path, "users"); err != nil {
+		return nil, err
 	}
 	return &route.BasicAuth{File: path, Realm: "fairway"}, nil
+}
+
+// checkFile refuses the path of a file that is not plain and absolute.
+func checkFile(path, example string) error {
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "/../") || strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/..") {
+		return Bad("write it like file:/run/secrets/"+example, "the file is not named by a plain absolute path")
+	}
+	return nil
+}
+
+// ReadTLS reads where certificates come from, as route.Route has it.
+func ReadTLS(s string) (string, error) {
+	path, file := strings.CutPrefix(s, "file:")
+	switch {
+	case file:
+		return path, checkFile(path, "shop.pem")
+	case s == "auto":
+		return route.TLSAuto, nil
+	case s == route.TLSOff || s == route.TLSInternal:
+		return s, nil
+	}
+	return "", Bad("write auto, off, internal or file:/path/to/it.pem", "%s is no way to get a certificate", chars.Excerpt(s))
 }
 
 // ReadBalance reads a balance policy.

@@ -30,11 +30,11 @@ func (d *reading) check(x *Dialect) {
 	} else {
 		d.checkHTTP()
 	}
-	if a := d.Filter.BasicAuth; a != nil && a.File != "" && x.userDirs != nil && !files.Below(x.userDirs, a.File) {
-		d.refuse("basic-auth", draft.Refuse(
-			route.CodeBadValue, "the file is not below a directory that labels may name: "+strings.Join(x.userDirs, ", "),
-			"put it there, or have the operator add its directory to label-files",
-		))
+	if a := d.Filter.BasicAuth; a != nil {
+		d.checkBelow(x, "basic-auth", a.File)
+	}
+	if d.TLSFrom != route.TLSOff && d.TLSFrom != route.TLSInternal {
+		d.checkBelow(x, "tls", d.TLSFrom)
 	}
 	if name := d.ErrorPages; name != "" && name != "off" && x.pages != nil && !slices.Contains(x.pages, name) {
 		hint := "the operator names sets of pages under error-pages in the configuration"
@@ -67,6 +67,16 @@ func (d *reading) check(x *Dialect) {
 	d.Health.Timeout = cmp.Or(d.Health.Timeout, min(2*time.Second, d.Health.Interval))
 	if (d.has("health.path") || d.L4.Check) && d.Health.Timeout > d.Health.Interval {
 		d.contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
+	}
+}
+
+// checkBelow refuses the label of a key that names a file where labels may name none.
+func (d *reading) checkBelow(x *Dialect, key, file string) {
+	if file != "" && x.userDirs != nil && !files.Below(x.userDirs, file) {
+		d.refuse(key, draft.Refuse(
+			route.CodeBadValue, "the file is not below a directory that labels may name: "+strings.Join(x.userDirs, ", "),
+			"put it there, or have the operator add its directory to label-files",
+		))
 	}
 }
 

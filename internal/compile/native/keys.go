@@ -56,6 +56,7 @@ var keys = []Key{
 	{"body-timeout", scopeRoute, "duration from 1s to 1h", "How long a client may pause while it sends a request body, before it gets 408. Default: 1m, or what the operator has set.", "5m", to(func(d *reading) *time.Duration { return &d.BodyTimeout }, duration(time.Second, time.Hour))},
 	{"idle", scopeRoute, "duration up to 24h, or off", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", to(func(d *reading) *time.Duration { return &d.Idle }, duration(time.Second, 24*time.Hour))},
 	{"error-pages", scopeRoute, "name, or off", "The pages that browsers get where Fairway itself answers with an error: a set that the operator has under `error-pages`. Default: the set `default`, if there is one. `off` leaves Fairway's own page.", "brand", to(func(d *reading) *string { return &d.ErrorPages }, readPages)},
+	{"tls", scopeRoute, "auto, off, internal or file:/path", "Where the certificates of the route's hosts come from: `auto` (the default) obtains them where the operator has that; `off` obtains none; `internal` takes those of Fairway's own authority; a PEM file with certificate, chain and key, below a directory of `label-files`, answers for these hosts and no others.", "internal", to(func(d *reading) *string { return &d.TLSFrom }, draft.ReadTLS)},
 	{"ip-allow", scopeFilter, "list of addresses and prefixes, or off", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *reading, l *label) error {
 		p, err := draft.ReadPrefixes(l.value)
 		d.Filter.IPAllow = &route.IPAllow{Prefixes: p}
@@ -108,8 +109,8 @@ var keys = []Key{
 	{"health.status", scopeBackend, "status", "The status that passes. Default: any 2xx or 3xx.", "204", to(func(d *reading) *int { return &d.Health.Status }, number(200, 599))},
 	{"slow-start", scopeBackend, "duration up to 1h", "How long the share of a new instance grows to its full weight.", "30s", to(func(d *reading) *time.Duration { return &d.Backend.SlowStart }, duration(0, time.Hour))},
 	{"max-fails", scopeBackend, "number up to 1000", "How many failures in a row take an instance out for a while. Default: never.", "3", to(func(d *reading) *int { return &d.Backend.MaxFails }, number(0, 1000))},
-	{"tls.server-name", scopeBackend, "host", "The name to ask an https service for, and to verify. Default: the request's host.", "internal.example.com", to(func(d *reading) *string { return &d.TLS.ServerName }, name("write the name in the service's certificate"))},
-	{"tls.skip-verify", scopeBackend, "true or false", "Takes any certificate of an https service.", "true", to(func(d *reading) *bool { return &d.TLS.SkipVerify }, draft.ReadBool)},
+	{"tls.server-name", scopeBackend, "host", "Towards the service: the name to ask an https service for, and to verify. Default: the request's host.", "internal.example.com", to(func(d *reading) *string { return &d.TLS.ServerName }, name("write the name in the service's certificate"))},
+	{"tls.skip-verify", scopeBackend, "true or false", "Towards the service: takes any certificate of an https service.", "true", to(func(d *reading) *bool { return &d.TLS.SkipVerify }, draft.ReadBool)},
 	{"port", scopeInstance, "number", "The port of the instance; needed when it exposes several.", "8080", to(func(d *reading) *uint16 { return &d.Wishes.Port }, draft.ReadPort)},
 	{"network", scopeInstance, "network name", "The network to reach the instance by; needed when it shares several with Fairway.", "proxy", func(d *reading, l *label) error {
 		if l.value == "" {
