@@ -57,7 +57,7 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 			x.Abort()
 		}
 	}()
-	if q.Length != 0 {
+	if in.whole = x.Whole(); in.whole == nil && q.Length != 0 {
 		body := x.Body()
 		defer body.Leave()
 		in.body = body

@@ -32,19 +32,20 @@ type exchange struct {
 	conn     *clientConn
 	in       inbound
 	w        *responseWriter
-	body     *bodyReader // nil: the request has none
+	body     *bodyReader // nil: the request has none, or it is whole
 
 	out       outgoing
 	addressed *compiledRoute // the route that out was made for
 	trailers  field.List     // of the answer
 
-	// What w, q and the answer are kept in, and an attempt without a body.
+	// What w, q and the answer are kept in, a whole body, and an attempt that ends with the exchange.
 	writer responseWriter
 	asked  request
 	fields field.List
 	reply  reply
 	head   http1.Answer
 	plain  attempt
+	replay http1.Replay
 }
 
 // inbound is a request as it came in, by either version of HTTP.
@@ -52,7 +53,9 @@ type inbound struct {
 	head
 	ctx  context.Context
 	tls  *tls.ConnectionState // nil: in clear
-	body io.Reader            // nil: there is none
+	body io.Reader            // nil: there is none, or it is whole
+	// whole is a body that has come with the head. It is good until the exchange is over.
+	whole []byte
 	// interrupt ends with ctx.
 	interrupt *http1.Interrupt
 	conn      *clientConn

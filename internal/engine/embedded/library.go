@@ -46,6 +46,9 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 	}
 	delete(req.Header, "Content-Length")
 	if body := a.body; body != nil {
+		if a.x.in.whole != nil {
+			body.Own() // it may be read after the exchange
+		}
 		req.Body = a.x.bounded(body)
 		req.GetBody = func() (io.ReadCloser, error) {
 			if body.Lost() {

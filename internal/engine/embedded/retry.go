@@ -28,7 +28,11 @@ import (
 // place for it, whatever table it began with; see renew.
 func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 	var body *http1.Replay
-	if x.body != nil {
+	switch {
+	case x.in.whole != nil:
+		body = &x.replay
+		body.Hold(x.in.whole)
+	case x.body != nil:
 		body = http1.NewReplay(x.body)
 		if err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != ""); err != nil {
 			return nil, err
@@ -37,7 +41,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 	err = x.send(ctx, func(ep *balance.Endpoint) *failure {
 		x.readdress()
 		a := &x.plain
-		if body != nil { // it may be sent after the attempt is over
+		if body != nil && body.Whole() == nil { // it may be sent after the attempt is over
 			a = new(attempt)
 		}
 		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout, x.q.upgrade != ""), body: body}

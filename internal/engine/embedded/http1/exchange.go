@@ -146,6 +146,19 @@ func (x *Exchange) whole() bool {
 	return n == 0 || n > 0 && int64(x.body.Buffered()) == n
 }
 
+// Whole takes the body, where it has come with the head, and is nil otherwise. It is valid
+// until the handler returns, as nothing else is read until then.
+func (x *Exchange) Whole() []byte {
+	n := int(x.Request.Length)
+	if n <= 0 || x.Request.Continue || x.body.Buffered() != n {
+		return nil
+	}
+	whole := x.conn.in.Unused()[:n:n]
+	x.conn.in.Use(n)
+	x.body.Skip(int64(n))
+	return whole
+}
+
 // ask has a client send the body that it waits with.
 func (x *Exchange) ask() error {
 	x.mu.Lock()

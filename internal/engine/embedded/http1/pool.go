@@ -37,10 +37,13 @@ type PoolLimits struct {
 	Most int
 }
 
+// outRoom has room for what inSize has room for, and for what the head gets besides.
+const outRoom = inSize + 2<<10
+
 // peerMemory is what a connection reads and writes with, while it is used.
 type peerMemory struct {
 	in  [inSize]byte
-	out [4 << 10]byte
+	out [outRoom]byte
 }
 
 // NewPool makes a pool of connections that dial makes.

@@ -34,6 +34,12 @@ type Replay struct {
 // NewReplay makes one of what is read once.
 func NewReplay(src io.Reader) *Replay { return &Replay{src: src} }
 
+// Hold makes it a body that has come whole. That is the caller's, and must not change.
+func (b *Replay) Hold(whole []byte) { *b = Replay{whole: whole} }
+
+// Own makes a copy of a whole body: it may be read when the caller is done.
+func (b *Replay) Own() { b.whole = bytes.Clone(b.whole) }
+
 // MaxWhole is the length up to which a body is read before an endpoint is chosen.
 // Then header and body are one write: an endpoint gets both or nothing.
 const MaxWhole = 16 << 10

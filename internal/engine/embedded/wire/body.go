@@ -77,7 +77,7 @@ func (b *Body) Buffered() int {
 }
 
 // Beyond is how much of a body with a length is still to come from the connection, past the
-// buffer: who reads that elsewhere says so with Skip.
+// buffer: who reads it elsewhere says so with Skip.
 func (b *Body) Beyond() int64 {
 	if b.err != nil || b.form != byLength || len(b.from.Unused()) > 0 {
 		return 0
@@ -85,7 +85,7 @@ func (b *Body) Beyond() int64 {
 	return b.left
 }
 
-// Skip says that n bytes were read, of at most Beyond.
+// Skip says that n bytes of a body with a length were read elsewhere.
 func (b *Body) Skip(n int64) {
 	if b.left -= n; b.left == 0 {
 		b.err = io.EOF
