@@ -101,11 +101,13 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/relay", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/relay", "internal/engine/embedded/terminate", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
-	"internal/engine/embedded/wire":  {1, []string{"internal/route/field"}},
-	"internal/engine/embedded/http1": {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
+	"internal/engine/embedded/wire": {1, []string{"internal/route/field"}},
+	// terminate ends TLS, over TCP and QUIC.
+	"internal/engine/embedded/terminate": {1, []string{"internal/engine/certs", "internal/route", "internal/route/tlsoption"}},
+	"internal/engine/embedded/http1":     {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
 	// bucket limits rates, gzipped compresses, relay passes bytes: parts of the engine that know nothing of it.
 	"internal/engine/embedded/bucket":  {1, []string{"internal/route"}},
 	"internal/engine/embedded/gzipped": {1, nil},
@@ -248,7 +250,9 @@ var allowed = map[string]struct {
 	"internal/human": {1, nil},
 	// console prints, and knows nothing of what.
 	"internal/console": {1, []string{"internal/human"}},
-	"internal/route":   {1, []string{"internal/human", "internal/route/canonical"}},
+	"internal/route":   {1, []string{"internal/human", "internal/route/canonical", "internal/route/tlsoption"}},
+	// tlsoption is what handshakes must have, for all engines.
+	"internal/route/tlsoption": {1, []string{"internal/route/canonical"}},
 	// match finds the route that takes a request; explain asks it why.
 	"internal/route/match": {1, []string{"internal/route"}},
 	// canonical is the one form of hosts and paths.

@@ -17,7 +17,12 @@ func (l *Listener) check() error {
 	case l.ClientCAFile != "" && !l.TLS:
 		return errors.New("it wants client certificates without TLS")
 	}
-	return nil
+	for _, h := range l.Hosts {
+		if err := h.Check(); err != nil {
+			return err
+		}
+	}
+	return l.TLSOptions.Check()
 }
 
 func (f *Filter) check() error {

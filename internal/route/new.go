@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"fairway/internal/route/tlsoption"
 )
 
 // seal is what New keeps with a route or a backend, so that an element of many tables is
@@ -52,6 +54,9 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 		if err := l.check(); err != nil {
 			return nil, fmt.Errorf("table: listener %s: %w", excerpt(l.Name), err)
 		}
+		if len(l.Hosts) > 0 && !slices.Equal(l.Hosts, t.TLSHosts()) {
+			return nil, fmt.Errorf("table: listener %s: its hosts demand other things than those of another", excerpt(l.Name))
+		}
 	}
 	names := t.tcpNames()
 	for _, r := range t.Routes {
@@ -65,6 +70,16 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 	}
 	t.Hash = t.sum()
 	return t, nil
+}
+
+// TLSHosts are the hosts with demands on handshakes, the same for all listeners.
+func (t *Table) TLSHosts() []tlsoption.Host {
+	for i := range t.Listeners {
+		if l := &t.Listeners[i]; len(l.Hosts) > 0 {
+			return l.Hosts
+		}
+	}
+	return nil
 }
 
 // Route returns the route with the ID, or nil.

@@ -3,6 +3,8 @@ package route
 import (
 	"net/netip"
 	"time"
+
+	"fairway/internal/route/tlsoption"
 )
 
 // Table is everything to be served. New makes it; never write to it afterwards.
@@ -44,6 +46,10 @@ type Listener struct {
 	// certificate none of them has issued are refused; those without one are let in (see
 	// RequireClientCert).
 	ClientCAFile string `json:"clientCAFile,omitempty"`
+	// TLSOptions are for handshakes of all hosts, Hosts what some demand beside. All listeners
+	// of a table that have Hosts have the same.
+	TLSOptions tlsoption.Options `json:"tlsOptions,omitzero"`
+	Hosts      []tlsoption.Host  `json:"hosts,omitempty"`
 }
 
 // Certificate is a key pair in PEM files. The files are reread when they change.

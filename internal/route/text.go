@@ -63,6 +63,15 @@ func (l Listener) Text() string {
 			t.add(line+"certificate", token(c.CertFile), "key", token(c.KeyFile))
 		}
 		t.optional(line+"client-ca", l.ClientCAFile)
+		t.optional(line+"tls-min-version", l.TLSOptions.MinVersion)
+		t.optional(line+"curves", strings.Join(l.TLSOptions.Curves, ","))
+		t.optional(line+"alpn", strings.Join(l.TLSOptions.ALPN, ","))
+		for _, h := range l.Hosts {
+			t.add(line+"tls-host", token(h.Host))
+			t.optional("min-version", h.MinVersion)
+			t.optional("client-ca", h.ClientCAFile)
+			t.flag("required", h.Require)
+		}
 		for _, p := range l.TrustedProxies {
 			t.add(line+"trusted-proxy", p.String())
 		}

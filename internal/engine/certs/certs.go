@@ -116,6 +116,9 @@ func (s *Store) Keep(listeners []route.Listener) {
 	for i := range listeners {
 		if l := &listeners[i]; l.TLS {
 			authorities[route.Certificate{CertFile: l.ClientCAFile}] = true
+			for _, h := range l.Hosts {
+				authorities[route.Certificate{CertFile: h.ClientCAFile}] = true
+			}
 			for _, c := range l.Certificates {
 				pairs[c] = true
 			}

@@ -264,6 +264,13 @@ func (e *Engine) goLive(next *liveTable, opened []*listener) {
 	}
 }
 
+// refreshCerts makes reloaded files known to the listeners of the live table.
+func (e *Engine) refreshCerts() {
+	for _, conf := range e.live.Load().listeners {
+		_ = conf.tls.Fill(e.certs) // on an error it stays as it was: a file has left the table
+	}
+}
+
 // retire lets go of what the old table had and the new one has not.
 func (e *Engine) retire(old, next *liveTable) {
 	for l := range old.listeners {
@@ -292,6 +299,9 @@ func (e *Engine) follow() {
 		case <-tick.C:
 			if e.certs.Reload() {
 				e.refreshCerts()
+			}
+			for _, conf := range e.live.Load().listeners {
+				conf.tls.Turn(time.Now())
 			}
 			e.bindMissing()
 		}

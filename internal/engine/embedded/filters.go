@@ -136,6 +136,10 @@ func requireClientCert(_ context.Context, q *request) *answer {
 	if q.certified {
 		return nil
 	}
+	return noCertificate()
+}
+
+func noCertificate() *answer {
 	return &answer{status: http.StatusForbidden, code: "certificate-required", text: "a client certificate is needed"}
 }
 

@@ -127,7 +127,9 @@ func (x *exchange) serve(conf *listenerConfig) {
 		x.q = q
 		q.Listener = conf.name
 		q.certified = x.in.tls != nil && len(x.in.tls.VerifiedChains) > 0
-		x.route, a = x.live.decide(x.in.ctx, q)
+		if a = x.sameTLS(); a == nil {
+			x.route, a = x.live.decide(x.in.ctx, q)
+		}
 	}
 	if a == nil {
 		a = lastHop(q)

@@ -57,8 +57,9 @@ type request struct {
 	identity arrival.Identity
 	// charged are the limiters that have counted the request: each does so once.
 	charged []*bucket.Limiter
-	// certified is true when the connection has a client certificate that was verified.
-	certified bool
+	// certified is true when the connection has a client certificate that was verified, and
+	// demands when the host demands one.
+	certified, demands bool
 }
 
 // Malformed framing never gets here: package wire refuses it.
@@ -160,6 +161,19 @@ func lastHop(q *request) *answer {
 		q.header.Set("Max-Forwards", strconv.FormatUint(hops-1, 10))
 	}
 	return nil
+}
+
+// sameTLS refuses a request on a connection that was made for a host with other demands.
+func (x *exchange) sameTLS() *answer {
+	hosts, q := x.live.hosts, x.q
+	if hosts == nil {
+		return nil
+	}
+	q.demands = hosts.Of(q.Host).Require
+	if x.in.tls == nil || !hosts.Misdirected(x.in.tls.ServerName, q.Host) {
+		return nil
+	}
+	return refusal(http.StatusMisdirectedRequest, "misdirected", "the connection was made for another host, with other demands on TLS")
 }
 
 // splitTarget returns path and query of a request target in origin form or, in

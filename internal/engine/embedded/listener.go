@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
@@ -45,9 +46,9 @@ func keyOf(def route.Listener) listenerKey {
 type listenerConfig struct {
 	name    string
 	trusted []netip.Prefix
-	tls     *listenerTLS // nil: in clear
-	tcp     bool         // connections are passed through
-	proxied bool         // every connection begins with a PROXY protocol header
+	tls     *terminate.TLS // nil: in clear
+	tcp     bool           // connections are passed through
+	proxied bool           // every connection begins with a PROXY protocol header
 }
 
 // listenerConfig makes the settings of a listener ready; before is what they were, or
@@ -59,11 +60,11 @@ func (e *Engine) listenerConfig(def route.Listener, before *listenerConfig) (*li
 	}
 	switch {
 	case !def.TLS:
-	case before != nil && before.tls.isOf(def):
+	case before != nil && before.tls.IsOf(def):
 		c.tls = before.tls
 	default:
 		var err error
-		if c.tls, err = newListenerTLS(e.certs, def); err != nil {
+		if c.tls, err = terminate.New(e.certs, def); err != nil {
 			return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 		}
 	}
@@ -220,7 +221,7 @@ func (l *listener) accept() error {
 		expectProxy(counted, e.opts.HeaderTimeout)
 	}
 	if conf.tls != nil {
-		e.serving.Go(func() { l.greet(counted, conf.tls.config) })
+		e.serving.Go(func() { l.greet(counted, conf.tls.Config()) })
 	} else {
 		go l.serveHTTP1(counted, counted) // drain waits for it
 	}

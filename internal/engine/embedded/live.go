@@ -13,6 +13,7 @@ import (
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
 	"fairway/internal/route/match"
+	"fairway/internal/route/tlsoption"
 )
 
 // liveTable is a route.Table made ready to serve; never written to once it is live.
@@ -23,6 +24,7 @@ type liveTable struct {
 	listeners  map[*listener]*listenerConfig
 	missing    map[string]string // optional listeners that could not be bound → why
 	superseded chan struct{}     // closed when another table is live
+	hosts      *tlsoption.Hosts  // what they demand of handshakes
 
 	// They find the routes for requests, and those for connections of TCP listeners.
 	requests, connections *match.Matcher
@@ -66,6 +68,7 @@ func newLiveTable(t *route.Table) (*liveTable, error) {
 		listeners:  make(map[*listener]*listenerConfig, len(t.Listeners)),
 		missing:    map[string]string{},
 		superseded: make(chan struct{}),
+		hosts:      tlsoption.NewHosts(t.TLSHosts()),
 	}
 	var err error
 	if next.requests, err = match.New(requests); err != nil {
@@ -161,6 +164,9 @@ func (t *liveTable) filter(ctx context.Context, lr *liveRoute, q *request) (*liv
 		if a := f(ctx, q); a != nil {
 			return lr, a
 		}
+	}
+	if q.demands && !q.certified {
+		return lr, noCertificate()
 	}
 	if lr.backend == nil {
 		return lr, unavailable("no-backend", "the route has no backend")

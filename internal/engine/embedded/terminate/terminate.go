@@ -1,0 +1,200 @@
+// Package terminate is how listeners end TLS: which certificate a server name gets, what
+// is demanded of its handshake, and the keys of session tickets.
+package terminate
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/engine/certs"
+	"fairway/internal/route"
+	"fairway/internal/route/tlsoption"
+)
+
+// TLS is what a listener shows to its clients, and asks of them. It stays the same for as
+// long as the table names the same files and options, and with it the keys of session
+// tickets. Connections that are open go on with what they began with. Its methods may be
+// called from any goroutine.
+type TLS struct {
+	def    route.Listener
+	hosts  *tlsoption.Hosts
+	views  map[tlsoption.Host]*view // by what hosts demand, beside their names
+	config *tls.Config
+
+	filling sync.Mutex // the newest content is stored last
+}
+
+// view is what the hosts see that demand the same. Each has its own ticket keys: a session
+// is worth nothing for a host that demands something else.
+type view struct {
+	base      *tls.Config
+	authority string // the file of those that issue the certificates of clients; empty: none
+	tickets   tickets
+	current   atomic.Pointer[tls.Config] // base with what the files hold
+}
+
+// New reads the files that a listener names, as far as they are not known.
+func New(store *certs.Store, def route.Listener) (*TLS, error) {
+	if len(def.Certificates) == 0 {
+		return nil, errors.New("no certificate for TLS")
+	}
+	t := &TLS{def: def, hosts: tlsoption.NewHosts(def.Hosts), views: map[tlsoption.Host]*view{}}
+	for _, h := range slices.Concat(def.Hosts, []tlsoption.Host{{}}) {
+		if h.Host = ""; t.views[h] == nil {
+			t.views[h] = newView(def, h)
+		}
+	}
+	t.config = &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return t.of(hello.ServerName).current.Load(), nil
+		},
+	}
+	return t, t.Fill(store)
+}
+
+func newView(def route.Listener, h tlsoption.Host) *view {
+	v := &view{authority: cmp.Or(h.ClientCAFile, def.ClientCAFile)}
+	v.base = &tls.Config{
+		MinVersion: max(tlsoption.Version(def.TLSOptions.MinVersion), tlsoption.Version(h.MinVersion)),
+		NextProtos: []string{tlsoption.HTTP2, tlsoption.HTTP11},
+	}
+	if len(def.TLSOptions.ALPN) > 0 {
+		v.base.NextProtos = def.TLSOptions.ALPN
+	}
+	for _, name := range def.TLSOptions.Curves {
+		v.base.CurvePreferences = append(v.base.CurvePreferences, tlsoption.Curve(name))
+	}
+	switch {
+	case h.Require:
+		v.base.ClientAuth = tls.RequireAndVerifyClientCert
+	case v.authority != "":
+		v.base.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	v.tickets.turn(time.Now())
+	return v
+}
+
+// IsOf reports whether t, which may be nil, is what the listener names.
+func (t *TLS) IsOf(def route.Listener) bool {
+	return t != nil && slices.Equal(t.def.Certificates, def.Certificates) && t.def.ClientCAFile == def.ClientCAFile &&
+		t.def.TLSOptions.Equal(def.TLSOptions) && slices.Equal(t.def.Hosts, def.Hosts)
+}
+
+// Config is for handshakes over TCP.
+func (t *TLS) Config() *tls.Config { return t.config }
+
+// of is what a client sees that asks for a server name.
+func (t *TLS) of(serverName string) *view {
+	h := t.hosts.Of(serverName)
+	h.Host = ""
+	return t.views[h]
+}
+
+// Fill takes what the files of the store hold now; nil has none.
+func (t *TLS) Fill(store *certs.Store) error {
+	if t == nil {
+		return nil
+	}
+	t.filling.Lock()
+	defer t.filling.Unlock()
+	pairs, err := store.Pairs(t.def.Certificates)
+	if err != nil {
+		return err
+	}
+	n := &names{first: pairs[0].Certificate, certs: map[string]*tls.Certificate{}}
+	for _, p := range pairs {
+		for _, name := range p.Names {
+			if n.certs[name] == nil {
+				n.certs[name] = p.Certificate
+			}
+		}
+	}
+	for _, v := range t.views {
+		if err := v.fill(store, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) fill(store *certs.Store, n *names) error {
+	next := v.base.Clone()
+	next.GetCertificate = n.find
+	if v.authority != "" {
+		issuers, err := store.Authorities(v.authority)
+		if err != nil {
+			return err
+		}
+		next.ClientCAs = issuers.Pool
+	}
+	next.SetSessionTicketKeys(v.tickets.keys)
+	v.current.Store(next)
+	return nil
+}
+
+// Turn gives session tickets new keys where theirs are a day old; nil has none.
+func (t *TLS) Turn(now time.Time) {
+	if t == nil {
+		return
+	}
+	t.filling.Lock()
+	defer t.filling.Unlock()
+	for _, v := range t.views {
+		if v.tickets.turn(now) {
+			v.current.Load().SetSessionTicketKeys(v.tickets.keys)
+		}
+	}
+}
+
+// tickets are the keys of session tickets, newest first: one issues tickets for a day, and
+// they are taken for another.
+type tickets struct {
+	keys [][32]byte
+	at   time.Time // of the newest
+}
+
+const ticketDay = 24 * time.Hour
+
+// turn makes a new key where the newest is too old, and reports whether it did.
+func (t *tickets) turn(now time.Time) bool {
+	if now.Sub(t.at) < ticketDay {
+		return false
+	}
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // it never fails
+	kept := t.keys
+	if len(kept) > 0 && now.Sub(t.at) >= 2*ticketDay { // the machine has slept
+		kept = nil
+	}
+	t.keys, t.at = append([][32]byte{key}, kept[:min(len(kept), 1)]...), now
+	return true
+}
+
+// names finds the certificate for a server name.
+type names struct {
+	first *tls.Certificate
+	certs map[string]*tls.Certificate // lower case; wildcards with their "*."
+}
+
+// find is tls.Config's GetCertificate: the exact name first, then the wildcard, else
+// the first certificate. It grants nothing: the host of the request alone chooses routes.
+func (n *names) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if cert := n.certs[name]; cert != nil {
+		return cert, nil
+	}
+	if _, parent, ok := strings.Cut(name, "."); ok {
+		if cert := n.certs["*."+parent]; cert != nil {
+			return cert, nil
+		}
+	}
+	return n.first, nil
+}
