@@ -150,6 +150,9 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
+	// authority is a certificate authority of Fairway's own.
+	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
+
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files, the engine and conditions show.
