@@ -285,13 +285,15 @@ var allowed = map[string]struct {
 		"internal/control", "internal/engine/traffic", "internal/metrics", "internal/plan", "internal/route",
 	}},
 	// testkit and dockertest are for tests alone.
-	"internal/testkit":              {1, nil},
-	"internal/admin/oidc/oidctest":  {1, nil},
-	"internal/dockerapi/dockertest": {1, nil},
+	"internal/testkit": {1, nil},
+	// hostile is endpoints that misbehave, for the tests of every engine.
+	"internal/engine/enginetest/hostile": {2, []string{"internal/engine/traffic", "internal/route", "internal/testkit"}},
+	"internal/admin/oidc/oidctest":       {1, nil},
+	"internal/dockerapi/dockertest":      {1, nil},
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

@@ -401,6 +401,8 @@ func (x *exchange) fail(err error) {
 		text := a.text
 		if fault := wire.Fault(0); errors.As(err, &fault) {
 			text = "the answer is malformed: " + fault.Error()
+		} else if errors.Is(err, errUpgrade) {
+			text = errUpgrade.Error()
 		}
 		x.reason = traffic.Reason(err, x.endpoint.Address(), text)
 	}
