@@ -48,7 +48,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
-		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -87,8 +87,10 @@ var allowed = map[string]struct {
 
 	// compile makes a table of what the dialects read; each dialect is one package.
 	"internal/compile": {2, []string{
-		"internal/catalog", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/native", "internal/nearest", "internal/route",
+		"internal/catalog", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/native", "internal/nearest", "internal/owners", "internal/route",
 	}},
+	// owners says who may claim what.
+	"internal/owners": {1, []string{"internal/catalog", "internal/route", "internal/route/canonical"}},
 	// native judges the path of a user file by the rule that opens it.
 	"internal/compile/native": {2, []string{
 		"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route",

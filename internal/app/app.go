@@ -188,9 +188,15 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Restored:   restored,
 		History:    a.history,
 		ShownLabel: shown,
-		Fit:        settings.Fitted,
-		Logger:     a.log.With("part", "control"),
-		Metrics:    m,
+		Fit: func(t *route.Table) (*route.Table, error) {
+			t, err := settings.Allowed(t, cmp.Or(a.feed.Newest(), restored.Snapshot))
+			if err != nil {
+				return nil, err
+			}
+			return settings.Fitted(t)
+		},
+		Logger:  a.log.With("part", "control"),
+		Metrics: m,
 	})
 	if err != nil {
 		return nil, err
@@ -372,7 +378,10 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 		last.Snapshot.Certificates = a.flow.found // files of the last run may be gone
 	}
 	if old := last.Table; old != nil {
-		table, err := fitted(old, s, a.flow.found)
+		table, err := s.Allowed(old, last.Snapshot)
+		if err == nil {
+			table, err = fitted(table, s, a.flow.found)
+		}
 		if err == nil {
 			err = a.engine.Apply(context.Background(), table)
 		}

@@ -14,6 +14,7 @@ import (
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 	"fairway/internal/rules"
 )
@@ -53,6 +54,8 @@ type Config struct {
 	DockerLabel    string          `name:"docker-label" placeholder:"LABEL[=VALUE]" help:"Watch only containers with this label; empty for all. Not for a Swarm."`
 	SharedServices []string        `name:"shared-services" placeholder:"NAME" sep:"," help:"Services that containers of several Compose projects may join by the label fairway.service; elsewhere the project that was there first has the name. Repeatable."`
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
+
+	Owners []owners.Record `name:"owners" placeholder:"{…}" sep:"\n" help:"Who may claim which hosts, paths and ports, as in docs/owners.md: the first record that fits an owner decides, and one that none fits may claim everything. In a flag or variable one a line, in braces. Repeatable."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`

@@ -23,6 +23,7 @@ import (
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/metrics"
+	"fairway/internal/owners"
 )
 
 // dockerFlow is compatibility with Docker Flow: labels, variables and the two HTTP APIs.
@@ -97,7 +98,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 
 // settings are those of the compiler, with the listeners that the environment asks for.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
-	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts()}
+	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts(), Owners: owners.New(cfg.Owners)}
 	_, s.ErrorPages = cfg.errorPages()
 	s.Defaults, _ = cfg.compiledDefaults() // checked before
 	if port := portOf(cfg.ListenTLS); port != 443 {

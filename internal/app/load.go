@@ -21,6 +21,7 @@ import (
 	"fairway/internal/confload"
 	"fairway/internal/files"
 	"fairway/internal/notify"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 	"fairway/internal/rules"
 )
@@ -200,6 +201,7 @@ func (c *Config) validate() confload.Faults {
 	v.series()
 	v.engine()
 	v.rules()
+	v.owners()
 	v.defaults()
 	v.errorPages()
 	if c.Fleet.Listen != Off && c.Fleet.File == "" {
@@ -408,6 +410,16 @@ func (v *validation) rules() {
 			faults = append(faults, errors.New(metric+" needs readings, and series.every is 0s"))
 		}
 		v.record("rules", seen, i, rule.Name, "rule", faults)
+	}
+}
+
+func (v *validation) owners() {
+	seen := map[string]bool{}
+	for i, record := range v.Owners {
+		v.record("owners", seen, i, record.Name, "record", record.Check())
+	}
+	if len(v.Owners) > owners.MaxRecords {
+		v.add("owners", "", fmt.Sprintf("there are %d records; %d are enough", len(v.Owners), owners.MaxRecords))
 	}
 }
 

@@ -45,6 +45,19 @@ func (c *claimant) problem(label string, fault *draft.Refusal) route.Problem {
 
 // build makes of a draft what it can be served as: as its labels ask for it, or refused.
 func (p planner) build(pl *plan, a *asked, d *draft.Draft) *claimant {
+	c := p.asAsked(pl, a, d)
+	if c.route.Refused != "" && !d.MatchKnown { // it takes nothing, and may only close
+		c.route.Priority = pl.rights.Priority(c.route.Priority)
+		return c
+	}
+	if why := p.judge(c); why != nil {
+		return p.denied(c, why)
+	}
+	return c
+}
+
+// asAsked is build without a look at what the owner may claim.
+func (p planner) asAsked(pl *plan, a *asked, d *draft.Draft) *claimant {
 	refused := newClaimant(pl, a, d)
 	refused.route.Refused = d.Refused
 	if d.Refused != "" {
@@ -55,7 +68,7 @@ func (p planner) build(pl *plan, a *asked, d *draft.Draft) *claimant {
 	if why == "" {
 		return c
 	}
-	label := p.blame(c, why)
+	label := p.blame(c, p.unserved)
 	fault := draft.Refuse(route.CodeUnsupported, "this engine cannot serve it: "+why, "leave it out, or run Fairway with another engine")
 	pl.problems = append(pl.problems, c.problem(label, fault))
 	refused.route.Refused = fault.Reason(label)
@@ -93,8 +106,8 @@ func (p planner) lastGood(c *claimant, before *route.Route) *claimant {
 		return nil
 	}
 	again := p.remade(c, before.Origin)
-	if again == nil || p.unserved(again) != "" {
-		return nil // the last run had another engine
+	if again == nil || p.unserved(again) != "" || p.judge(again) != nil {
+		return nil // the last run had another engine, or other owners
 	}
 	again.route.Origin.Stale = true
 	return again
@@ -119,15 +132,15 @@ func (p planner) unserved(c *claimant) string {
 	return chars.Printable(p.Unsupported(&c.route, c.backend))
 }
 
-// blame finds the label that an engine cannot serve: the first one without which it has
-// another answer; else the one that says which requests are taken.
-func (p planner) blame(c *claimant, why string) string {
-	keys := slices.Sorted(maps.Keys(c.draft.Labels))
+// blame finds the label by which a route may not be as it is: the first one without which
+// there is another reason why; else the one that says which requests are taken.
+func (p planner) blame(c *claimant, why func(*claimant) string) string {
+	now, keys := why(c), slices.Sorted(maps.Keys(c.draft.Labels))
 	for _, key := range keys[:min(len(keys), maxBlamed)] {
 		fewer := c.route.Origin
 		fewer.Labels = maps.Clone(c.draft.Labels)
 		delete(fewer.Labels, key)
-		if again := p.remade(c, fewer); again != nil && p.unserved(again) != why {
+		if again := p.remade(c, fewer); again != nil && why(again) != now {
 			return key
 		}
 	}

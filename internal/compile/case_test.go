@@ -14,6 +14,7 @@ import (
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
 	"fairway/internal/compile/native"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
 	"fairway/internal/route/match"
@@ -38,6 +39,8 @@ type caseSettings struct {
 	Pages []string `yaml:"pages"`
 	// Files are the directories below which labels may name files; none: any.
 	Files []string `yaml:"files"`
+	// Owners are records as in a configuration.
+	Owners []owners.Record `yaml:"owners"`
 }
 
 // settingsOf reads the settings of a case.
@@ -52,7 +55,12 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, Unsupported: unsupportedOf(c.Unsupported)}
+	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, Unsupported: unsupportedOf(c.Unsupported), Owners: owners.New(c.Owners)}
+	for _, r := range c.Owners {
+		if faults := r.Check(); len(faults) > 0 {
+			t.Fatal(r.Name, faults)
+		}
+	}
 	var defaults []Default
 	for line := range strings.Lines(c.Defaults) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")

@@ -5,6 +5,7 @@
 //
 //  1. Dialects read the labels of each service into a plan: the routes it asks for,
 //     with their endpoints (plan.go, build.go, endpoints.go).
+//     What its owner may not claim is refused (rights.go, docs/decisions/018-owners.md).
 //  2. A route whose labels are refused takes its last good form; else it is kept as
 //     refused, so that nothing wider serves what it was meant to protect
 //     (docs/decisions/003-refused-routes.md).
@@ -25,6 +26,7 @@ import (
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
 	"fairway/internal/compile/native"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 )
 
@@ -54,6 +56,8 @@ type Settings struct {
 	ErrorPages []string
 	// Defaults are what every route has unless its own labels say otherwise; nil: nothing.
 	Defaults *Defaults
+	// Owners say who may claim what; nil lets everybody claim everything.
+	Owners *owners.List
 	// UserFile reports, without waiting for the file, why the user file of a filter cannot
 	// be read, or which of its lines let no user in; nil knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
@@ -115,7 +119,7 @@ func New(s Settings) *Compiler {
 	if s.Unsupported == nil {
 		s.Unsupported = func(*route.Route, *route.Backend) string { return "" }
 	}
-	return &Compiler{planner: planner{s, s.dialects()}}
+	return &Compiler{planner: planner{Settings: s, dialects: s.dialects()}}
 }
 
 // Compile makes the table of a snapshot. Claims and last good forms are handed down from
@@ -131,11 +135,14 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 			c.answers, c.plans = now, nil
 		}
 	}
+	if machines := c.Owners.Machines(s.Nodes); !maps.Equal(machines, c.machines) {
+		c.machines, c.plans = machines, nil
+	}
 	var (
 		plans     = make(map[string]*plan, len(s.Services))
 		inOrder   = make([]*plan, 0, len(s.Services))
 		claimants = make([]*claimant, 0, len(s.Services))
-		problems  []route.Problem
+		problems  bounded
 		routes    = make([]*route.Route, 0, len(s.Services))
 		backends  = make([]*route.Backend, 0, len(s.Services))
 		newest    uint64
@@ -149,7 +156,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 			pl = c.plan(service)
 		}
 		plans[service.ID], inOrder = pl, append(inOrder, pl)
-		problems = append(problems, pl.problems...)
+		problems.add(pl, pl.problems)
 		c.enter(pl, previous)
 		claimants = append(claimants, pl.mine...)
 	}
@@ -161,15 +168,15 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	decide(claimants, newest)
 
 	for _, pl := range inOrder {
-		problems = append(problems, outcomeProblems(pl.mine)...)
+		problems.add(pl, outcomeProblems(pl.mine))
 		pl.make(previous)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
 		for i, r := range pl.routes {
-			problems = append(problems, c.userFileProblems(r, pl.served[i].draft.UserLabel)...)
+			problems.add(pl, c.userFileProblems(r, pl.served[i].draft.UserLabel))
 		}
 	}
-	return c.table(s.Revision, routes, backends, problems)
+	return c.table(s.Revision, routes, backends, problems.list(c.Owners))
 }
 
 // enter finds the form in which each route that a plan asks for can be served.

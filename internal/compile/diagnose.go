@@ -206,10 +206,11 @@ func nearMisses(labels map[string]string) []string {
 }
 
 func (d *doctor) problems(in *catalog.Instance) {
-	for _, p := range d.table.Problems {
-		if p.Service != d.plan.service.ID {
-			continue
-		}
+	list := slices.DeleteFunc(slices.Clone(d.table.Problems), func(p route.Problem) bool { return p.Service != d.plan.service.ID })
+	if len(list) == 0 {
+		list = d.plan.problems // the table lists only so many
+	}
+	for _, p := range list {
 		if in != nil && p.Instance != "" && p.Instance != in.Name && (p.Code == route.CodeNoPort || p.Code == route.CodeNoAddress || p.Code == route.CodeDiffer) {
 			continue
 		}

@@ -6,13 +6,13 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"fairway/internal/catalog"
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 )
 
@@ -29,6 +29,7 @@ type plan struct {
 	idle     bool
 	asks     []*claimant // of one dialect after the other; the unnamed route first, then by name
 	problems []route.Problem
+	rights   *owners.Rights // what the owner may claim; nil for everything
 
 	// mine are the claimants of this compile. The others are what was made of the plan
 	// in the last one, and of which of them.
@@ -56,10 +57,14 @@ type member struct {
 type planner struct {
 	Settings
 	dialects []dialect
+	machines map[string]string // names of nodes by ID, where records of owners ask for them
 }
 
 func (p planner) plan(s *catalog.Service) *plan {
 	pl := &plan{service: s, idle: isIdle(s)}
+	if p.Owners != nil {
+		pl.rights = p.Owners.Of(owners.WhoHas(s, p.machines))
+	}
 	if s.ID == "" || !utf8.ValidString(s.ID) {
 		pl.problems = []route.Problem{{
 			Code: route.CodeBadValue, Source: chars.Printable(s.Source), Service: chars.Printable(s.ID),
@@ -197,7 +202,7 @@ func (a *asked) compare(pl *plan, decider *catalog.Instance) {
 			}
 			a.members = append(a.members, member{in, own})
 		}
-		if key, differs := firstDifference(a.reading.Says, theirs.Says); differs && liveness(in) == isRunning && (a.reading.Wanted || theirs.Wanted) {
+		if key, differs := firstDifference(a.reading.Says, theirs.Says); differs && in.Runs() && (a.reading.Wanted || theirs.Wanted) {
 			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves))
 		}
 	}
@@ -209,7 +214,7 @@ func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
 	if !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return catalog.HaveLabels(in.Labels, prefix) }) {
 		return nil
 	}
-	return slices.MaxFunc(s.Instances, compareInstances)
+	return s.Newest()
 }
 
 // misplaced reports labels of instances that have no effect because those of the
@@ -230,32 +235,6 @@ func (p planner) misplaced(pl *plan) {
 			return
 		}
 	}
-}
-
-// How much an instance lives: the newest of those that are best off decides.
-const (
-	isStopped = iota
-	isLeaving
-	isRunning
-)
-
-func liveness(in *catalog.Instance) int {
-	switch in.State {
-	case catalog.StateStopped:
-		return isStopped
-	case catalog.StateLeaving:
-		return isLeaving
-	}
-	return isRunning
-}
-
-func compareInstances(a, b *catalog.Instance) int {
-	return cmp.Or(
-		cmp.Compare(liveness(a), liveness(b)),
-		a.Created.Compare(b.Created),
-		strings.Compare(a.ID, b.ID),
-		strings.Compare(a.Source, b.Source),
-	)
 }
 
 // firstDifference returns the first key that is not the same: those of a in the
@@ -289,7 +268,7 @@ func (p planner) flowIsOff(pl *plan) {
 		if catalog.HaveLabels(in.Labels, catalog.LabelPrefix) {
 			return
 		}
-		runs = runs || liveness(in) == isRunning
+		runs = runs || in.Runs()
 	}
 	if !runs || catalog.HaveLabels(s.Labels, catalog.LabelPrefix) {
 		return

@@ -560,6 +560,7 @@ const (
 	CodeNoAddress    Code = "no-address"    // Fairway cannot reach the instance
 	CodeNameTaken    Code = "name-taken"    // another owner already has this name of a service
 	CodeDiffer       Code = "differ"        // instances of one service disagree
+	CodeNotAllowed   Code = "not-allowed"   // owners of the configuration do not let this owner claim it
 	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
 	CodeUserFile     Code = "user-file"     // the file of users cannot be read: requests get 503
 	CodeLockedUsers  Code = "locked-users"  // lines of the file of users have no password that is right
