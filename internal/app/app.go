@@ -188,15 +188,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Restored:   restored,
 		History:    a.history,
 		ShownLabel: shown,
-		Fit: func(t *route.Table) (*route.Table, error) {
-			t, err := settings.Allowed(t, cmp.Or(a.feed.Newest(), restored.Snapshot))
-			if err != nil {
-				return nil, err
-			}
-			return settings.Fitted(t)
-		},
-		Logger:  a.log.With("part", "control"),
-		Metrics: m,
+		Fit:        settings.FittedTo(func() *catalog.Snapshot { return cmp.Or(a.feed.Newest(), restored.Snapshot) }),
+		Logger:     a.log.With("part", "control"),
+		Metrics:    m,
 	})
 	if err != nil {
 		return nil, err
@@ -378,10 +372,7 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 		last.Snapshot.Certificates = a.flow.found // files of the last run may be gone
 	}
 	if old := last.Table; old != nil {
-		table, err := s.Allowed(old, last.Snapshot)
-		if err == nil {
-			table, err = fitted(table, s, a.flow.found)
-		}
+		table, err := fitted(last, s, a.flow.found)
 		if err == nil {
 			err = a.engine.Apply(context.Background(), table)
 		}
@@ -402,9 +393,9 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 	return last, a.engine.Apply(context.Background(), empty)
 }
 
-// fitted is a table of an earlier run as it can be served today.
-func fitted(t *route.Table, s compile.Settings, found []catalog.Certificate) (*route.Table, error) {
-	t, err := s.Fitted(t)
+// fitted is the table of an earlier run as it can be served today.
+func fitted(last *control.LastGood, s compile.Settings, found []catalog.Certificate) (*route.Table, error) {
+	t, err := s.FittedTo(func() *catalog.Snapshot { return last.Snapshot })(last.Table)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
 	"fairway/internal/notify"
+	"fairway/internal/owners"
 	"fairway/internal/rules"
 )
 
@@ -166,6 +167,10 @@ notify:
   name: edge
 series: {every: 20s, subjects: 1000}
 history: {entries: 500}
+owners:
+  - {name: shop, projects: [shop, shop-*], hosts: [shop.example, "*.shop.example"], tcp-ports: [6379, 7000-7099], priorities: 100, snippets: true}
+  - name: others
+    labels: ["team=*"]
 rules:
   - {name: hot, when: node.cpu > 90% for 5m, do: drain, most: 2}
   - {name: grow, when: service.cpu-each > 80%, only: [shop], do: scale, min: 2, max: 5, step: 2, cooldown: 1m}
@@ -253,6 +258,10 @@ func fullWant() Config {
 		},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
 		History: HistoryConfig{Entries: 500},
+		Owners: []owners.Record{
+			{Name: "shop", Projects: []string{"shop", "shop-*"}, Hosts: []string{"shop.example", "*.shop.example"}, TCPPorts: []string{"6379", "7000-7099"}, Priorities: "100", Snippets: true},
+			{Name: "others", Labels: []string{"team=*"}},
+		},
 		Rules: []rules.Rule{
 			{Name: "hot", When: "node.cpu > 90% for 5m", Do: "drain", Most: 2},
 			{Name: "grow", When: "service.cpu-each > 80%", Only: []string{"shop"}, Do: "scale", Min: 2, Max: 5, Step: 2, Cooldown: time.Minute},

@@ -27,6 +27,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/control"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -271,7 +272,7 @@ func TestRestartKeepsListenersThatLabelsOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}}, TCPPorts: []compile.PortRange{{First: 5432, Last: 5432}}}
-	got, err := fitted(last, settings, []catalog.Certificate{{File: "a.pem"}})
+	got, err := fitted(&control.LastGood{Table: last}, settings, []catalog.Certificate{{File: "a.pem"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,6 @@ import (
 	"fairway/internal/confload"
 	"fairway/internal/files"
 	"fairway/internal/notify"
-	"fairway/internal/owners"
 	"fairway/internal/route"
 	"fairway/internal/rules"
 )
@@ -417,9 +416,6 @@ func (v *validation) owners() {
 	seen := map[string]bool{}
 	for i, record := range v.Owners {
 		v.record("owners", seen, i, record.Name, "record", record.Check())
-	}
-	if len(v.Owners) > owners.MaxRecords {
-		v.add("owners", "", fmt.Sprintf("there are %d records; %d are enough", len(v.Owners), owners.MaxRecords))
 	}
 }
 

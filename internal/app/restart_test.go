@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"fairway/internal/api"
+	"fairway/internal/owners"
 	"fairway/internal/testkit"
 )
 
@@ -113,6 +114,24 @@ func TestStartAfterAChangeOfTheConfiguration(t *testing.T) {
 				return status == 200
 			})
 		})
+	}
+}
+
+// What owners of today may not claim is not served after a restart either, before any
+// source has answered.
+func TestStartWithOtherOwners(t *testing.T) {
+	dir := t.TempDir()
+	port := lastRun(t, dir)
+	p := startProgram(t, filepath.Join(dir, "services.yml"), filepath.Join(dir, "state"), func(c *Config) {
+		c.TCPPorts = []string{port}
+		c.Owners = []owners.Record{{Name: "files", Sources: []string{"file:*"}, Hosts: []string{"blog.example.com"}, TCPPorts: []string{port}}}
+	})
+	if status, _ := p.get("shop.example.com", "/"); status == 200 {
+		t.Error("a host that may not be claimed is served")
+	}
+	testkit.Eventually(t, "what may be claimed is served", func() bool { return through(port) == 200 })
+	if status, _ := p.get("shop.example.com", "/"); status == 200 {
+		t.Error("a host that may not be claimed is served later")
 	}
 }
 

@@ -138,6 +138,17 @@ func (s Settings) Allowed(t *route.Table, snapshot *catalog.Snapshot) (*route.Ta
 	return route.New(t.Revision, t.Listeners, routes, backends, t.Problems)
 }
 
+// FittedTo returns Fitted for what is Allowed, by the snapshot of the moment; nil for none.
+func (s Settings) FittedTo(snapshot func() *catalog.Snapshot) func(*route.Table) (*route.Table, error) {
+	return func(t *route.Table) (*route.Table, error) {
+		allowed, err := s.Allowed(t, snapshot())
+		if err != nil {
+			return nil, err
+		}
+		return s.Fitted(allowed)
+	}
+}
+
 // maxRecordProblems is how many problems the services of one record of owners may have in a
 // table, together. What is beyond is counted in one more.
 const maxRecordProblems = 1000

@@ -67,7 +67,7 @@ func answersTo(t *rapid.T, table *route.Table) string {
 	return b.String()
 }
 
-// TestRightsKeepOwnersApart: whatever labels an owner has, be it older, first or of a higher
+// TestRightsKeepOwnersApart: with any labels that an owner has, be it older, first or of a higher
 // priority, all that another one serves is the same, byte by byte, as if it were alone, and
 // so is every answer to requests for its names.
 func TestRightsKeepOwnersApart(t *testing.T) {

@@ -14,9 +14,6 @@ import (
 // MaxPriority bounds priorities, those below zero as well.
 const MaxPriority = 1_000_000
 
-// MaxRecords bounds the records of a configuration.
-const MaxRecords = 1000
-
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // Check returns all that is wrong with a record, by key.
