@@ -71,8 +71,11 @@ func TestJudgePortsPrioritiesSnippets(t *testing.T) {
 	named := route.Match{Host: route.Host{Kind: route.HostExact, Value: "b.example"}, Path: every.Path}
 	for want, asks := range map[string][]Ask{
 		"": {
-			{Matches: []route.Match{every}, TCPPorts: []uint16{6379}}, {Matches: []route.Match{every}, TCPPorts: []uint16{7000, 7099}},
-			{Priority: 10}, {Priority: -5}, {},
+			{Matches: []route.Match{every}, TCPPorts: []uint16{6379}},
+			{Matches: []route.Match{every}, TCPPorts: []uint16{7000, 7099}},
+			{Priority: 10},
+			{Priority: -5},
+			{},
 		},
 		"tcp-ports: [6379, 7000-7099, 7100]": {{Matches: []route.Match{every}, TCPPorts: []uint16{6379, 7100}}},
 		"hosts: [a.example, b.example]":      {{Matches: []route.Match{named}, TCPPorts: []uint16{6379}}},

@@ -68,12 +68,11 @@ var (
 )
 
 func compileMatch(m *Match) (*Compiled, error) {
-	c := &Compiled{Match: m}
+	c, literal := &Compiled{Match: m}, 0
 	var err error
 	if c.Host, err = m.Host.compile(); err != nil {
 		return nil, err
 	}
-	literal := 0
 	if c.Path, literal, err = m.Path.compile(); err != nil {
 		return nil, err
 	}
