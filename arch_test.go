@@ -61,7 +61,7 @@ var allowed = map[string]struct {
 	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
 
 	// control records what it applies, and keeps the commands of operators.
-	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/metrics", "internal/route"}},
+	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/metrics", "internal/route", "internal/route/diff"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/metrics"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
@@ -95,7 +95,7 @@ var allowed = map[string]struct {
 	"internal/compile/native": {2, []string{
 		"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route",
 	}},
-	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route", "internal/route/canonical"}},
+	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route", "internal/route/userhash", "internal/route/canonical"}},
 	// draft is what one route asks for, the same for every dialect.
 	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route", "internal/route/canonical"}},
 	// rule is the language of the label fairway.rule; chars is what labels are made of.
@@ -126,7 +126,7 @@ var allowed = map[string]struct {
 	"internal/engine/certs": {1, []string{"internal/files", "internal/metrics", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
-	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
+	"internal/engine/users": {1, []string{"internal/files", "internal/route", "internal/route/userhash"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
 	"internal/engine/enginetest": {2, []string{"internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
 
@@ -140,7 +140,7 @@ var allowed = map[string]struct {
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/match", "internal/route/canonical"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/userhash", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":  {1, []string{"internal/engine/errorpage"}},
 	"internal/engine/haproxy/pcre": {1, nil},
@@ -155,7 +155,7 @@ var allowed = map[string]struct {
 	// authority is a certificate authority of Fairway's own.
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
-	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route"}},
+	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route", "internal/route/diff"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files, the engine and conditions show.
 	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files", "internal/metrics"}},
@@ -198,7 +198,7 @@ var allowed = map[string]struct {
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/admin/way", "internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/match",
+		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/diff", "internal/route/match",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
@@ -258,6 +258,10 @@ var allowed = map[string]struct {
 	"internal/route":   {1, []string{"internal/human", "internal/route/canonical", "internal/route/tlsoption"}},
 	// tlsoption is what handshakes must have, for all engines.
 	"internal/route/tlsoption": {1, []string{"internal/route/canonical"}},
+	// diff compares tables.
+	"internal/route/diff": {1, []string{"internal/route"}},
+	// userhash is the forms of hashes of passwords.
+	"internal/route/userhash": {1, nil},
 	// match finds the route that takes a request; explain asks it why.
 	"internal/route/match": {1, []string{"internal/route"}},
 	// canonical is the one form of hosts and paths.
@@ -317,7 +321,6 @@ var largePackages = map[string]struct {
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3480, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
-	"internal/route":                 {2600, "the text of the table may part from it"},
 }
 
 // TestPackageSizes keeps packages at a size that can be held in one head.

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"fairway/internal/catalog"
-	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // largeSnapshot has n services of one instance and four labels each.
@@ -48,7 +48,7 @@ func TestOneChangeCostsOneChange(t *testing.T) {
 	if changed != 1 || len(after.Routes) != n {
 		t.Errorf("%d of %d routes changed, want 1 of %d", changed, len(after.Routes), n)
 	}
-	if d := route.Diff(before, after); len(d.Routes) != 1 || len(d.Backends) != 0 {
+	if d := diff.Tables(before, after); len(d.Routes) != 1 || len(d.Backends) != 0 {
 		t.Errorf("changes:\n%s", d.String())
 	}
 }

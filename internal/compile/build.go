@@ -25,6 +25,8 @@ type claimant struct {
 	// made is the route of the last compile, as it went into the table; nil when others
 	// shared its backend.
 	made *route.Route
+	// redirected: made redirects to https by default.
+	redirected bool
 
 	contest
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ import (
 
 // caseSettings are the settings of a case; without the section there are none.
 type caseSettings struct {
-	Listeners  []string          `yaml:"listeners"` // "https :443", "mysql :3306 tcp"
+	Listeners  []string          `yaml:"listeners"` // "https :443", "https :443 tls", "mysql :3306 tcp"
 	TCP        []draft.PortRange `yaml:"tcp"`
 	DockerFlow *struct {
 		dockerflow.Options `yaml:",inline"`
@@ -37,6 +38,8 @@ type caseSettings struct {
 	Locked   []string `yaml:"locked"`
 	// Pages are the names of sets of error pages.
 	Pages []string `yaml:"pages"`
+	// Obtained has routes redirect by default; see the section certificates.
+	Obtained bool `yaml:"obtained"`
 	// Files are the directories below which labels may name files; none: any.
 	Files []string `yaml:"files"`
 	// Owners are records as in a configuration.
@@ -55,7 +58,10 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, Unsupported: unsupportedOf(c.Unsupported), Owners: owners.New(c.Owners)}
+	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, RedirectObtained: c.Obtained, Unsupported: unsupportedOf(c.Unsupported), Owners: owners.New(c.Owners)}
+	if c.Obtained {
+		s.HTTPSPort = 443
+	}
 	for _, r := range c.Owners {
 		if faults := r.Check(); len(faults) > 0 {
 			t.Fatal(r.Name, faults)
@@ -72,7 +78,7 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	}
 	for _, l := range c.Listeners {
 		words := strings.Fields(l)
-		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})
+		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: slices.Contains(words, "tcp"), TLS: slices.Contains(words, "tls")})
 	}
 	if f := c.DockerFlow; f != nil {
 		s.DockerFlow = &f.Options

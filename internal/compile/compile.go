@@ -40,6 +40,9 @@ type Settings struct {
 	// TCPPorts are the ports that labels may open for connections that are passed
 	// through. The ports of Listeners with TCP may be used in any case.
 	TCPPorts []PortRange
+	// RedirectObtained has routes redirect to https that do not decide about it, once Fairway
+	// has obtained certificates for all their hosts.
+	RedirectObtained bool
 	// Reserved are ports that labels may never open, each with its configuration key.
 	Reserved map[uint16]string
 	// DockerFlow says how com.df.* labels are read; nil ignores them.
@@ -166,10 +169,11 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		newest = max(newest, r.Claim)
 	}
 	decide(claimants, newest)
+	obtained := c.obtained(s.Certificates)
 
 	for _, pl := range inOrder {
 		problems.add(pl, outcomeProblems(pl.mine))
-		pl.make(previous)
+		pl.make(previous, obtained, c.HTTPSPort)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
 		for i, r := range pl.routes {
@@ -245,9 +249,12 @@ func outcomeProblems(mine []*claimant) []route.Problem {
 }
 
 // make fills in the routes and backends of the plan, the same pointers while they say the same.
-func (pl *plan) make(previous *route.Table) {
+// Names of certificates and the port for HTTPS are for redirects by default.
+func (pl *plan) make(previous *route.Table, obtained map[string]bool, port uint16) {
 	served := slices.DeleteFunc(slices.Clone(pl.mine), func(c *claimant) bool { return c.winner != nil })
-	changed := func(c *claimant) bool { return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 }
+	changed := func(c *claimant) bool {
+		return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 || c.redirected != c.redirects(obtained)
+	}
 	if slices.Equal(served, pl.served) && !slices.ContainsFunc(served, changed) {
 		return
 	}
@@ -257,6 +264,8 @@ func (pl *plan) make(previous *route.Table) {
 	for i, c := range served {
 		r := c.route
 		r.Claim = c.number
+		c.redirected = c.redirects(obtained)
+		r.Filters = c.filters(port, c.redirected)
 		if wanted[i] != nil {
 			r.Backend = pl.backend(r.ID, wanted[i], shared, previous).ID
 		}

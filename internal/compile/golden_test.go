@@ -32,7 +32,8 @@ var update = flag.Bool("update", false, "write golden files and docs/labels.md a
 // behind each the table and the problems it must give.
 //
 // A catalog is a short form of a snapshot. See caseService. A section "settings" in
-// front of all is a short form of Settings; see caseSettings. A section "requests"
+// front of all is a short form of Settings; see caseSettings. "certificates" are those of the
+// catalogs behind it. A section "requests"
 // behind a table asks which route takes a request; see answer.
 
 // caseService is a service of a case. A service without instances and labels of
@@ -171,6 +172,16 @@ func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 	return in
 }
 
+// caseCertificates reads a section of certificates that catalogs behind it have: lines with
+// a file, and the name that Fairway has obtained it for.
+func caseCertificates(data []byte) (list []catalog.Certificate) {
+	for line := range strings.Lines(string(data)) {
+		file, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		list = append(list, catalog.Certificate{File: file, Source: "acme", Name: name})
+	}
+	return list
+}
+
 func parseNetwork(s string) catalog.Address {
 	words := strings.Fields(s)
 	return catalog.Address{Network: strings.TrimPrefix(words[0], "-"), Reach: catalog.Reach(words[1]), Host: words[2]}
@@ -218,9 +229,13 @@ func TestGolden(t *testing.T) {
 			settings := settingsOf(t, archive)
 			compiler := New(settings)
 			var previous *route.Table
+			var certificates []catalog.Certificate
 			for _, section := range archive.Files {
 				switch section.Name {
 				case "settings":
+					got.Files = append(got.Files, section)
+				case "certificates":
+					certificates = caseCertificates(section.Data)
 					got.Files = append(got.Files, section)
 				case "requests":
 					got.Files = append(got.Files, txtar.File{Name: section.Name, Data: answers(t, previous, section.Data)})
@@ -229,7 +244,7 @@ func TestGolden(t *testing.T) {
 					continue
 				}
 				snapshot := parseCatalog(t, section.Data)
-				snapshot.Revision = uint64(len(got.Files) + 1)
+				snapshot.Revision, snapshot.Certificates = uint64(len(got.Files)+1), certificates
 				table := compiler.Compile(snapshot, previous)
 				checkSame(t, settings, compiler, snapshot, previous, table)
 				if again, err := settings.Fitted(table); err != nil || again != table {

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/history"
 	"fairway/internal/human"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // auditEntry is a change of the commands: by an operator, or by itself without one.
@@ -230,7 +231,7 @@ func (s step) text(c history.Cause) string {
 		return "the first table"
 	}
 	if len(c.Changes) == 0 {
-		if len(route.Diff(s.before, s.after).Listeners) > 0 {
+		if len(diff.Tables(s.before, s.after).Listeners) > 0 {
 			return "other listeners or certificates"
 		}
 		return "Fairway reads the same labels in another way"

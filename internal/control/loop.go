@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // A table that an engine refused is tried again after retryFirst; the wait doubles
@@ -257,6 +258,6 @@ func (c *Control) logChanges(old, table *route.Table) {
 	c.log.Info("table applied", "revision", table.Revision, "hash", table.Hash[:12],
 		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))
 	if c.log.Enabled(context.Background(), slog.LevelDebug) {
-		c.log.Debug("table changes", "changes", route.Diff(old, table).String())
+		c.log.Debug("table changes", "changes", diff.Tables(old, table).String())
 	}
 }

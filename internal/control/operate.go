@@ -14,6 +14,7 @@ import (
 	"fairway/internal/history"
 	"fairway/internal/human"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // The errors of commands, for errors.Is. An entry or a command that does not exist is
@@ -294,7 +295,7 @@ func holdRemarks(w steering, h Hold) []string {
 	if _, _, gone := hold(w, h); gone > 0 {
 		remarks = append(remarks, fmt.Sprintf("gone since entry %d, and left out: %s", h.Entry, human.Plural(gone, "endpoint")))
 	}
-	if len(route.Diff(w.held, &route.Table{Listeners: heldListeners(w, w.held.Routes)}).Listeners) > 0 {
+	if len(diff.Tables(w.held, &route.Table{Listeners: heldListeners(w, w.held.Routes)}).Listeners) > 0 {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
 	}
 	if w.held.Hash != h.Hash {

@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 type steering struct {
@@ -272,7 +273,7 @@ func (t *draft) reuse(live *route.Table) {
 // differing returns the services whose routes or backends differ between two tables.
 func differing(a, b *route.Table) map[string]bool {
 	services := map[string]bool{}
-	changes := route.Diff(a, b)
+	changes := diff.Tables(a, b)
 	for _, t := range []*route.Table{a, b} {
 		for _, c := range changes.Routes {
 			if r := t.Route(c.ID); r != nil {

@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/boltfile"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // storedEntry is an entry as it is written.
@@ -30,7 +31,7 @@ func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error)
 			return err
 		}
 		entry = storedEntry{Entry{Number: number, Time: at.UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}, stored.key}
-		changes := route.Diff(before, t)
+		changes := diff.Tables(before, t)
 		entry.Routes, entry.Backends = count(changes.Routes), count(changes.Backends)
 		if err := s.putJSON(tx, inEntries, boltfile.Key(number), entry); err != nil {
 			return err
@@ -62,14 +63,14 @@ func (s *Store) newestTable(tx *bbolt.Tx) *route.Table {
 	return table
 }
 
-func count(changes []route.Change) (c Counts) {
+func count(changes []diff.Change) (c Counts) {
 	for _, change := range changes {
 		switch change.Kind {
-		case route.Added:
+		case diff.Added:
 			c.Added++
-		case route.Removed:
+		case diff.Removed:
 			c.Removed++
-		case route.Changed:
+		case diff.Changed:
 			c.Changed++
 		}
 	}

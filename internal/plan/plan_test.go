@@ -13,6 +13,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // randomServices writes a services file with mistakes and conflicts in it.
@@ -89,7 +90,7 @@ func planWorld(now *catalog.Snapshot, before *route.Table) *planned {
 
 // shown is everything that a plan says, as text.
 func shown(before, after *route.Table) string {
-	d := route.Diff(before, after)
+	d := diff.Tables(before, after)
 	return d.String()
 }
 

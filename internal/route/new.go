@@ -38,7 +38,7 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 	t := &Table{
 		Revision:  revision,
 		Listeners: sorted(l, Listener.compare),
-		Problems:  sorted(p, Problem.compare),
+		Problems:  sorted(p, Problem.Compare),
 	}
 	var err error
 	if t.Routes, err = sortElements(r, (*Route).compare, (*Route).id, (*Route).sealOnce); err != nil {
@@ -108,8 +108,8 @@ func (l Listener) compare(other Listener) int { return strings.Compare(l.Name, o
 func (r *Route) compare(other *Route) int     { return strings.Compare(r.ID, other.ID) }
 func (b *Backend) compare(other *Backend) int { return strings.Compare(b.ID, other.ID) }
 
-// compare is the order of problems in a table.
-func (p Problem) compare(other Problem) int {
+// Compare is the order of problems in a table.
+func (p Problem) Compare(other Problem) int {
 	return cmp.Or(
 		strings.Compare(p.Service, other.Service),
 		strings.Compare(p.Instance, other.Instance),

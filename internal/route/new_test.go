@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"fairway/internal/route/userhash"
 )
 
 // full is a table in which every field is set somewhere.
@@ -54,7 +56,7 @@ func full() *Table {
 					{RedirectHTTPS: &RedirectHTTPS{Port: 8443, Status: 302, Forwarded: ForwardedWhenHTTP}},
 					{Redirect: &Redirect{308, "https", "b.example", "/new path"}},
 					{BasicAuth: &BasicAuth{File: "/etc/users", Realm: "shop"}},
-					{BasicAuth: &BasicAuth{Realm: "shop", Users: []User{{"alice", "$2y$05$abc"}, {"bob b", HashPassword("s", "x")}}, Strip: true}},
+					{BasicAuth: &BasicAuth{Realm: "shop", Users: []User{{"alice", "$2y$05$abc"}, {"bob b", userhash.Of("s", "x")}}, Strip: true}},
 					{StripPrefix: &StripPrefix{"/api"}},
 					{AddPrefix: &AddPrefix{"/v1"}},
 					{RewritePath: &RewritePath{`^/a/(.*)`, `/b \1`}},

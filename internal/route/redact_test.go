@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fairway/internal/route/userhash"
 )
 
 // TestSecretsMaskThemselves: whatever prints or logs a part of a table, in whatever way,
@@ -21,7 +23,7 @@ func TestSecretsMaskThemselves(t *testing.T) {
 	const canary = "canary-7f3a"
 	header := HeaderValue{"X-Api-Key", canary}
 	operation := &HeaderOperation{Set: []HeaderValue{header}, Add: []HeaderValue{header}}
-	user := User{"ann", HashPassword("salt", canary) + canary}
+	user := User{"ann", userhash.Of("salt", canary) + canary}
 	auth := &BasicAuth{Users: []User{user}}
 	snippet := &Snippet{Lines: []string{"http-request set-header Authorization " + canary}}
 	condition := Condition{Kind: ConditionHeader, Name: "Authorization", Values: []string{canary}}

@@ -287,6 +287,8 @@ type RedirectHTTPS struct {
 	Status int `json:"status,omitempty"`
 	// Forwarded says which requests came without TLS.
 	Forwarded ForwardedProto `json:"forwarded,omitempty"`
+	// Obtained: no label asks for it, but Fairway has obtained certificates for all hosts.
+	Obtained bool `json:"obtained,omitempty"`
 }
 
 // ForwardedProto says what RedirectHTTPS makes of X-Forwarded-Proto. Of peers that are
@@ -330,7 +332,7 @@ type BasicAuth struct {
 // User is a name with the hash of a password.
 type User struct {
 	Name string `json:"name"`
-	// Hash has one of the forms of PasswordForm; with another one no password is right.
+	// Hash has one of the forms of userhash; with another one no password is right.
 	Hash string `json:"hash"`
 }
 

@@ -295,6 +295,7 @@ func (f Filter) write(t *text) {
 		t.number("port", int(f.RedirectHTTPS.Port))
 		t.number("status", f.RedirectHTTPS.Status)
 		t.optional("forwarded", string(f.RedirectHTTPS.Forwarded))
+		t.flag("obtained", f.RedirectHTTPS.Obtained)
 	case f.Redirect != nil:
 		t.add("redirect", strconv.Itoa(f.Redirect.Status))
 		t.optional("scheme", f.Redirect.Scheme)
@@ -444,6 +445,9 @@ func token(s string) string {
 	}
 	return s
 }
+
+// Word is a name as the text of a table has it.
+func Word(name string) string { return token(name) }
 
 // escape returns prose for one line: s as it is, unless a character in it cannot
 // be printed or is not UTF-8; then s in Go's quotes.

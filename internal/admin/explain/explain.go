@@ -221,7 +221,11 @@ func filtered(f route.Filter, r *route.Request) (code int, why string) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			code = http.StatusMovedPermanently
 		}
-		return cmp.Or(f.RedirectHTTPS.Status, code), "the request came without TLS"
+		why = "the request came without TLS"
+		if f.RedirectHTTPS.Obtained {
+			why += "; the route redirects by default, for it has certificates that Fairway has obtained (take that off with fairway.redirect-https=false)"
+		}
+		return cmp.Or(f.RedirectHTTPS.Status, code), why
 	case f.Redirect != nil:
 		return f.Redirect.Status, f.String()
 	case f.BasicAuth != nil && f.BasicAuth.File == "" && len(f.BasicAuth.Users) == 0:

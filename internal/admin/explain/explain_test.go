@@ -71,6 +71,7 @@ func TestFiltered(t *testing.T) {
 		{"not allowed", allow, route.Request{Client: outside}, 403},
 		{"unknown client", allow, route.Request{}, 403},
 		{"https", route.Filter{RedirectHTTPS: &route.RedirectHTTPS{}}, route.Request{TLS: true, Method: "GET"}, 0},
+		{"http, by default", route.Filter{RedirectHTTPS: &route.RedirectHTTPS{Obtained: true}}, route.Request{Method: "GET"}, 301},
 		{"http GET", route.Filter{RedirectHTTPS: &route.RedirectHTTPS{}}, route.Request{Method: "GET"}, 301},
 		{"http POST", route.Filter{RedirectHTTPS: &route.RedirectHTTPS{}}, route.Request{Method: "POST"}, 308},
 		{"redirect", route.Filter{Redirect: &route.Redirect{Status: 302, Host: "b"}}, route.Request{}, 302},
@@ -87,8 +88,12 @@ func TestFiltered(t *testing.T) {
 		{"depends on more", route.Filter{RateLimit: &route.RateLimit{Requests: 1}}, route.Request{}, 0},
 	}
 	for _, tt := range tests {
-		if got, why := filtered(tt.filter, &tt.r); got != tt.want || (why == "") != (tt.want == 0) {
+		got, why := filtered(tt.filter, &tt.r)
+		if got != tt.want || (why == "") != (tt.want == 0) {
 			t.Errorf("%s: %d %q, want %d", tt.name, got, why, tt.want)
+		}
+		if f := tt.filter.RedirectHTTPS; f != nil && f.Obtained != strings.Contains(why, "by default") {
+			t.Errorf("%s: %q", tt.name, why)
 		}
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/control"
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 // Diff says what differs between two tables.
 func Diff(from, to uint64, a, b *route.Table) api.Diff {
-	changes := route.Diff(a, b)
+	changes := diff.Tables(a, b)
 	out := api.Diff{
 		From: from, To: to, Same: a.Hash == b.Hash,
 		Listeners: diffChanges(changes.Listeners), Routes: diffChanges(changes.Routes),
@@ -23,8 +24,8 @@ func Diff(from, to uint64, a, b *route.Table) api.Diff {
 	return out
 }
 
-func diffChanges(changes []route.Change) []api.DiffChange {
-	return All(changes, func(c route.Change) api.DiffChange {
+func diffChanges(changes []diff.Change) []api.DiffChange {
+	return All(changes, func(c diff.Change) api.DiffChange {
 		lines := plainLines(c.Lines)
 		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: lines, Fields: fields(lines)}
 	})
@@ -130,10 +131,10 @@ func PlanSummary(p api.Plan) string {
 
 func count(changes []api.DiffChange) (n api.Counts) {
 	for _, c := range changes {
-		switch route.ChangeKind(c.Kind) {
-		case route.Added:
+		switch diff.ChangeKind(c.Kind) {
+		case diff.Added:
 			n.Added++
-		case route.Removed:
+		case diff.Removed:
 			n.Removed++
 		default:
 			n.Changed++
@@ -189,15 +190,15 @@ func countText(n api.Counts) string {
 func DiffNames(a, b *route.Table) []api.DiffChange {
 	was, is := Hosts(a), Hosts(b)
 	out := []api.DiffChange{}
-	only := func(kind route.ChangeKind, names, others map[string]bool) {
+	only := func(kind diff.ChangeKind, names, others map[string]bool) {
 		for name := range names {
 			if !others[name] {
 				out = append(out, api.DiffChange{Kind: string(kind), ID: name, Lines: []string{}})
 			}
 		}
 	}
-	only(route.Removed, was, is)
-	only(route.Added, is, was)
+	only(diff.Removed, was, is)
+	only(diff.Added, is, was)
 	slices.SortFunc(out, func(a, b api.DiffChange) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }

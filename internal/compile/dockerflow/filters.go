@@ -251,6 +251,7 @@ func literal(s string) (string, error) {
 
 // applyDefaults gives the route the defaults of the configuration.
 func (d *dest) applyDefaults() {
+	d.RedirectDecided = d.decides("redirect-https", "")
 	if d.defaults == nil {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // TestParseUsers: entries with an empty half are skipped; a password may hold
@@ -16,8 +16,8 @@ func TestParseUsers(t *testing.T) {
 	if len(got) != 2 || got[0].Name != "a" || got[1].Name != "b" {
 		t.Fatalf("%v", got)
 	}
-	salt, _, _ := strings.Cut(strings.TrimPrefix(got[1].Hash, route.SaltedSHA256), "$")
-	if want := route.HashPassword(salt, "x:y"); got[1].Hash != want {
+	salt, _, _ := strings.Cut(strings.TrimPrefix(got[1].Hash, userhash.SaltedSHA256), "$")
+	if want := userhash.Of(salt, "x:y"); got[1].Hash != want {
 		t.Errorf("%s, want %s", got[1].Hash, want)
 	}
 	if diff := cmp.Diff(got, ParseUsers("o", "a:1,b:x:y", false)); diff != "" {

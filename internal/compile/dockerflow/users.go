@@ -9,6 +9,7 @@ import (
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // userList reads users in the form of Docker Flow: names, with a password behind the first
@@ -42,11 +43,11 @@ func ParseUsers(owner, text string, encrypted bool) []route.User {
 // hashUser hashes the password of a user. The salt is the same every time, so that
 // equal labels make equal tables.
 func hashUser(owner string, u route.User, encrypted bool) route.User {
-	if encrypted || strings.HasPrefix(u.Hash, route.SaltedSHA256) {
+	if encrypted || strings.HasPrefix(u.Hash, userhash.SaltedSHA256) {
 		return u
 	}
 	salt := sha256.Sum256([]byte(owner + "\x00" + u.Name))
-	u.Hash = route.HashPassword(hex.EncodeToString(salt[:8]), u.Hash)
+	u.Hash = userhash.Of(hex.EncodeToString(salt[:8]), u.Hash)
 	return u
 }
 
@@ -126,7 +127,7 @@ func (d *dest) basicAuth() *route.BasicAuth {
 
 // isHash says whether a password has one of the forms of route.User.Hash.
 func isHash(s string) bool {
-	return slices.ContainsFunc([]string{"$1$", "$apr1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "{SHA}", route.SaltedSHA256}, func(form string) bool {
+	return slices.ContainsFunc([]string{"$1$", "$apr1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "{SHA}", userhash.SaltedSHA256}, func(form string) bool {
 		return strings.HasPrefix(s, form)
 	})
 }

@@ -91,6 +91,7 @@ type Draft struct {
 	ErrorPages, TLSFrom              string               // as ErrorPages and TLS in route.Route
 	Filter                           route.Filter         // every field may be set; see Filters
 	Forwarded                        *route.RedirectHTTPS // one more redirect
+	RedirectDecided                  bool                 // whether to redirect to https is decided
 	Rewrites                         []*route.RewritePath
 
 	Backend route.Backend // without endpoints, Health and TLS

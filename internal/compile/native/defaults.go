@@ -101,6 +101,7 @@ func (a *Defaults) Apply(d *draft.Draft, own func(key, header string) bool) (ref
 	tcp := d.Backend.Scheme == route.SchemeTCP
 	for _, l := range a.list {
 		decides := own(l.key.Name, l.header)
+		d.RedirectDecided = d.RedirectDecided || l.key.Name == "redirect-https"
 		if decides && a.locked[l.key.Name] && !asWanted(d, l.key.Name) {
 			refused = lockedRefusal(l.key.Name)
 		}

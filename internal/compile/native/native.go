@@ -131,6 +131,7 @@ func (d *reading) readRoute(x *Dialect) {
 			delete(d.byKey, k)
 		}
 	}
+	d.RedirectDecided = d.has("redirect-https")
 	d.check(x)
 	x.defaults.lock(d)
 	d.MatchKnown = d.MatchKnown && d.sound("listen") && d.Matches() != nil

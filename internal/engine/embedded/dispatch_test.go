@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 	"fairway/internal/testkit"
 )
 
@@ -55,7 +56,7 @@ func TestHeldRequestIsNotBoundToItsTable(t *testing.T) {
 	s, answers := heldSite(t, "POST /web/x HTTP/1.1\r\nHost: a.example\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
 		func(r *route.Route) {
 			r.Filters = []route.Filter{
-				{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: route.HashPassword("salt", "secret")}}, Strip: true}},
+				{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: userhash.Of("salt", "secret")}}, Strip: true}},
 				{StripPrefix: &route.StripPrefix{Prefix: "/web"}},
 				{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "X-Secret", Value: "of the first"}, {Name: "Host", Value: "first.example"}}}},
 			}
@@ -90,7 +91,7 @@ func TestHeldRequestIsCheckedAnew(t *testing.T) {
 		filter route.Filter
 		status int
 	}{
-		"users":      {route.Filter{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: route.HashPassword("salt", "secret")}}}}, 401},
+		"users":      {route.Filter{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: userhash.Of("salt", "secret")}}}}, 401},
 		"short body": {route.Filter{MaxBody: &route.MaxBody{Bytes: 1}}, 413},
 	} {
 		for _, body := range []string{"Content-Length: 2\r\n\r\nhi", "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"} {

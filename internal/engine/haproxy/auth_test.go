@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // TestRefusedLoginsCostTheSame: an answer that refuses a password takes the time of the
@@ -22,7 +23,7 @@ func TestRefusedLoginsCostTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t, Options{Logger: quiet(t)})
-	users := []route.User{{Name: "slow", Hash: string(hash)}, {Name: "quick", Hash: route.HashPassword("salt", "quick secret")}}
+	users := []route.User{{Name: "slow", Hash: string(hash)}, {Name: "quick", Hash: userhash.Of("salt", "quick secret")}}
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.route("a.example", "a.example", func(r *route.Route) {
 		r.Filters = []route.Filter{{BasicAuth: &route.BasicAuth{Realm: "x", Users: users}}}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // TestPasswordForms checks the password "open sesame" against every form of hash.
@@ -14,7 +15,7 @@ func TestPasswordForms(t *testing.T) {
 	for _, hash := range []string{
 		"$2a$04$JeaqkoKpn0Oe8LuPfHtZ8efJI7edmLdunnXDI6g81rTpzpC01QL1O",
 		"{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=",
-		route.HashPassword("salt", "open sesame"),
+		userhash.Of("salt", "open sesame"),
 		"$1$saltsalt$Yo6tRKYGO/jWyb1etwHDS/",
 		"$apr1$saltsalt$HIDXe7D36X22w1CH4M1cQ.",
 		"$5$saltsalt$yrhPKxCqiWcCE9h0g86j6Ugz7SDFdFm.BjU.d8RaQnC",
@@ -103,7 +104,7 @@ func FuzzParseUsers(f *testing.F) {
 		for _, u := range list {
 			if u.Hash == "" {
 				locked++
-			} else if form, _ := route.PasswordFormOf(u.Hash); u.Name == "" || form == route.PasswordUnknown || TooDear(u.Hash) != "" {
+			} else if form, _ := userhash.FormOf(u.Hash); u.Name == "" || form == userhash.Unknown || TooDear(u.Hash) != "" {
 				t.Fatalf("user %q has the hash %q", u.Name, u.Hash)
 			}
 			if costOf(u.Hash) < 1000 {

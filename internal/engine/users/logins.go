@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // Checker bounds the work of checking passwords. Any goroutine may use it.
@@ -127,7 +128,7 @@ const maxRounds = 200_000
 
 // TooDear says why a hash of a known form is not checked; empty when it is.
 func TooDear(hash string) string {
-	if form, rounds := route.PasswordFormOf(hash); form == route.PasswordSHACrypt && rounds > maxRounds {
+	if form, rounds := userhash.FormOf(hash); form == userhash.SHACrypt && rounds > maxRounds {
 		return fmt.Sprintf("the hash asks for more than %d rounds", maxRounds)
 	}
 	return ""
@@ -136,12 +137,12 @@ func TooDear(hash string) string {
 // costOf is about how long it takes to check a password against the hash, in
 // microseconds; zero for what is as good as nothing.
 func costOf(hash string) int {
-	switch form, cost := route.PasswordFormOf(hash); form {
-	case route.PasswordBcrypt:
+	switch form, cost := userhash.FormOf(hash); form {
+	case userhash.Bcrypt:
 		return 50 << cost
-	case route.PasswordMD5Crypt:
+	case userhash.MD5Crypt:
 		return 500
-	case route.PasswordSHACrypt:
+	case userhash.SHACrypt:
 		return min(cost, maxRounds)
 	}
 	return 0
@@ -149,18 +150,18 @@ func costOf(hash string) int {
 
 // checkPassword compares; nothing is the password of a hash of an unknown form.
 func checkPassword(hash, password string) bool {
-	switch form, _ := route.PasswordFormOf(hash); form {
-	case route.PasswordBcrypt:
+	switch form, _ := userhash.FormOf(hash); form {
+	case userhash.Bcrypt:
 		return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
-	case route.PasswordSHA:
+	case userhash.SHA:
 		sum := sha1.Sum([]byte(password)) //nolint:gosec // see the import
 		return equal("{SHA}"+base64.StdEncoding.EncodeToString(sum[:]), hash)
-	case route.PasswordSalted:
-		salt, _, ok := strings.Cut(hash[len(route.SaltedSHA256):], "$")
-		return ok && equal(route.HashPassword(salt, password), hash)
-	case route.PasswordMD5Crypt:
+	case userhash.Salted:
+		salt, _, ok := strings.Cut(hash[len(userhash.SaltedSHA256):], "$")
+		return ok && equal(userhash.Of(salt, password), hash)
+	case userhash.MD5Crypt:
 		return equal(md5Crypt(hash, password), hash)
-	case route.PasswordSHACrypt:
+	case userhash.SHACrypt:
 		if TooDear(hash) != "" {
 			return false
 		}

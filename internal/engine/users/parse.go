@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // Fault is one line of a user file that no password is right for.
@@ -37,7 +38,7 @@ var shownUser = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,64}$`)
 // hash has no known form, or is refused, stays in the list without a hash: no password
 // is right, and none of a later line is either. clear is route.BasicAuth.Clear: then
 // what has none of the forms, nor looks like another one, is a password in clear text
-// and becomes its route.HashPassword; the same file always makes the same users. Users
+// and becomes its userhash.Of; the same file always makes the same users. Users
 // are in the order of the file; of two with one name the first counts.
 func Parse(data []byte, clear bool, refuse func(hash string) string) (list []route.User, faults []Fault) {
 	sum := sha256.Sum256(data)
@@ -63,15 +64,15 @@ func Parse(data []byte, clear bool, refuse func(hash string) string) (list []rou
 				continue
 			}
 			seen[name] = true
-			form, _ := route.PasswordFormOf(hash)
+			form, _ := userhash.FormOf(hash)
 			why := ""
 			switch {
-			case form != route.PasswordUnknown && refuse != nil:
+			case form != userhash.Unknown && refuse != nil:
 				why = refuse(hash)
-			case form == route.PasswordUnknown && clear && hash[0] != '$' && hash[0] != '{':
+			case form == userhash.Unknown && clear && hash[0] != '$' && hash[0] != '{':
 				salt := sha256.Sum256(append(sum[:len(sum):len(sum)], name...))
-				hash = route.HashPassword(hex.EncodeToString(salt[:8]), hash)
-			case form == route.PasswordUnknown:
+				hash = userhash.Of(hex.EncodeToString(salt[:8]), hash)
+			case form == userhash.Unknown:
 				why = whyUnknown(hash)
 			}
 			if why != "" {

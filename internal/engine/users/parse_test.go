@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // TestUsersOfUnknownFormAreLocked: a hash is never taken for a password in clear text,
@@ -60,8 +60,8 @@ func TestUsersInClear(t *testing.T) {
 		t.Fatalf("%v %v", users, faults)
 	}
 	for i, password := range []string{"secret", "pass:word", "a,b"} {
-		salt, _, _ := strings.Cut(strings.TrimPrefix(users[i].Hash, route.SaltedSHA256), "$")
-		if users[i].Hash != route.HashPassword(salt, password) {
+		salt, _, _ := strings.Cut(strings.TrimPrefix(users[i].Hash, userhash.SaltedSHA256), "$")
+		if users[i].Hash != userhash.Of(salt, password) {
 			t.Errorf("%s: %s", users[i].Name, users[i].Hash)
 		}
 	}
@@ -77,7 +77,7 @@ func TestUsersInClear(t *testing.T) {
 func TestUsersRefusedByAnEngine(t *testing.T) {
 	const sum = "yrhPKxCqiWcCE9h0g86j6Ugz7SDFdFm.BjU.d8RaQnC"
 	users, faults := Parse([]byte("a:$5$saltsalt$"+sum+"\nb:$5$rounds=90000$saltsalt$"+sum+"\n"), false, func(hash string) string {
-		if _, rounds := route.PasswordFormOf(hash); rounds > 50_000 {
+		if _, rounds := userhash.FormOf(hash); rounds > 50_000 {
 			return "too many rounds"
 		}
 		return ""

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/route"
+	"fairway/internal/route/diff"
 )
 
 func TestEncodeDecodeRandom(t *testing.T) {
@@ -24,8 +25,8 @@ func TestEncodeDecodeRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if route.Diff(table, got).String() != "" || got.Hash != table.Hash {
-			t.Fatalf("%v", route.Diff(table, got))
+		if diff.Tables(table, got).String() != "" || got.Hash != table.Hash {
+			t.Fatalf("%v", diff.Tables(table, got))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // Passwords are entries of a map, so that they change without a reload; the key is the
@@ -31,10 +32,10 @@ const (
 // TooDear says why HAProxy does not check a hash of a known form; empty when it does. Its
 // thread serves nobody else meanwhile: a quarter of a second is too long.
 func TooDear(hash string) string {
-	switch form, cost := route.PasswordFormOf(hash); {
-	case form == route.PasswordBcrypt && cost > maxCost:
+	switch form, cost := userhash.FormOf(hash); {
+	case form == userhash.Bcrypt && cost > maxCost:
 		return fmt.Sprintf("HAProxy takes too long to check bcrypt above cost %d", maxCost)
-	case form == route.PasswordSHACrypt && cost > maxRounds:
+	case form == userhash.SHACrypt && cost > maxRounds:
 		return fmt.Sprintf("HAProxy takes too long to check SHA-crypt above %d rounds", maxRounds)
 	}
 	return ""
@@ -44,12 +45,12 @@ func TooDear(hash string) string {
 // HAProxy refuses a list of users with a hash that the C library does not know, so that
 // the form is looked at closely.
 func checkOf(u route.User) string {
-	switch form, _ := route.PasswordFormOf(u.Hash); form {
-	case route.PasswordSHA:
+	switch form, _ := userhash.FormOf(u.Hash); form {
+	case userhash.SHA:
 		return "sha"
-	case route.PasswordSalted:
+	case userhash.Salted:
 		return "salted"
-	case route.PasswordMD5Crypt, route.PasswordSHACrypt, route.PasswordBcrypt:
+	case userhash.MD5Crypt, userhash.SHACrypt, userhash.Bcrypt:
 		if strings.HasPrefix(u.Hash, "$apr1$") {
 			return "apr1"
 		}
@@ -96,7 +97,7 @@ func userEntries(token string, users []route.User) []MapEntry {
 		case "apr1":
 			value += "|" + quote.MapWord(u.Hash)
 		case "salted":
-			salt, sum, _ := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$")
+			salt, sum, _ := strings.Cut(u.Hash[len(userhash.SaltedSHA256):], "$")
 			value += "|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + quote.MapWord(sum)
 		}
 		entries = append(entries, MapEntry{Key: token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name))), Value: value})
@@ -216,11 +217,11 @@ func dearest(users []route.User) (hash string) {
 		if !isListed(u) {
 			continue
 		}
-		form, work := route.PasswordFormOf(u.Hash) // a round of SHA-crypt takes about a microsecond
+		form, work := userhash.FormOf(u.Hash) // a round of SHA-crypt takes about a microsecond
 		switch form {
-		case route.PasswordBcrypt:
+		case userhash.Bcrypt:
 			work = 50 << work
-		case route.PasswordMD5Crypt:
+		case userhash.MD5Crypt:
 			work = 500
 		}
 		if work > longest {

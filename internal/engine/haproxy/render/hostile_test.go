@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // hostileRoute has the value wherever a table can have text of its own. nil when no
@@ -29,7 +30,7 @@ func hostileRoute(t *testing.T, i int, v string) (*route.Route, *route.Backend) 
 		Filters: []route.Filter{
 			{Methods: &route.Methods{Deny: []string{v}}},
 			{BasicAuth: &route.BasicAuth{Realm: v, Users: []route.User{
-				{Name: v, Hash: route.HashPassword(v, v)}, {Name: "sha" + v, Hash: "{SHA}" + v}, {Name: "crypt" + v, Hash: "$5$" + v}, {Name: "none" + v, Hash: v},
+				{Name: v, Hash: userhash.Of(v, v)}, {Name: "sha" + v, Hash: "{SHA}" + v}, {Name: "crypt" + v, Hash: "$5$" + v}, {Name: "none" + v, Hash: v},
 			}}},
 			{RewritePath: &route.RewritePath{Search: "^/a", Replace: strings.ReplaceAll(v, `\`, `\\`)}},
 			{AddPrefix: &route.AddPrefix{Prefix: "/" + v}},

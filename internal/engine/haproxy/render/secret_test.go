@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"fairway/internal/route"
+	"fairway/internal/route/userhash"
 )
 
 // TestShownWithoutSecrets: what is secret by its place is in the text for HAProxy,
@@ -17,7 +18,7 @@ func TestShownWithoutSecrets(t *testing.T) {
 	secret := func(kind route.ConditionKind) route.Condition {
 		return route.Condition{Kind: kind, Name: "Token", Values: []string{canary, canary + "3"}}
 	}
-	hash := route.HashPassword("salt", canary)
+	hash := userhash.Of("salt", canary)
 	crypt := "$5$" + canary + "$" + strings.Repeat("x", 43)
 	r := &route.Route{
 		ID: "shop", Service: "shop", Backend: "shop",

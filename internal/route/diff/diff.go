@@ -1,9 +1,13 @@
-package route
+// Package diff says what differs between two tables.
+package diff
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
+
+	"fairway/internal/route"
 )
 
 // Changes is what differs between two tables.
@@ -38,21 +42,24 @@ type Change struct {
 // hiddenLine stands for a change of a value that is not shown.
 const hiddenLine = "~ a value that is not shown"
 
-// Diff says what differs between two tables in problems and what the hash covers; nil
+// Tables says what differs between two tables in problems and what the hash covers; nil
 // is an empty one. Values that are secret are compared, and not shown.
-func Diff(old, new *Table) Changes {
+func Tables(old, new *route.Table) Changes {
 	if old == nil {
-		old = &Table{}
+		old = &route.Table{}
 	}
 	if new == nil {
-		new = &Table{}
+		new = &route.Table{}
 	}
+	name := func(l route.Listener) string { return l.Name }
+	id := func(r *route.Route) string { return r.ID }
+	backend := func(b *route.Backend) string { return b.ID }
 	return Changes{
-		Listeners: diffLists(old.Listeners, new.Listeners, Listener.compare, Listener.id, Listener.Text, Listener.Text),
-		Routes:    diffLists(old.Routes, new.Routes, (*Route).compare, (*Route).id, (*Route).Digest, (*Route).String),
-		Backends:  diffLists(old.Backends, new.Backends, (*Backend).compare, (*Backend).id, (*Backend).Digest, (*Backend).String),
-		Problems: diffLists(old.Problems, new.Problems, Problem.compare, Problem.String, Problem.String,
-			func(Problem) string { return "" }),
+		Listeners: lists(old.Listeners, new.Listeners, by(name), name, route.Listener.Text, route.Listener.Text),
+		Routes:    lists(old.Routes, new.Routes, by(id), id, (*route.Route).Digest, (*route.Route).String),
+		Backends:  lists(old.Backends, new.Backends, by(backend), backend, (*route.Backend).Digest, (*route.Backend).String),
+		Problems: lists(old.Problems, new.Problems, route.Problem.Compare, route.Problem.String, route.Problem.String,
+			func(route.Problem) string { return "" }),
 	}
 }
 
@@ -70,31 +77,36 @@ func (c Changes) String() string {
 		}
 	}
 	asIs := func(s string) string { return s }
-	write("listener", c.Listeners, token)
-	write("route", c.Routes, token)
-	write("backend", c.Backends, token)
+	write("listener", c.Listeners, route.Word)
+	write("route", c.Routes, route.Word)
+	write("backend", c.Backends, route.Word)
 	write("problem", c.Problems, asIs)
 	return b.String()
 }
 
-// diffLists walks two sorted lists. sum is compared, lines are taken from shown.
-func diffLists[T any, Sum comparable](old, new []T, compare func(a, b T) int, id func(T) string, sum func(T) Sum, shown func(T) string) []Change {
+// by compares by the ID.
+func by[T any](id func(T) string) func(a, b T) int {
+	return func(a, b T) int { return cmp.Compare(id(a), id(b)) }
+}
+
+// lists walks two sorted lists. sum is compared, lines are taken from shown.
+func lists[T any, Sum comparable](old, new []T, compare func(a, b T) int, id func(T) string, sum func(T) Sum, shown func(T) string) []Change {
 	var changes []Change
 	for len(old) > 0 || len(new) > 0 {
 		switch {
 		case len(new) == 0 || len(old) > 0 && compare(old[0], new[0]) < 0:
-			changes = append(changes, Change{Removed, id(old[0]), diffLines(shown(old[0]), "")})
+			changes = append(changes, Change{Removed, id(old[0]), lines(shown(old[0]), "")})
 			old = old[1:]
 		case len(old) == 0 || compare(old[0], new[0]) > 0:
-			changes = append(changes, Change{Added, id(new[0]), diffLines("", shown(new[0]))})
+			changes = append(changes, Change{Added, id(new[0]), lines("", shown(new[0]))})
 			new = new[1:]
 		default:
 			if sum(old[0]) != sum(new[0]) {
-				lines := diffLines(shown(old[0]), shown(new[0]))
-				if len(lines) == 0 {
-					lines = []string{hiddenLine}
+				differ := lines(shown(old[0]), shown(new[0]))
+				if len(differ) == 0 {
+					differ = []string{hiddenLine}
 				}
-				changes = append(changes, Change{Changed, id(new[0]), lines})
+				changes = append(changes, Change{Changed, id(new[0]), differ})
 			}
 			old, new = old[1:], new[1:]
 		}
@@ -102,19 +114,19 @@ func diffLists[T any, Sum comparable](old, new []T, compare func(a, b T) int, id
 	return changes
 }
 
-// diffLines returns the lines that went and that came, in the order of the texts, without
+// lines returns the lines that went and that came, in the order of the texts, without
 // the first line of an element, its name.
-func diffLines(old, new string) (lines []string) {
+func lines(old, new string) (list []string) {
 	_, old, _ = strings.Cut(old, "\n")
 	_, new, _ = strings.Cut(new, "\n")
 	add := func(mark, text string) {
 		for line := range strings.Lines(text) {
-			lines = append(lines, mark+strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "  "))
+			list = append(list, mark+strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "  "))
 		}
 	}
 	for _, e := range udiff.Lines(old, new) {
 		add("- ", old[e.Start:e.End])
 		add("+ ", e.New)
 	}
-	return lines
+	return list
 }
