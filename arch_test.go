@@ -276,6 +276,9 @@ var allowed = map[string]struct {
 	"internal/api/events": {1, nil},
 	"internal/api/local":  {1, []string{"internal/api"}},
 	"internal/dockerapi":  {1, nil},
+	// consul speaks to the HTTP API of Consul; certstore keeps certificates there.
+	"internal/consul":           {1, []string{"internal/clock", "internal/files"}},
+	"internal/consul/certstore": {1, []string{"internal/consul"}},
 	// containerlog reads the logs of instances where their sources watch.
 	"internal/containerlog": {2, []string{"internal/catalog", "internal/dockerapi", "internal/human"}},
 	// nearest serves the hints in errors of those who read what people wrote.
@@ -292,6 +295,8 @@ var allowed = map[string]struct {
 	}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit": {1, nil},
+	// consultest starts real agents.
+	"internal/consul/consultest": {1, []string{"internal/testkit"}},
 	// hostile is endpoints that misbehave, for the tests of every engine.
 	"internal/engine/enginetest/hostile": {2, []string{"internal/engine/traffic", "internal/route", "internal/testkit"}},
 	"internal/admin/oidc/oidctest":       {1, nil},
@@ -299,7 +304,7 @@ var allowed = map[string]struct {
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/consul/consultest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (
