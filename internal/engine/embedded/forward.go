@@ -289,9 +289,8 @@ func (x *exchange) copyBody(res *reply) bool {
 	}
 	buf := x.e.buffers.Get()
 	defer x.e.buffers.Put(buf)
-	full := false // then more may have come already
 	for {
-		if r, ok := res.body.(*trip); ok && full && !stream {
+		if r, ok := res.body.(*trip); ok && !stream {
 			switch n, err := r.splice(x.w); {
 			case err != nil:
 				return false
@@ -300,7 +299,6 @@ func (x *exchange) copyBody(res *reply) bool {
 			}
 		}
 		n, err := res.body.Read(buf)
-		full = n == len(buf)
 		if n > 0 {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return false

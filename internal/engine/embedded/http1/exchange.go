@@ -29,13 +29,14 @@ type Exchange struct {
 
 	out    []byte
 	form   answerForm
-	begun  bool  // the head of the answer is written, at least to out
-	ended  bool  // so is all of it
-	keep   bool  // another request may follow
-	left   int64 // of the length that was said
-	err    error // the first one of writing
-	passed bool  // the connection belongs to another protocol
-	slow   bool  // the client has not taken a spliced piece quickly
+	begun  bool             // the head of the answer is written, at least to out
+	ended  bool             // so is all of it
+	keep   bool             // another request may follow
+	left   int64            // of the length that was said
+	err    error            // the first one of writing
+	passed bool             // the connection belongs to another protocol
+	piece  io.LimitedReader // that is spliced
+	slow   bool             // the client has not taken a spliced piece quickly
 }
 
 // Answer is the head of an answer.

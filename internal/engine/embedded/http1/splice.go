@@ -9,7 +9,7 @@ import (
 // How answers are spliced: passed on by the kernel, without a copy (splice(2)).
 const (
 	// spliceLeast is what must have come: what is less is copied at no more cost.
-	spliceLeast = 64 << 10
+	spliceLeast = 32 << 10
 	// spliceMost is the largest piece. The client must take it within the limit of a write,
 	// so it is not larger, though a pipe holds four of it.
 	spliceMost = 256 << 10
@@ -41,7 +41,9 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 		return 0, nil
 	}
 	began := time.Now()
-	n, err := to.ReadFrom(&io.LimitedReader{R: from, N: most})
+	x.piece = io.LimitedReader{R: from, N: most}
+	n, err := to.ReadFrom(&x.piece)
+	x.piece.R = nil
 	if err == nil && n < most {
 		err = io.ErrUnexpectedEOF
 	}
