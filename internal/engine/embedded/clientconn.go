@@ -93,10 +93,10 @@ func (c *clientConn) linger() {
 	}
 }
 
-// Socket is the socket, or nil where something else reads from it.
-func (c *clientConn) Socket() *net.TCPConn {
-	socket, _ := c.Conn.(*net.TCPConn)
-	return socket
+// Line is what is read from, or nil where something else reads from it.
+func (c *clientConn) Line() *http1.Line {
+	line, _ := c.Conn.(*http1.Line)
+	return line
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.

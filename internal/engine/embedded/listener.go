@@ -202,7 +202,7 @@ func (l *listener) accept() error {
 		e.meters.refused("proxy-protocol")
 		return closed(c)
 	}
-	counted := &clientConn{Conn: c, listener: l}
+	counted := &clientConn{Conn: http1.NewLine(c), listener: l}
 	counted.setPeer(peer.Addr)
 	if !trusted {
 		counted.source = bucket.SourceOf(counted.peer)

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -48,18 +47,13 @@ func (a *attempt) overPeer(ctx context.Context, name string) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch c := peer.Conn.(type) {
-	case *tls.Conn:
-		a.conn = c.NetConn().(*endpointConn)
-	default:
-		a.conn = c.(*endpointConn)
-	}
-	a.gotConn, a.reused, a.before = true, peer.Reused(), a.conn.written.Load()
+	a.byCore, a.reused, a.sent = true, peer.Reused(), false
 	r := &a.trip
 	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
 	r.over.Store(false) // it is not the first connection, where one was stale
 	a.x.in.interrupt.Watch(peer)
 	err = r.run()
+	a.sent = peer.Sent()
 	if peer.Answered() {
 		a.answered.Store(true)
 	}

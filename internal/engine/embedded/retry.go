@@ -67,10 +67,10 @@ type attempt struct {
 	transport *transport
 	body      *http1.Replay // nil: the request has none
 
-	conn     *endpointConn // the connection the request went to; nil: none, or HTTP/2
-	before   int64         // bytes written on it before
-	gotConn  bool
-	reused   bool        // it had been used before
+	gotConn  bool        // of HTTP/2
+	byCore   bool        // it got a connection of HTTP/1.1
+	sent     bool        // something on that
+	reused   bool        // the connection had been used before
 	answered atomic.Bool // the first byte of an answer was seen
 
 	trip trip // by HTTP/1.1
@@ -116,10 +116,10 @@ func (x *exchange) bounded(body *http1.Replay) io.ReadCloser {
 
 // unsent reports whether nothing of the request can have reached the endpoint.
 func (a *attempt) unsent(err error) bool {
-	if isDial(err) || !a.gotConn {
-		return true
+	if a.byCore {
+		return !a.sent
 	}
-	return a.conn != nil && a.conn.written.Load() == a.before
+	return isDial(err) || !a.gotConn
 }
 
 // repeatable reports whether the request may be sent again after err.
@@ -145,7 +145,7 @@ func (a *attempt) result(err error) balance.Result {
 		return balance.ResultCanceled
 	case isDial(err):
 		return resultOfDial(err)
-	case a.reused && !a.answered.Load() && a.conn != nil && !isTimeout(err):
+	case a.reused && !a.answered.Load() && a.byCore && !isTimeout(err):
 		return balance.ResultCanceled // a dead connection is not a dead endpoint
 	}
 	return balance.ResultFailed

@@ -272,7 +272,7 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 		}
 		return nil, dialError(err)
 	}
-	ec := &endpointConn{Conn: c, transport: t}
+	ec := &endpointConn{Conn: http1.NewLine(c), transport: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dialing.Err() != nil {
@@ -290,11 +290,10 @@ func dialError(err error) error { return fmt.Errorf("%w: %w", errDial, err) }
 
 func isDial(err error) bool { return errors.Is(err, errDial) }
 
-// endpointConn counts what was written: unsent requests may be sent elsewhere.
+// endpointConn is a connection to an endpoint, counted while it is open.
 type endpointConn struct {
 	net.Conn
 	transport *transport
-	written   atomic.Int64
 }
 
 // watch has the kernel notice within six seconds that machine or network are gone.
@@ -320,17 +319,10 @@ func (c *endpointConn) Close() error {
 	return err
 }
 
-// Write counts the bytes handed to the kernel.
-func (c *endpointConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
-	return n, err
-}
-
-// Socket is the socket, or nil.
-func (c *endpointConn) Socket() *net.TCPConn {
-	socket, _ := c.Conn.(*net.TCPConn)
-	return socket
+// Line is what is read from, or nil.
+func (c *endpointConn) Line() *http1.Line {
+	line, _ := c.Conn.(*http1.Line)
+	return line
 }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.

@@ -348,7 +348,7 @@ func (x *Exchange) Close() { x.Request.Close = true }
 // Pass gives the connection to another protocol: what was read of it comes first. Who
 // has it closes it, before the handler returns.
 func (x *Exchange) Pass() (net.Conn, error) {
-	if x.conn.turns.inside {
+	if x.conn.turns.inside() {
 		return nil, errNotAsked // who does not name a protocol may not get one
 	}
 	x.mu.Lock()

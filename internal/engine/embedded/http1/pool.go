@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
@@ -69,12 +70,10 @@ func (p *Pool) Get(ctx context.Context, name string) (*Peer, error) {
 // Own makes a connection one of the pool, in use.
 func (p *Pool) Own(c net.Conn, name string) *Peer {
 	peer := &Peer{Conn: c, pool: p, name: name}
-	below := c
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		below = secure.NetConn() // what it has to say unasked is no answer, either
-		peer.sealed = true
-	}
-	peer.socket.open(below, peer)
+	under := below(c) // what it has to say unasked is no answer, either
+	peer.sealed = under != c
+	peer.send = sender{peer: peer, line: lineOf(under)}
+	peer.send.step = peer.send.turn
 	peer.take()
 	return peer
 }
@@ -109,6 +108,7 @@ func (p *Pool) take(name string) *Peer {
 // put takes a connection back, or closes it.
 func (p *Pool) put(peer *Peer) {
 	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
+	peer.sent.Store(false)
 	peer.give()
 	fields := peer.Response.Fields[:cap(peer.Response.Fields)]
 	clear(fields) // an unused connection holds on to no answer
@@ -189,7 +189,8 @@ type Peer struct {
 	reused   bool
 	answered bool
 	since    time.Time // when it was put back
-	socket   socket
+	send     sender
+	sent     atomic.Bool // something of the request
 
 	timing sync.Mutex
 	headed bool      // the head is there: no deadline is set any more
@@ -210,8 +211,20 @@ func (p *Peer) Send(b []byte, limit time.Duration) error {
 	} else {
 		p.unbound()
 	}
-	return p.socket.send(b, limit > 0)
+	return p.send.all(b, limit > 0)
 }
+
+// Write writes to the endpoint.
+func (p *Peer) Write(b []byte) (int, error) {
+	n, err := p.Conn.Write(b)
+	if n > 0 {
+		p.sent.Store(true)
+	}
+	return n, err
+}
+
+// Sent reports whether anything of the request can have reached the endpoint.
+func (p *Peer) Sent() bool { return p.sent.Load() }
 
 // Reused reports whether the connection has had a request before.
 func (p *Peer) Reused() bool { return p.reused }

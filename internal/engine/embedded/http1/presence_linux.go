@@ -12,16 +12,12 @@ func PresenceOf(c net.Conn) Presence {
 	if p, ok := c.(interface{ Raw() net.Conn }); ok { // of the PROXY protocol
 		c = p.Raw()
 	}
-	socket := socketOf(c)
-	if socket == nil {
+	line := lineOf(c)
+	if line == nil {
 		return Present
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return Gone
-	}
 	seen := Present
-	err = raw.Control(func(fd uintptr) {
+	err := line.raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		if n, err := unix.Poll(fds, 0); n == 0 || err != nil {
 			return

@@ -84,7 +84,11 @@ func TestSendMissesNothing(t *testing.T) {
 	})
 	p := NewPool(PoolLimits{Head: 1 << 10, Idle: time.Minute, Most: 4}, func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", l.Addr().String())
+		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return NewLine(c), nil
 	})
 	processors(t, func(t *testing.T) {
 		var asking sync.WaitGroup

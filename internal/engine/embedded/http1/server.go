@@ -143,7 +143,7 @@ func (k *conn) take() {
 	if k.memory == nil {
 		k.memory = k.server.memory.Get().(*[inSize]byte)
 	}
-	k.in.Reset(&k.turns, k.memory[:])
+	k.in.Reset(k.Conn, k.memory[:])
 }
 
 // give gives the memory back. Nothing may be unused.
@@ -232,17 +232,24 @@ func (k *conn) wait() bool {
 
 // rest begins the waiting for a request. It is false where the connection ends.
 func (k *conn) rest() bool {
-	s := k.server
-	if k.used {
-		k.state.Store(isIdle)
-		if s.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
-			return false
-		}
-		k.mark(false)
-		k.readWithin(time.Now(), s.limits.Idle)
-	} else {
+	if !k.used {
 		k.first()
+		return true
 	}
+	if !k.idle() {
+		return false
+	}
+	k.readWithin(time.Now(), k.server.limits.Idle)
+	return true
+}
+
+// idle says that there is no request. It is false where the connection ends.
+func (k *conn) idle() bool {
+	k.state.Store(isIdle)
+	if k.server.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
+		return false
+	}
+	k.mark(false)
 	return true
 }
 

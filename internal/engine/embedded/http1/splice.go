@@ -2,7 +2,6 @@ package http1
 
 import (
 	"io"
-	"net"
 	"time"
 )
 
@@ -27,11 +26,11 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 	if x.form != formLength || x.slow || x.err != nil || p.body.Beyond() < spliceLeast || x.left < spliceLeast {
 		return 0, x.err
 	}
-	from, to := socketOf(p.Conn), socketOf(x.conn.Conn)
+	from, to := lineOf(p.Conn), lineOf(x.conn.Conn)
 	if from == nil || to == nil {
 		return 0, nil
 	}
-	most := min(int64(waiting(from)), p.body.Beyond(), x.left, spliceMost)
+	most := min(int64(from.unread()), p.body.Beyond(), x.left, spliceMost)
 	if most < spliceLeast || x.Flush() != nil {
 		return 0, x.err
 	}
@@ -41,7 +40,7 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 		return 0, nil
 	}
 	began := time.Now()
-	x.piece = io.LimitedReader{R: from, N: most}
+	x.piece = io.LimitedReader{R: from.TCPConn, N: most}
 	n, err := to.ReadFrom(&x.piece)
 	x.piece.R = nil
 	if err == nil && n < most {
@@ -53,25 +52,4 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 	x.slow = time.Since(began) > spliceSlow
 	x.fail(err)
 	return n, err
-}
-
-// socketOf is the socket of a connection in clear, or nil.
-func socketOf(c net.Conn) *net.TCPConn {
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return c
-	case interface{ Socket() *net.TCPConn }:
-		return c.Socket()
-	}
-	return nil
-}
-
-// waiting is how much of a connection can be read now.
-func waiting(c *net.TCPConn) (n int) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) { n = unread(fd) })
-	return n
 }

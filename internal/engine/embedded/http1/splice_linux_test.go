@@ -92,7 +92,11 @@ func TestSplice(t *testing.T) {
 	}()
 	p := NewPool(PoolLimits{Head: 1 << 10, Idle: time.Hour, Most: 2}, func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", l.Addr().String())
+		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return NewLine(c), nil
 	})
 	defer p.CloseIdle(true)
 	spliced := make(chan int64, 1)

@@ -1,100 +1,101 @@
 package http1
 
-import (
-	"errors"
-	"syscall"
-)
+import "errors"
 
-// turns serve the requests of a connection in clear that are there whole, with their bodies,
-// after a read, all in one RawConn.Read: after a read that has filled less than the memory nothing
-// is left, and what comes later wakes the waiting. So no read is made in vain. Everything
-// else is served between two of them, by ordinary reads; the next one begins with a read.
+// turns serve the requests of a connection that are there whole, with their bodies, after a
+// read, all in one turn of its line. Everything else is served between two of them, by
+// ordinary reads; the next one begins with a read.
 //
-// What wakes is reset at the beginning of a RawConn.Read alone. The one thing that can be
-// missed is an end that came together with the last bytes: the watch looks for that.
+// The one thing that can be missed is an end that came together with the last bytes: the
+// watch looks for that.
 //
-// The zero value, which has no socket, reads in the ordinary way.
+// The zero value, which has no line, leaves all to ordinary reads.
 type turns struct {
 	conn    *conn
-	raw     syscall.RawConn
-	step    func(fd uintptr) bool
-	fd      uintptr // while inside
-	inside  bool    // in RawConn.Read: nothing may wait
-	drained bool    // all was read that was there
-	resting bool    // waiting for a request
-	over    bool    // the connection ends
+	line    *Line
+	step    func() bool
+	resting bool // waiting for a request
+	over    bool // the connection ends
 }
 
-// errWait means that nothing is there to be read now.
-var errWait = errors.New("nothing is there yet")
+// open has turns taken where the connection has a line.
+func (t *turns) open(k *conn) {
+	t.conn, t.line, t.step = k, lineOf(below(k.Conn)), t.turn
+}
 
 // run serves for as long as that needs no ordinary reads, and reports whether it goes on
 // with them.
 func (t *turns) run() bool {
-	if t.raw == nil {
+	if t.line == nil {
 		return true
 	}
-	t.drained = false
-	err := t.raw.Read(t.step)
-	return err == nil && !t.over
+	return t.line.turn(t.step) == nil && !t.over
 }
 
-// Read reads, inside without waiting.
-func (t *turns) Read(p []byte) (int, error) {
-	if !t.inside {
-		return t.conn.Conn.Read(p)
-	}
-	n, err := readNow(t.fd, p)
-	t.drained = n < len(p)
-	return n, err
-}
+// inside reports whether nothing may wait.
+func (t *turns) inside() bool { return t.line != nil && t.line.inside }
 
-// turn is what RawConn.Read calls, and again when there is something to read, for as long
-// as it returns false.
-func (t *turns) turn(fd uintptr) bool {
-	k := t.conn
-	t.fd, t.inside = fd, true
-	defer func() { t.inside = false }()
+// errEnded means that the connection was closed, or ends.
+var errEnded = errors.New("the connection has ended")
+
+// turn is a step of the line's turn.
+func (t *turns) turn() bool {
 	for {
-		if !t.resting {
+		var err error
+		if t.resting {
+			err = t.wake()
+		} else {
 			if !t.serve() {
 				return true
 			}
-			if t.resting = k.rest(); !t.resting {
-				return t.end()
-			}
-			if t.drained {
-				k.give()
-				return false
-			}
+			err = t.rest()
 		}
-		if !t.fill() {
-			if t.resting {
-				k.give()
-				return false
-			}
+		switch err {
+		case nil:
+			t.resting = false
+		case errWait:
+			t.resting = true
+			t.conn.give()
+			return false
+		default:
 			return t.end()
 		}
 	}
 }
 
-// fill reads what has come, if anything has. It is false where the waiting goes on or, not
-// resting any more, the connection ends.
-func (t *turns) fill() bool {
+// rest reads what has come meanwhile, and else begins to wait.
+func (t *turns) rest() error {
 	k := t.conn
-	fresh := !k.used // then it stays new until something has come
-	if !fresh && !k.wake() {
-		t.resting = false
-		return false // before anything is read: see watch.lookIdle
+	if k.used {
+		k.take()
+		if err := k.in.Fill(inSize); err != errWait { //nolint:errorlint // it is returned as it is
+			return err
+		}
+	}
+	switch {
+	case !k.rest():
+		return errEnded
+	case k.used:
+		return errWait
+	}
+	return t.wake()
+}
+
+// wake reads what has come, if anything has. A connection stays new until then.
+func (t *turns) wake() error {
+	k := t.conn
+	fresh := !k.used
+	if !fresh && !k.wake() { // before anything is read: see watch.lookIdle
+		return errEnded
 	}
 	k.take()
 	err := k.in.Fill(inSize)
-	if err == errWait { //nolint:errorlint // it is returned as it is
-		t.drained, t.resting = true, fresh
-		return !fresh
+	switch {
+	case err == errWait && !fresh && !k.idle(), //nolint:errorlint // it is returned as it is
+		err == nil && fresh && !k.wake():
+		return errEnded
 	}
-	t.resting = false
-	return err == nil && (!fresh || k.wake())
+	return err
 }
 
 // serve serves what was read whole, and reports whether that was all.

@@ -27,7 +27,7 @@ func sockets(t *testing.T, l Limits, handler func(*Exchange)) (dial func() *net.
 			if err != nil {
 				return
 			}
-			serving.Go(func() { s.Serve(t.Context(), c, Hooks{}) })
+			serving.Go(func() { s.Serve(t.Context(), NewLine(c), Hooks{}) })
 		}
 	})
 	t.Cleanup(func() {

@@ -31,7 +31,7 @@ type watch struct {
 }
 
 func (w *watch) start() {
-	if w.conn.hooks.Gone == nil && w.conn.turns.raw == nil {
+	if w.conn.hooks.Gone == nil && w.conn.turns.line == nil {
 		return
 	}
 	w.mu.Lock()
@@ -50,7 +50,7 @@ func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running = false
-	if w.timer != nil && w.conn.turns.raw == nil {
+	if w.timer != nil && w.conn.turns.line == nil {
 		w.timer.Stop()
 	}
 }
@@ -65,7 +65,7 @@ func (w *watch) end() {
 }
 
 func (w *watch) look() {
-	if !w.lookBusy() && w.conn.turns.raw != nil && !w.lookIdle() {
+	if !w.lookBusy() && w.conn.turns.line != nil && !w.lookIdle() {
 		w.again()
 	}
 }
@@ -78,7 +78,7 @@ func (w *watch) lookIdle() bool {
 	if k.state.Load() == isBusy {
 		return false
 	}
-	if k.state.Load() == isIdle && k.turns.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
+	if k.state.Load() == isIdle && k.turns.line.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
 		_ = k.Close()
 	}
 	return true
