@@ -46,7 +46,7 @@ var allowed = map[string]struct {
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
-		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
+		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route", "internal/route/tlsoption",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
@@ -127,23 +127,27 @@ var allowed = map[string]struct {
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route", "internal/route/userhash"}},
+	// script is the text of its cases.
+	"internal/engine/enginetest/script": {1, nil},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
-	"internal/engine/enginetest": {2, []string{"internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
+	"internal/engine/enginetest": {2, []string{"internal/engine/enginetest/script", "internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
 		"internal/engine/errorpage",
 		"internal/clock", "internal/engine/certs",
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/handshake", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/latency", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/userhash", "internal/route/match", "internal/route/canonical"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/handshake", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/userhash", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":  {1, []string{"internal/engine/errorpage"}},
 	"internal/engine/haproxy/pcre": {1, nil},
+	// handshake is what HAProxy has to know of TLS.
+	"internal/engine/haproxy/handshake": {1, []string{"internal/engine/certs", "internal/engine/haproxy/quote", "internal/route", "internal/route/tlsoption"}},
 	// quote makes words of the files of HAProxy.
 	"internal/engine/haproxy/quote":  {1, nil},
 	"internal/engine/haproxy/socket": {1, nil},

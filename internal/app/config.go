@@ -16,6 +16,7 @@ import (
 	"fairway/internal/notify"
 	"fairway/internal/owners"
 	"fairway/internal/route"
+	"fairway/internal/route/tlsoption"
 	"fairway/internal/rules"
 )
 
@@ -82,7 +83,8 @@ type Config struct {
 
 // TLSConfig is the keys below tls.
 type TLSConfig struct {
-	Certificates []Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
+	Certificates     []Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
+	tlsoption.Config `embed:""`
 }
 
 // DefaultsConfig is the keys below defaults: labels that every route has unless its own say
@@ -346,11 +348,12 @@ func stateDir(env map[string]string, root bool) string {
 // Listeners returns the listeners that are not off, of "http" and "https".
 func (c *Config) Listeners() []route.Listener {
 	var listeners []route.Listener
+	hosts := c.TLS.HostList()
 	if c.Listen != Off {
-		listeners = append(listeners, route.Listener{Name: "http", Address: c.Listen, TrustedProxies: c.TrustedProxies})
+		listeners = append(listeners, route.Listener{Name: "http", Address: c.Listen, TrustedProxies: c.TrustedProxies, Hosts: hosts})
 	}
 	if c.ListenTLS != Off {
-		l := route.Listener{Name: "https", Address: c.ListenTLS, TLS: true, TrustedProxies: c.TrustedProxies}
+		l := route.Listener{Name: "https", Address: c.ListenTLS, TLS: true, TrustedProxies: c.TrustedProxies, TLSOptions: c.TLS.Options(), Hosts: hosts}
 		for _, cert := range c.TLS.Certificates {
 			l.Certificates = append(l.Certificates, route.Certificate{CertFile: cert.Cert, KeyFile: cert.Key})
 		}

@@ -194,6 +194,7 @@ func (c *Config) validate() confload.Faults {
 	v := &validation{Config: c}
 	v.listen()
 	v.Admin.OIDC.Check(v.add)
+	v.TLS.Check(v.add)
 	v.admin()
 	v.docker()
 	v.notify()
@@ -262,6 +263,11 @@ func (v *validation) listen() {
 		v.file("tls.certificates", cert.Cert)
 		if cert.Key != cert.Cert {
 			v.file("tls.certificates", cert.Key)
+		}
+	}
+	for _, h := range v.TLS.Hosts {
+		if h.ClientCA != "" {
+			v.file("tls.hosts", h.ClientCA)
 		}
 	}
 	for _, dir := range v.LabelFiles {

@@ -220,7 +220,7 @@ func (e *Environment) ListenersOf(configured []route.Listener) []route.Listener 
 			like = secure
 		}
 		if like != nil {
-			l.TrustedProxies, l.Certificates = like.TrustedProxies, like.Certificates
+			l.TrustedProxies, l.Certificates, l.TLSOptions, l.Hosts = like.TrustedProxies, like.Certificates, like.TLSOptions, like.Hosts
 		}
 		list = append(list, l)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"fairway/internal/engine/enginetest/script"
 )
 
 // hostileAnswer is what an endpoint sends instead of an answer that is right.
@@ -123,7 +125,7 @@ func (h hostileAnswer) judge(w *world, a pendingEnd) {
 		}
 		return
 	}
-	if status := a.Status[:3]; !statusMatches(h.want, status) {
+	if status := a.Status[:3]; !script.StatusMatches(h.want, status) {
 		w.Errorf("answered %s, want %s; body: %q", status, h.want, a.body)
 	}
 	if a.StatusCode < 400 && (a.body != h.body || (a.broken != nil) != h.broken) {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"fairway/internal/testkit"
 )
 
 // clientCertCases are certificates of clients.
@@ -26,7 +28,7 @@ routes:
 // clientPair makes a key pair for a client; its certificate is its own authority.
 func (w *world) clientPair(name string) (pair tls.Certificate, authority []byte) {
 	w.Helper()
-	cert, key := w.newKeyPair(name)
+	cert, key := testkit.KeyPair(w, name)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		w.Fatal(err)

@@ -73,6 +73,7 @@ func groups(t testing.TB) []group {
 		{"swap", swapCases()},
 		{"tls", tlsCases()},
 		{"client certificate", clientCertCases()},
+		{"tls host", tlsHostCases()},
 		{"tcp", tcpCases()},
 		{"filter", filterCases()},
 		{"balance", balanceCases()},

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"fairway/internal/engine/enginetest/script"
+
 	"go.uber.org/goleak"
 
 	"fairway/internal/route"
@@ -190,11 +192,11 @@ func TestParseCaseRefuses(t *testing.T) {
 		"table that is missing": head + "apply other\n",
 		"bad expression":        head + "GET a.example/\n-> 200\nsaw X: ~(\n",
 	} {
-		if _, err := parseCase("case", []byte(text)); err == nil {
+		if _, err := script.Parse("case", []byte(text)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := parseCase("case", []byte(head+"GET a.example/\n-> 200\n")); err != nil {
+	if _, err := script.Parse("case", []byte(head+"GET a.example/\n-> 200\n")); err != nil {
 		t.Errorf("a case that is all right: %v", err)
 	}
 }
@@ -213,7 +215,7 @@ func TestStatusMatches(t *testing.T) {
 		{"400|5xx|closed", "401", false},
 		{"4xx", "closed", false},
 	} {
-		if got := statusMatches(tt.want, tt.have); got != tt.ok {
+		if got := script.StatusMatches(tt.want, tt.have); got != tt.ok {
 			t.Errorf("want %s, have %s: %v", tt.want, tt.have, got)
 		}
 	}

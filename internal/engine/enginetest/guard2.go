@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"fairway/internal/engine/enginetest/script"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -198,7 +200,7 @@ routes: [{id: a, host: a.example, to: [e1]}]
 `)
 	f := w.frames()
 	f.request(c.fields, c.body)
-	if got := f.end(); !statusMatches(c.want, got) {
+	if got := f.end(); !script.StatusMatches(c.want, got) {
 		w.Errorf("answered %s, want %s", got, c.want)
 	}
 	_ = f.conn.Close()

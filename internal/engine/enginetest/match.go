@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"fairway/internal/engine/enginetest/script"
 	"fairway/internal/route"
 )
 
@@ -43,7 +44,7 @@ func manyHosts(w *world, n int) {
 	for _, i := range []int{0, 1, n / 2, n - 1} {
 		for _, form := range []string{"h%d.example", "H%d.Example", "h%d.example.", "h%d.EXAMPLE:80", "H%d.example.:8080"} {
 			host := fmt.Sprintf(form, i)
-			a, err := w.send(request{method: "GET", host: host, target: "/demo/x", listener: "http"})
+			a, err := w.send(script.Request{Method: "GET", Host: host, Target: "/demo/x", Listener: "http"})
 			if err != nil || a.StatusCode != 200 {
 				w.Fatalf("%s: %v, %v", host, a.Response, err)
 			}
@@ -52,7 +53,7 @@ func manyHosts(w *world, n int) {
 			}
 		}
 	}
-	a, err := w.send(request{method: "GET", host: fmt.Sprintf("h%d.example", n), target: "/demo", listener: "http"})
+	a, err := w.send(script.Request{Method: "GET", Host: fmt.Sprintf("h%d.example", n), Target: "/demo", Listener: "http"})
 	if err != nil || a.StatusCode != http.StatusNotFound {
 		w.Errorf("a host that no route has: %v, %v", a.Response, err)
 	}
@@ -65,7 +66,7 @@ func noPunycode(w *world) {
 		"xn--bcher-kva.example": 200, "XN--BCHER-KVA.example": 200,
 		"xn--bcher-kva1.example": 400, "xn--.example": 400, "xn--a.example": 400,
 	} {
-		a, err := w.send(request{method: "GET", host: host, target: "/", listener: "http"})
+		a, err := w.send(script.Request{Method: "GET", Host: host, Target: "/", Listener: "http"})
 		if err != nil || a.StatusCode != status {
 			w.Errorf("%s: %v, %v, want %d", host, a.Response, err, status)
 		}
@@ -82,7 +83,7 @@ routes:
 `)
 	for _, n := range []int{100, 9_999, 10_000, 10_001, 20_000} {
 		before := w.log.len()
-		a, err := w.send(request{method: "GET", host: "a.example", target: "/?" + strings.Repeat("a&", n) + "admin=1", listener: "http"})
+		a, err := w.send(script.Request{Method: "GET", Host: "a.example", Target: "/?" + strings.Repeat("a&", n) + "admin=1", Listener: "http"})
 		if err != nil {
 			w.Fatal(err)
 		}

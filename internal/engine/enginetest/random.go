@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/enginetest/script"
+
 	"pgregory.net/rapid"
 
 	"fairway/internal/route"
@@ -180,7 +182,7 @@ routes:
 // is left to resolve; false when none did, which has to be said with a 4xx.
 func (w *world) pathOf(rt *rapid.T, target string) (sent string, ok bool) {
 	before := w.log.len()
-	a, err := w.send(request{method: "GET", host: "a.example", target: target, listener: "http"})
+	a, err := w.send(script.Request{Method: "GET", Host: "a.example", Target: target, Listener: "http"})
 	if err != nil {
 		rt.Fatalf("%q: %v", target, err)
 	}
@@ -230,7 +232,7 @@ func randomForwarded(w *world) {
 		}
 		header = append(header, "Connection: "+strings.Join(append(listed, "close"), ", "))
 		before := w.log.len()
-		a, err := w.send(request{method: "GET", host: "a.example", target: "/", listener: "http", header: header})
+		a, err := w.send(script.Request{Method: "GET", Host: "a.example", Target: "/", Listener: "http", Header: header})
 		if err != nil || a.StatusCode != 200 && a.StatusCode != 400 {
 			rt.Fatalf("%q: %v, %v", header, a.Response, err)
 		}
@@ -267,7 +269,7 @@ routes:
 	rapid.Check(w, func(rt *rapid.T) {
 		host := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 6).Draw(rt, "host"), "")
 		before := w.log.len()
-		a, err := w.send(request{method: "GET", host: host, target: "/", listener: "http"})
+		a, err := w.send(script.Request{Method: "GET", Host: host, Target: "/", Listener: "http"})
 		if err != nil {
 			rt.Fatalf("%q: %v", host, err)
 		}

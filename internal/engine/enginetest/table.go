@@ -133,6 +133,7 @@ func addListeners(all, further []route.Listener, trusted []netip.Prefix) []route
 			continue
 		}
 		all[i].ProxyProtocol, all[i].ClientCAFile = l.ProxyProtocol, l.ClientCAFile
+		all[i].TLSOptions, all[i].Hosts = l.TLSOptions, l.Hosts
 	}
 	return all
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"fairway/internal/engine/enginetest/script"
 )
 
 // wireCase is what a client sends on one connection of HTTP/1, byte by byte, and
@@ -139,11 +141,11 @@ func (c wireCase) play(w *world, how string, conn net.Conn, half bool) {
 		method, _, _ := strings.Cut(c.send, " ")
 		status := r.status(method)
 		got = append(got, status)
-		if !statusMatches(want, status) {
+		if !script.StatusMatches(want, status) {
 			break
 		}
 	}
-	if len(got) != len(c.want) || !statusMatches(c.want[len(c.want)-1], got[len(got)-1]) {
+	if len(got) != len(c.want) || !script.StatusMatches(c.want[len(c.want)-1], got[len(got)-1]) {
 		w.Errorf("%s: answered %v, want %v", how, got, c.want)
 	}
 	_ = conn.Close()

@@ -124,6 +124,9 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 		files[m.Path] = mapFile(m)
 	}
 	for _, l := range t.Config.CertLists {
+		if l.Fixed {
+			continue // it is there
+		}
 		files[l.Path] = nil // a list without certificates is a file, too
 		for _, c := range l.Certificates {
 			files[l.Path] = fmt.Appendln(files[l.Path], c.Path)
@@ -328,24 +331,6 @@ func join(p *certs.Pair) *plan.Pair {
 		PEM: text, Names: p.Names,
 		ID: strings.ToUpper(hex.EncodeToString(leaf[:])) + "/" + hex.EncodeToString(whole[:8]),
 	}
-}
-
-// authorities returns copies of the files of authorities that a table names: their
-// paths, and what is in them. A file that is broken later does not keep HAProxy from starting.
-func (e *Engine) authorities(t *route.Table) (copies map[string]string, contents map[string][]byte, err error) {
-	copies, contents = map[string]string{}, map[string][]byte{}
-	for _, l := range t.Listeners {
-		if !l.TLS || l.ClientCAFile == "" {
-			continue
-		}
-		a, err := e.certs.Authorities(l.ClientCAFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("listener %s: %w", l.Name, err)
-		}
-		path := filepath.Join(e.opts.Dir, "authorities", digest([]byte(l.ClientCAFile))+".pem")
-		copies[l.ClientCAFile], contents[path] = path, a.PEM
-	}
-	return copies, contents, nil
 }
 
 // digest is short, for a name.

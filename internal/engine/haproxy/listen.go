@@ -15,6 +15,7 @@ import (
 
 	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/users"
@@ -98,7 +99,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 		return nil, false
 	}
 	next := target{Target: plan.Target{Files: map[string]string{}}}
-	if o.Authorities, next.contents, err = e.authorities(t); err != nil {
+	if o.Authorities, next.contents, err = handshake.Authorities(e.certs, e.opts.Dir, t.Listeners); err != nil {
 		return target{}, err
 	}
 	for path, data := range next.contents {
@@ -107,8 +108,26 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 	if next.Config, err = render.Render(t, e.target.Config, o); err != nil {
 		return target{}, err
 	}
-	next.Pairs, err = e.pairsOf(next.Config.CertLists)
+	if next.Pairs, err = e.pairsOf(next.Config.CertLists); err == nil {
+		next.fixLists(t, o.Authorities)
+	}
 	return next, err
+}
+
+// fixLists adds the lists of certificates that have options, which HAProxy reads as a whole.
+func (t *target) fixLists(table *route.Table, authorities map[string]string) {
+	names := map[string][]string{}
+	for path, p := range t.Pairs {
+		names[path] = p.Names
+	}
+	for _, list := range t.Config.CertLists {
+		i := slices.IndexFunc(table.Listeners, func(l route.Listener) bool { return l.Name == list.Listener })
+		if !list.Fixed || i < 0 {
+			continue
+		}
+		data := handshake.List(&table.Listeners[i], list.Paths(), names, authorities)
+		t.contents[list.Path], t.Files[list.Path] = data, digest(data)
+	}
 }
 
 // surroundings are those of every configuration.

@@ -106,6 +106,7 @@ func answers() map[string]string {
 		"body-too-large": "the request body is too large", "bad-body": "the request body cannot be read",
 		"ip-not-allowed": "this address is not allowed here", "method-not-allowed": "this method is not allowed here",
 		"tls-required": "this is served over TLS only", "certificate-required": "a client certificate is needed",
+		"misdirected": "the connection was made for another host, with other demands on TLS",
 		"unreachable": "no endpoint could be reached", "bad-gateway": "the endpoint broke off or answered nonsense",
 		"timeout": "the endpoint did not answer in time", "internal": "internal error",
 	}

@@ -15,7 +15,7 @@ import (
 func (p *planner) certificates() {
 	wanted := map[string]bool{}
 	for _, l := range p.wanted.Config.CertLists {
-		for _, path := range pathsOf(l) {
+		for _, path := range l.Paths() {
 			if !wanted[path] {
 				wanted[path] = true
 				p.pair(path)
@@ -54,12 +54,15 @@ func begins(id, seen string) bool { return seen != "" && strings.HasPrefix(id, s
 // list brings a crt-list to its new entries. HAProxy adds at the end only and
 // keeps the first for ever: where that makes a difference it must be reloaded.
 func (p *planner) list(l render.CertList) {
+	if l.Fixed { // it is one of Target.Files
+		return
+	}
 	has, ok := p.before.lists[l.Path]
 	if !ok {
 		p.reload(ReloadStructure, "listener "+l.Listener+" has its first certificates")
 		return
 	}
-	next := pathsOf(l)
+	next := l.Paths()
 	if slices.Equal(has, next) {
 		return
 	}
@@ -87,16 +90,6 @@ func (p *planner) list(l render.CertList) {
 			},
 		})
 	}
-}
-
-// pathsOf are the paths in a crt-list, each once.
-func pathsOf(l render.CertList) (paths []string) {
-	for _, c := range l.Certificates {
-		if !slices.Contains(paths, c.Path) {
-			paths = append(paths, c.Path)
-		}
-	}
-	return paths
 }
 
 // sameChoice says whether two orders of the same pairs answer every server name

@@ -118,7 +118,10 @@ func WorkerOf(t Target) *Worker {
 		}
 	}
 	for _, l := range c.CertLists {
-		w.lists[l.Path] = pathsOf(l)
+		if l.Fixed {
+			continue // it cannot be changed at runtime
+		}
+		w.lists[l.Path] = l.Paths()
 	}
 	for path, p := range t.Pairs {
 		w.pairs[path] = p.ID

@@ -44,6 +44,16 @@ func problems() []problem {
 	}
 }
 
+// hostProblems are those of hosts that demand something of handshakes.
+func (r *renderer) hostProblems() []problem {
+	if r.hostRules == nil {
+		return nil
+	}
+	return []problem{{status: 421, code: "misdirected", text: "the connection was made for another host, with other demands on TLS"}, noCertificate}
+}
+
+var noCertificate = problem{status: 403, code: "certificate-required", text: "a client certificate is needed"}
+
 func problemOf(code string) problem {
 	all := problems()
 	return all[slices.IndexFunc(all, func(p problem) bool { return p.code == code })]
@@ -105,7 +115,7 @@ func (r *renderer) writeAnswers(t *text) {
 	}
 	t.line("http-request return status 301 hdr Location %s if { var(txn.err) -m str https } { method GET HEAD }", locationHTTPS)
 	t.line("http-request return status 308 hdr Location %s if { var(txn.err) -m str https }", locationHTTPS)
-	for _, p := range problems() {
+	for _, p := range slices.Concat(problems(), r.hostProblems()) {
 		t.line("%s", p.rule("{ var(txn.err) -m str "+p.code+" }"))
 	}
 	t.line("%s", problemOf("internal").always())

@@ -131,11 +131,11 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 		name := userList(q.ID, i, users)
 		if hash := dearest(users); hash != "" {
 			t.section("userlist %s", name)
-			t.line("user %s password %s", quote.Word(noUser), secret(quote.Word(hash)))
+			t.line("user %s password %s", quote.Word(noUser), quote.Secret(quote.Word(hash)))
 		}
 		for _, u := range users {
 			if isListed(u) {
-				t.line("user %s password %s", quote.Word(u.Name), secret(quote.Word(u.Hash)))
+				t.line("user %s password %s", quote.Word(u.Name), quote.Secret(quote.Word(u.Hash)))
 			}
 		}
 		t.section("backend %s from %s", name, httpSection)

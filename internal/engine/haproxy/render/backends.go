@@ -113,9 +113,9 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		if p.mode == "http" {
 			t.line("option httpchk")
 			// Services with different hosts share the profile: the host is the server's.
-			send := fmt.Sprintf("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %%[srv_name,map_str(%s)]", secretQuery(h.Path), r.o.mapPath(mapChecks))
+			send := fmt.Sprintf("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %%[srv_name,map_str(%s)]", quote.SecretQuery(h.Path), r.o.mapPath(mapChecks))
 			for _, v := range h.Headers {
-				send += " hdr " + v.Name + " " + secret(quote.Format(v.Value))
+				send += " hdr " + v.Name + " " + quote.Secret(quote.Format(v.Value))
 			}
 			t.line("%s", send)
 			if h.Status != 0 {

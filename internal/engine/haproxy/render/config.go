@@ -161,9 +161,22 @@ type CertList struct {
 	Listener string
 	// Path is the absolute path of the list, which is its name at runtime, too.
 	Path string
+	// Fixed lists have lines with options, for hosts that demand something: they change with
+	// a reload alone.
+	Fixed bool
 	// Certificates are in the order of the table: the first that can be read
 	// answers clients that send no name.
 	Certificates []Certificate
+}
+
+// Paths are the paths in the list, each once.
+func (l CertList) Paths() (paths []string) {
+	for _, c := range l.Certificates {
+		if !slices.Contains(paths, c.Path) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
 }
 
 // Certificate is a key pair that HAProxy needs in one file.

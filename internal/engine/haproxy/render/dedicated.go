@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
@@ -48,6 +49,9 @@ func (d *dedicated) forRequests(p *profile, hasBackend bool) {
 			return // it answers every request; HAProxy takes no rules behind that
 		}
 	}
+	if d.hostRules != nil {
+		d.line("%s", noCertificate.rule(handshake.Demanded))
+	}
 	d.lastHop("{ var(txn.last) -m found }")
 	if !hasBackend {
 		d.line("%s", problemOf("no-backend").always())
@@ -70,7 +74,7 @@ func (d *dedicated) forRequests(p *profile, hasBackend bool) {
 		if s := q.Filters[i].Snippet; s != nil {
 			d.note("written by the labels of service %s", q.Service)
 			for _, line := range s.Lines {
-				d.line("%s", secretLine(line))
+				d.line("%s", quote.SecretLine(line))
 			}
 		}
 	}
@@ -158,7 +162,7 @@ func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 	case f.RequireTLS != nil:
 		d.answer(403, "tls-required", "this is served over TLS only", "!{ var(txn.proto) -m str https }")
 	case f.RequireClientCert != nil:
-		d.answer(403, "certificate-required", "a client certificate is needed", "!{ ssl_c_used }")
+		d.line("%s", noCertificate.rule("!{ ssl_c_used }"))
 	case f.RateLimit != nil:
 		d.rateLimit(i, f.RateLimit)
 	case f.MaxBody != nil:
@@ -344,7 +348,7 @@ func rewriting(f *route.RewritePath) (search, replace, why string) {
 func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden func(name string) bool) {
 	value := func(v route.HeaderValue) string {
 		if hidden(v.Name) {
-			return secret(quote.Format(v.Value))
+			return quote.Secret(quote.Format(v.Value))
 		}
 		return quote.Format(v.Value)
 	}

@@ -62,7 +62,7 @@ func (s *Statistics) write(t *text) {
 	t.line("stats hide-version")
 	if s.User != "" {
 		t.line("stats realm %s", quote.Word("Strictly Private"))
-		t.line("stats auth %s", secret(quote.Word(s.User+":"+s.Password)))
+		t.line("stats auth %s", quote.Secret(quote.Word(s.User+":"+s.Password)))
 	}
 }
 
@@ -72,6 +72,6 @@ func (t *text) byOperator(lines []string) {
 		t.note("written by the operator")
 	}
 	for _, line := range lines {
-		t.line("%s", secretLine(strings.TrimSpace(line)))
+		t.line("%s", quote.SecretLine(strings.TrimSpace(line)))
 	}
 }

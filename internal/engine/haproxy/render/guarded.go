@@ -129,7 +129,7 @@ func (l *lookups) pathTest(kind route.PathKind, paths ...string) string {
 func (l *lookups) conditionTest(c *route.Condition) string {
 	test := l.plainTest(c)
 	if front, values, ok := strings.Cut(test, " -- "); ok && c.Secret() {
-		test = front + " -- " + secret(strings.TrimSuffix(values, " }")) + " }"
+		test = front + " -- " + quote.Secret(strings.TrimSuffix(values, " }")) + " }"
 	}
 	if c.Not {
 		return "!" + test

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 )
@@ -27,6 +28,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	proto, port := "http", "80"
 	if l.TLS {
 		proto, port = "https", "443"
+		t.lines(r.hostRules.Session())
 	}
 	t.line("tcp-request session set-var(sess.id) uuid()")
 	t.line("tcp-request session set-var(sess.requests) int(0)")
@@ -66,10 +68,7 @@ func trustedNets(prefixes []netip.Prefix) []string {
 func (r *renderer) writeBind(t *text, l *route.Listener) {
 	options := ""
 	if l.TLS {
-		options = " ssl crt-list " + quote.Word(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
-		if l.ClientCAFile != "" {
-			options += " ca-file " + quote.Word(cmp.Or(r.o.Authorities[l.ClientCAFile], l.ClientCAFile)) + " verify optional"
-		}
+		options = handshake.Bind(l, r.o.certListPath(l.Name), r.o.Authorities)
 	}
 	for _, a := range r.bindAddresses(l) {
 		t.line("bind %s%s", a, options)

@@ -140,11 +140,11 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 		return
 	}
 	fields := []string{
-		secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight),
+		quote.Secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight),
 		"%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient), variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath),
 	}
 	if tcp {
-		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
+		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = quote.Secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
 		fields[FieldID], fields[FieldProto], fields[FieldMethod], fields[FieldCaptured], fields[FieldPath] = "-", "TCP", "-", "", "-"
 	}
 	t.line(ifRing)

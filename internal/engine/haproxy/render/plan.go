@@ -219,7 +219,7 @@ func (r *renderer) certLists() (lists []CertList) {
 		if !l.TLS || r.o.Leave[l.Name] {
 			continue
 		}
-		list := CertList{Listener: l.Name, Path: r.o.certListPath(l.Name)}
+		list := CertList{Listener: l.Name, Path: r.o.certListPath(l.Name), Fixed: len(l.Hosts) > 0}
 		for _, pair := range l.Certificates {
 			list.Certificates = append(list.Certificates, Certificate{Path: r.o.certPath(pair), Pair: pair})
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/lua"
 	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/socket"
@@ -40,9 +41,10 @@ const (
 )
 
 type renderer struct {
-	o        *Options
-	table    *route.Table
-	features Features
+	o         *Options
+	table     *route.Table
+	features  Features
+	hostRules *handshake.Rules
 
 	isTCP     map[*route.Route]bool // routes for connections
 	asksQuery bool                  // a guarded match asks for parameters of the query
@@ -95,7 +97,7 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 
 // render is Render. Unless fresh is set, everything that previous has stays in.
 func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
-	r := &renderer{o: o, table: t}
+	r := &renderer{o: o, table: t, hostRules: handshake.NewRules(t.TLSHosts())}
 	r.plan(previous)
 	if n := len(r.requests.guarded) + len(r.connections.guarded); n > maxGuards {
 		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", n, maxGuards)
@@ -184,7 +186,7 @@ func (c *Config) assemble() {
 		c.Structure.Parts = append(c.Structure.Parts, Part{Name: name, Digest: hashed(text, 16)})
 	}
 	for _, b := range c.Blocks {
-		part(b.Name, plain(b.Text+b.Each))
+		part(b.Name, quote.Plain(b.Text+b.Each))
 	}
 	for profile, names := range spares {
 		part("set of spare sections of profile "+profile, names)
@@ -194,7 +196,7 @@ func (c *Config) assemble() {
 	}
 	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 
-	body := plain(c.body())
+	body := quote.Plain(c.body())
 	c.Marker = c.Structure.Hash() + "." + hashed(body, 16)
 	c.Text = []byte(c.withMarker(body))
 }
@@ -271,6 +273,9 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("tune.http.maxhdr %d", 2*maxHeaders) // the rest has an answer of ours
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
+	if handshake.AsksHosts(r.table.TLSHosts()) {
+		t.line("tune.ssl.cachesize 0")
+	}
 
 	t.byOperator(o.Extra.Global)
 	r.writeRing(t)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/engine/errorpage"
+	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/quote"
 )
 
@@ -27,6 +28,12 @@ func (t *text) line(format string, args ...any) {
 // since adds a line for a HAProxy of the version, and for newer ones.
 func (t *text) since(version, line string) {
 	t.WriteString(".if version_atleast(" + version + ")\n  " + line + "\n.endif\n")
+}
+
+func (t *text) lines(lines []string) {
+	for _, l := range lines {
+		t.line("%s", l)
+	}
 }
 
 func (t *text) note(format string, args ...any) {
@@ -64,11 +71,19 @@ func (r *renderer) writeRequests(t *text) {
 	r.writeLookups(t, "txn.path", "r", "g", "")
 	if len(r.o.Extra.Frontend) == 0 {
 		t.note("usual requests for routes without any wishes are ready")
-		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }", moreMark)
+		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }%s", moreMark, r.undemanded())
 	}
 	r.writeOther(t)
 	r.writeKnobs(t)
 	r.writeResponses(t)
+}
+
+// undemanded is the condition that no certificate is missing; empty where none can be.
+func (r *renderer) undemanded() string {
+	if r.hostRules == nil {
+		return ""
+	}
+	return " " + handshake.NotDemanded
 }
 
 // writeReading writes how a request is read, by rules or by Lua: then host and path are
@@ -107,6 +122,7 @@ func (r *renderer) writeReading(t *text) {
 	t.line("http-request add-header X-Forwarded-Host %%[var(txn.host)] %s", usual)
 	t.line("http-request add-header X-Forwarded-Port %%[var(sess.port)] %s", usual)
 	t.line("http-request add-header X-Request-Id %%[var(txn.id)]")
+	t.lines(r.hostRules.Requests())
 }
 
 // lookups writes the search for the route of a request or of a connection.
@@ -252,6 +268,9 @@ func (r *renderer) writeKnobs(t *text) {
 	redirect("own", "!{ var(txn.proto) -m str https }")
 	redirect("when", "{ var(txn.told) -m str http }")
 	redirect("unless", "!{ var(txn.told) -m str https }")
+	if r.hostRules != nil {
+		t.line("http-request set-var(txn.err,ifnotexists) str(certificate-required) if %s { var(txn.r) -m found } !{ var(txn.r) -m beg %s }", handshake.Demanded, dedicatedPrefix)
+	}
 	// A section of its own says so behind the checks of its route.
 	t.line("http-request set-var(txn.err,ifnotexists) str(last-hop) if { var(txn.last) -m found } { var(txn.r) -m found } !{ var(txn.r) -m beg %s }", dedicatedPrefix)
 	slashes := fmt.Sprintf("if %s !{ var(txn.err) -m found } { var(txn.strip) -m found } { var(txn.slashes) -m found }", more)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/route"
 	"fairway/internal/route/userhash"
 )
@@ -53,10 +54,10 @@ func TestShownWithoutSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, shown := string(c.Text), c.Shown()
-	if n := strings.Count(text, canary); n < 15 || strings.ContainsAny(text, secretBegin+secretEnd) {
+	if n := strings.Count(text, canary); n < 15 || strings.ContainsAny(text, quote.SecretBegin+quote.SecretEnd) {
 		t.Errorf("%d secrets in what HAProxy gets, or marks:\n%s", n, text)
 	}
-	if strings.Contains(shown+c.ShownMaps(), canary) || strings.Contains(shown+c.ShownMaps(), hash) || strings.ContainsAny(shown, secretBegin+secretEnd) {
+	if strings.Contains(shown+c.ShownMaps(), canary) || strings.Contains(shown+c.ShownMaps(), hash) || strings.ContainsAny(shown, quote.SecretBegin+quote.SecretEnd) {
 		t.Errorf("secrets are shown, or marks:\n%s", shown)
 	}
 	for _, want := range []string{
@@ -101,8 +102,8 @@ func TestShownFile(t *testing.T) {
 // TestSecretLineWithTabs: HAProxy separates words at tabs as at blanks.
 func TestSecretLineWithTabs(t *testing.T) {
 	for _, line := range []string{"http-request set-header X-Key hidden", "http-request\tset-header\tX-Key\thidden"} {
-		marked := secretLine(line)
-		begin, end := strings.Index(marked, secretBegin), strings.Index(marked, secretEnd)
+		marked := quote.SecretLine(line)
+		begin, end := strings.Index(marked, quote.SecretBegin), strings.Index(marked, quote.SecretEnd)
 		if at := strings.Index(marked, "hidden"); begin < 0 || at < begin || at > end {
 			t.Errorf("%q is shown as %q", line, marked)
 		}
