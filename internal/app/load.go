@@ -265,10 +265,8 @@ func (v *validation) listen() {
 			v.file("tls.certificates", cert.Key)
 		}
 	}
-	for _, h := range v.TLS.Hosts {
-		if h.ClientCA != "" {
-			v.file("tls.hosts", h.ClientCA)
-		}
+	for _, file := range v.TLS.Authorities() {
+		v.file("tls.hosts", file)
 	}
 	for _, dir := range v.LabelFiles {
 		if !filepath.IsAbs(dir) {

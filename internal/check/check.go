@@ -152,8 +152,8 @@ func (l *looker) named() {
 	for _, pair := range c.TLS.Certificates {
 		l.pair("tls.certificates", pair.Cert, "tls.certificates", pair.Key)
 	}
-	for _, h := range c.TLS.Hosts {
-		l.authorities("tls.hosts", h.ClientCA)
+	for _, file := range c.TLS.Authorities() {
+		l.authorities("tls.hosts", file)
 	}
 	l.pair("admin.tls-cert", c.Admin.TLSCert, "admin.tls-key", c.Admin.TLSKey)
 	l.pair("fleet.tls-cert", c.Fleet.TLSCert, "fleet.tls-key", c.Fleet.TLSKey)

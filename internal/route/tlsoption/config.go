@@ -75,3 +75,13 @@ func (c Config) HostList() (list []Host) {
 	}
 	return list
 }
+
+// Authorities are the files that hosts name.
+func (c Config) Authorities() (files []string) {
+	for _, h := range c.Hosts {
+		if h.ClientCA != "" {
+			files = append(files, h.ClientCA)
+		}
+	}
+	return files
+}
