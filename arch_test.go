@@ -27,7 +27,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
 	// printer is what commands print of answers.
 	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
 	// tail prints streams of the API.
@@ -55,7 +55,7 @@ var allowed = map[string]struct {
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
 	"internal/plan": {3, []string{
 		"internal/api", "internal/catalog", "internal/compile", "internal/compose", "internal/condition", "internal/discovery", "internal/discovery/file",
-		"internal/engine/users", "internal/files", "internal/human", "internal/route", "internal/yamlnode",
+		"internal/engine/users", "internal/files", "internal/human", "internal/owners", "internal/route", "internal/yamlnode",
 	}},
 	// compose reads Compose files, without Docker.
 	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
@@ -89,6 +89,10 @@ var allowed = map[string]struct {
 	"internal/compile": {2, []string{
 		"internal/catalog", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/native", "internal/nearest", "internal/owners", "internal/route",
 	}},
+	// claims answers who may claim what, with rights, its wire types; command prints that.
+	"internal/admin/claims":   {2, []string{"internal/api", "internal/api/rights", "internal/catalog", "internal/owners", "internal/route", "internal/route/canonical"}},
+	"internal/api/rights":     {2, []string{"internal/api"}},
+	"internal/owners/command": {5, []string{"internal/api", "internal/api/rights", "internal/check", "internal/console", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/route"}},
 	// owners says who may claim what.
 	"internal/owners": {1, []string{"internal/catalog", "internal/route", "internal/route/canonical"}},
 	// native judges the path of a user file by the rule that opens it.
@@ -191,7 +195,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",

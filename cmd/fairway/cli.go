@@ -16,6 +16,7 @@ import (
 	"fairway/internal/app"
 	"fairway/internal/console"
 	"fairway/internal/fleet/agent/command"
+	owners "fairway/internal/owners/command"
 	"fairway/internal/swarmservice"
 )
 
@@ -65,6 +66,7 @@ type grammar struct {
 	Services    servicesCommand    `cmd:"" group:"look" help:"List the services, or show one."`
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`
 	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with hints."`
+	Owners      owners.Commands    `cmd:"" group:"look" help:"List who may claim which hosts, paths and ports, and check it."`
 	Certs       certsCommand       `cmd:"" group:"look" help:"List the certificates, the hosts without one, and when they expire."`
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and their state."`
 	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
@@ -220,7 +222,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}),
+		kong.Bind(c, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client)),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),

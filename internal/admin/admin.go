@@ -45,6 +45,7 @@ import (
 	"fairway/internal/fleet"
 	"fairway/internal/metrics"
 	"fairway/internal/notify"
+	"fairway/internal/owners"
 	"fairway/internal/plan"
 	"fairway/internal/route"
 	"fairway/internal/rules"
@@ -140,6 +141,7 @@ type Options struct {
 	// knows of none.
 	LastRequests func() map[string]time.Time
 	Planner      *plan.Planner
+	Owners       *owners.List // nil: everybody may claim everything
 	Fleet        *fleet.Fleet
 
 	Metrics *metrics.Set

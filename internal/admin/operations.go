@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/claims"
 	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
 	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
+	"fairway/internal/api/rights"
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
 	"fairway/internal/plan"
@@ -45,6 +47,13 @@ func (s *Server) operations() []operation {
 		list("/v1/problems", s.problems).with(byService, bySource),
 		list("/v1/sources", s.sources),
 		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
+		list("/v1/owners", func(r *request) ([]rights.OwnerRecord, error) {
+			return claims.Records(s.options.Owners, r.view().Snapshot, r.view().Table), nil
+		}),
+		list("/v1/owners/check", func(r *request) ([]rights.OwnerAnswer, error) {
+			return claims.Check(s.options.Owners, r.view().Snapshot, r.query)
+		}).with(text("service", "Service that asks, by ID or name."), bySource, text("node", "Node that the owner is on."), text("project", "Its Compose project."), text("stack", "Its stack."), param{name: "label", form: someLines, help: "A label of it, KEY=VALUE; may be given several times."},
+			text("host", "Host as in labels."), text("path", "Prefix of paths."), number("port", 65535, "Port for TCP."), text("priority", "Priority, a number."), boolean("snippets", "Asks for lines of HAProxy's configuration.")),
 		list("/v1/nodes", s.nodes).with(bySource),
 		list("/v1/labels", s.labels),
 		list("/v1/search", s.search).with(param{name: "q", help: "Words, all of which must be there.", required: true}, number("limit", maxFound, "How many; 20 by default.")),
@@ -126,21 +135,6 @@ func (s *Server) info(r *request) (api.Info, error) {
 	return info, nil
 }
 
-// states are the states of a condition that the request asks for; nil for any.
-func (r *request) states() ([]string, error) {
-	if r.text("state") == "" {
-		return nil, nil
-	}
-	states := strings.Split(r.text("state"), ",")
-	for i, state := range states {
-		states[i] = strings.TrimSpace(state)
-		if !slices.Contains(api.States(), states[i]) {
-			return nil, api.Errorf(http.StatusBadRequest, "there is no state %q: want some of %s", states[i], strings.Join(api.States(), ", "))
-		}
-	}
-	return states, nil
-}
-
 // chosen keeps the routes that the request asks for by host, of those given.
 func (r *request) chosen(routes []*route.Route) ([]*route.Route, error) {
 	if r.text("host") == "" {
@@ -170,7 +164,7 @@ func (s *Server) routes(r *request) (items []api.Route, err error) {
 		live = s.live()
 	}
 	found := s.options.Conditions.Report()
-	states, err := r.states()
+	states, err := show.States(r.text("state"))
 	if err != nil {
 		return nil, err
 	}

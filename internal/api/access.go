@@ -143,5 +143,5 @@ func (c *Client) RevokeToken(ctx context.Context, name string) (Done, error) {
 
 // Audit lists the newest n entries of the audit log, the newest first; n is 1 to 1000.
 func (c *Client) Audit(ctx context.Context, n int) (List[AuditEntry], error) {
-	return list[AuditEntry](ctx, c, "/v1/audit", url.Values{"limit": number(n)})
+	return list[AuditEntry](ctx, c, "/v1/audit", url.Values{"limit": given(n)})
 }

@@ -163,12 +163,12 @@ func text(s string) []string {
 	return []string{s}
 }
 
-// number is a query parameter; zero is left out.
-func number[N int | uint64](n N) []string {
-	if n == 0 {
+// given is a query parameter; what is zero is left out.
+func given[T int | uint64 | bool](v T) []string {
+	if v == *new(T) {
 		return nil
 	}
-	return []string{fmt.Sprint(n)}
+	return []string{fmt.Sprint(v)}
 }
 
 // moment is a query parameter; the zero time is left out.
@@ -179,20 +179,17 @@ func moment(t time.Time) []string {
 	return []string{t.UTC().Format(time.RFC3339)}
 }
 
-// flag is a query parameter; false is left out.
-func flag(on bool) []string {
-	if !on {
-		return nil
-	}
-	return []string{"true"}
-}
-
 func (q Query) values() url.Values {
-	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": flag(q.Live)}
+	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": given(q.Live)}
 }
 
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) (List[T], error) {
 	return get[List[T]](ctx, c, path, query)
+}
+
+// Get asks c for what an operation answers, for packages with wire types of their own.
+func Get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return get[T](ctx, c, path, query)
 }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {

@@ -275,7 +275,7 @@ func (c *Client) FleetDocuments(ctx context.Context) (List[FleetDocument], error
 
 // FleetRevisions lists the revisions of a document, at most limit; zero means 50.
 func (c *Client) FleetRevisions(ctx context.Context, document string, limit int) (List[FleetRevision], error) {
-	return list[FleetRevision](ctx, c, fleetPath(document, "/revisions"), url.Values{"limit": number(limit)})
+	return list[FleetRevision](ctx, c, fleetPath(document, "/revisions"), url.Values{"limit": given(limit)})
 }
 
 // FleetRevision returns a revision with its content; zero is the newest.
@@ -295,7 +295,7 @@ func (c *Client) PutFleetRevision(ctx context.Context, document string, n NewFle
 // FleetDiff says what differs between two revisions. Zero for from is the one
 // before to, zero for to the newest.
 func (c *Client) FleetDiff(ctx context.Context, document string, from, to uint64) (FleetDiff, error) {
-	return get[FleetDiff](ctx, c, fleetPath(document, "/diff"), url.Values{"from": number(from), "to": number(to)})
+	return get[FleetDiff](ctx, c, fleetPath(document, "/diff"), url.Values{"from": given(from), "to": given(to)})
 }
 
 // CheckFleet asks HAProxy on hosts what it thinks of a configuration.
@@ -305,7 +305,7 @@ func (c *Client) CheckFleet(ctx context.Context, document string, n NewFleetChec
 
 // FleetPlan says what a rollout of a revision would change; zero is the newest.
 func (c *Client) FleetPlan(ctx context.Context, document string, revision uint64, hosts []string) (FleetPlan, error) {
-	return get[FleetPlan](ctx, c, fleetPath(document, "/plan"), url.Values{"revision": number(revision), "hosts": text(strings.Join(hosts, ","))})
+	return get[FleetPlan](ctx, c, fleetPath(document, "/plan"), url.Values{"revision": given(revision), "hosts": text(strings.Join(hosts, ","))})
 }
 
 // FleetDrift says what was edited by hand on hosts.

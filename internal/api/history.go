@@ -243,8 +243,8 @@ type HistoryQuery struct {
 // History lists entries.
 func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
 	return list[Entry](ctx, c, "/v1/history", url.Values{
-		"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service),
-		"operator": text(q.Operator), "routes": flag(q.Routes), "significant": flag(q.Significant), "q": text(q.Words),
+		"before": given(q.Before), "limit": given(q.Limit), "service": text(q.Service),
+		"operator": text(q.Operator), "routes": given(q.Routes), "significant": given(q.Significant), "q": text(q.Words),
 	})
 }
 
@@ -257,10 +257,10 @@ func (c *Client) Entry(ctx context.Context, number uint64) (EntryDetail, error) 
 func (c *Client) Diff(ctx context.Context, from, to uint64) (Diff, error) {
 	v := url.Values{"from": {"live"}, "to": {"live"}}
 	if from != 0 {
-		v["from"] = number(from)
+		v["from"] = given(from)
 	}
 	if to != 0 {
-		v["to"] = number(to)
+		v["to"] = given(to)
 	}
 	return get[Diff](ctx, c, "/v1/diff", v)
 }

@@ -28,7 +28,7 @@ type LogQuery struct {
 }
 
 func (q LogQuery) values(follow bool) url.Values {
-	return url.Values{"source": text(q.Source), "tail": number(q.Tail), "follow": flag(follow)}
+	return url.Values{"source": text(q.Source), "tail": given(q.Tail), "follow": given(follow)}
 }
 
 func logPath(instance string) string { return "/v1/instances/" + url.PathEscape(instance) + "/logs" }

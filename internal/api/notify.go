@@ -46,7 +46,7 @@ type EventQuery struct {
 // Events lists what happened.
 func (c *Client) Events(ctx context.Context, q EventQuery) (List[Event], error) {
 	return list[Event](ctx, c, "/v1/events", url.Values{
-		"kind": text(q.Kind), "subject": text(q.Subject), "standing": flag(q.Standing), "limit": number(q.Limit),
+		"kind": text(q.Kind), "subject": text(q.Subject), "standing": given(q.Standing), "limit": given(q.Limit),
 		"severity": text(q.Severity), "since": moment(q.Since),
 	})
 }
@@ -79,7 +79,7 @@ func (c *Client) Channels(ctx context.Context) (List[Channel], error) {
 
 // Pending lists what waits for a channel, in order, at most limit; zero means 100.
 func (c *Client) Pending(ctx context.Context, channel string, limit int) (List[Event], error) {
-	return list[Event](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", url.Values{"limit": number(limit)})
+	return list[Event](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", url.Values{"limit": given(limit)})
 }
 
 // TestChannel sends a test event; an *Error with 502 when it was not taken.

@@ -54,7 +54,7 @@ type ErrorQuery struct {
 
 // Errors lists the last errors of routes, the newest first.
 func (c *Client) Errors(ctx context.Context, q ErrorQuery) (List[Request], error) {
-	return list[Request](ctx, c, "/v1/errors", url.Values{"service": text(q.Service), "route": text(q.Route), "limit": number(q.Limit)})
+	return list[Request](ctx, c, "/v1/errors", url.Values{"service": text(q.Service), "route": text(q.Route), "limit": given(q.Limit)})
 }
 
 // RequestQuery narrows a stream of requests down; empty fields ask for everything.
@@ -68,7 +68,7 @@ type RequestQuery struct {
 // Requests calls got with each request that is over from now on, and lost with how many were
 // left out because got took too long, until ctx ends or the connection does.
 func (c *Client) Requests(ctx context.Context, q RequestQuery, got func(Request), lost func(uint64)) error {
-	query := url.Values{"service": text(q.Service), "route": text(q.Route), "status": text(q.Status), "failed": flag(q.Failed)}
+	query := url.Values{"service": text(q.Service), "route": text(q.Route), "status": text(q.Status), "failed": given(q.Failed)}
 	return c.stream(ctx, "/v1/requests", query, func(event string, data []byte) error {
 		switch event {
 		case "request":

@@ -32,7 +32,7 @@ type Found struct {
 
 // Search finds what has all the words, at most limit; zero means 20, and 100 is the most.
 func (c *Client) Search(ctx context.Context, words string, limit int) (List[Found], error) {
-	return list[Found](ctx, c, "/v1/search", url.Values{"q": text(words), "limit": number(limit)})
+	return list[Found](ctx, c, "/v1/search", url.Values{"q": text(words), "limit": given(limit)})
 }
 
 // Label is a label that Fairway reads.

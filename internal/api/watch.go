@@ -12,7 +12,7 @@ import (
 func (c *Client) Watch(ctx context.Context, traffic bool, each func(Change) error) error {
 	var change Change
 	var failed error
-	err := c.stream(ctx, "/v1/watch", url.Values{"traffic": flag(traffic)}, func(event string, data []byte) error {
+	err := c.stream(ctx, "/v1/watch", url.Values{"traffic": given(traffic)}, func(event string, data []byte) error {
 		if event == "change" {
 			change = Change{}
 			failed = json.Unmarshal(data, &change)

@@ -259,6 +259,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Series:        a.series,
 		LastRequests:  a.lastRequests,
 		Planner:       plan.New(a.planOptions(settings)),
+		Owners:        settings.Owners,
 		Fleet:         a.fleet,
 		Metrics:       m,
 		Logger:        a.log.With("part", "admin"),

@@ -13,6 +13,7 @@ import (
 	"fairway/internal/engine/users"
 	"fairway/internal/files"
 	"fairway/internal/human"
+	"fairway/internal/owners"
 	"fairway/internal/route"
 )
 
@@ -51,6 +52,9 @@ type Checked struct {
 	Files []CheckedFile `json:"files"`
 	// Routes are those that would exist, sorted by ID.
 	Routes []CheckedRoute `json:"routes"`
+	// Owners says of each service with labels which record of owners decides, sorted by ID;
+	// left out without records.
+	Owners []CheckedOwner `json:"owners,omitempty"`
 	// Problems are sorted by file, in the order given, then by line.
 	Problems []Problem `json:"problems"`
 	// Notes are what is no problem, sorted likewise; left out for none.
@@ -76,6 +80,17 @@ type CheckedRoute struct {
 	// Refused is the reason why its requests would be answered with 503.
 	Refused string `json:"refused,omitempty"`
 	// File is where its service is written.
+	File string `json:"file"`
+}
+
+// CheckedOwner is a service with the record of owners that decides about it.
+type CheckedOwner struct {
+	Service string `json:"service"`
+	// Record is the name of the record; empty where none fits.
+	Record string `json:"record"`
+	// Allowed is false where it asks for what it may not claim.
+	Allowed bool `json:"allowed"`
+	// File is where it is written.
 	File string `json:"file"`
 }
 
@@ -282,6 +297,13 @@ func (k *Checked) compile(c *checker) {
 		}
 		at := positionOf(c.at, p.Service, p.Label)
 		c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
+	}
+	for _, svc := range snapshot.Services {
+		if c.settings.Owners != nil && svc.Labelled() {
+			denied := slices.ContainsFunc(table.Problems, func(p route.Problem) bool { return p.Service == svc.ID && p.Code == route.CodeNotAllowed })
+			record := c.settings.Owners.Of(owners.WhoHas(svc, nil)).Record().Name
+			k.Owners = append(k.Owners, CheckedOwner{Service: svc.ID, Record: record, Allowed: !denied, File: positionOf(c.at, svc.ID, "").File})
+		}
 	}
 	k.Routes = make([]CheckedRoute, 0, len(table.Routes))
 	for _, r := range table.Routes {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -302,6 +303,21 @@ func Judge(r *api.Route, found *condition.Report) {
 			r.Ready++
 		}
 	}
+}
+
+// States reads states of conditions, separated by commas; nil for any, as of an empty text.
+func States(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	states := strings.Split(text, ",")
+	for i, state := range states {
+		states[i] = strings.TrimSpace(state)
+		if !slices.Contains(api.States(), states[i]) {
+			return nil, api.Errorf(http.StatusBadRequest, "there is no state %q: want some of %s", states[i], strings.Join(api.States(), ", "))
+		}
+	}
+	return states, nil
 }
 
 // Condition is how something is doing.
