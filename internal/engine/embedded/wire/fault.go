@@ -40,6 +40,7 @@ const (
 	FaultNoHost            // no Host
 	FaultHosts             // several of them, or another one than the target's
 	FaultHost              // bytes beyond ASCII in it
+	FaultScheme            // a target of another scheme than http and https
 	FaultConnection        // more than maxConnection names in Connection
 	FaultChunkSize         // not plain hexadecimal digits, or too large
 	FaultChunkExt          // an extension with control bytes, or too much of them
@@ -105,6 +106,8 @@ func (f Fault) explainFraming() (text, section string, status int) {
 		return "several hosts are named", "RFC 9112, 3.2", 400
 	case FaultHost:
 		return "the host has bytes beyond ASCII", "RFC 3986, 3.2.2", 400
+	case FaultScheme:
+		return "the scheme of the target is not http or https", "RFC 9110, 4.2", 400
 	case FaultConnection:
 		return "Connection names too many fields", "RFC 9110, 7.6.1", 400
 	case FaultChunkSize:

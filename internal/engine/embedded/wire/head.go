@@ -130,7 +130,7 @@ func (f *framing) note(k kind, v string) Fault {
 		f.hosts++
 		f.host = v
 	case kindExpect:
-		if lists(v, "100-continue") {
+		if equalFold(v, "100-continue") {
 			f.expect = true
 		} else {
 			f.expectElse = f.expectElse || v != ""

@@ -106,8 +106,11 @@ func (r *Request) authority(f *framing) error {
 		rest = rest[:end]
 	}
 	port := ":80"
-	if strings.EqualFold(scheme, "https") {
+	switch {
+	case strings.EqualFold(scheme, "https"):
 		port = ":443"
+	case !strings.EqualFold(scheme, "http"):
+		return FaultScheme
 	}
 	if f.hosts > 0 && !strings.EqualFold(strings.TrimSuffix(rest, port), strings.TrimSuffix(f.host, port)) {
 		return FaultHosts

@@ -146,6 +146,8 @@ func TestRequestFaults(t *testing.T) {
 		"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n":                                FaultHosts,
 		"GET http:///c HTTP/1.1\r\nHost: a\r\n\r\n":                                FaultHosts,
 		"GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n":                              FaultHosts,
+		"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n":                                FaultScheme,
+		"GET 1http://a/ HTTP/1.1\r\nHost: a\r\n\r\n":                              FaultScheme,
 		chunked + "5\nhello\r\n0\r\n\r\n":                                          FaultBareLF,
 		chunked + "+5\r\nhello\r\n0\r\n\r\n":                                       FaultChunkSize,
 		chunked + "0x5\r\nhello\r\n0\r\n\r\n":                                      FaultChunkSize,
@@ -198,6 +200,7 @@ func TestConnection(t *testing.T) {
 		"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n": {Continue: true},
 		"PUT / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n":            {Close: true},
 		"GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n":                               {Unexpected: true},
+		"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, tea\r\n\r\n":                 {Unexpected: true},
 	} {
 		var r Request
 		if err := r.Parse(head); err != nil || r.Close != want.Close || r.Continue != want.Continue || r.Unexpected != want.Unexpected {
