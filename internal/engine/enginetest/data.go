@@ -3,6 +3,7 @@ package enginetest
 import (
 	"crypto/tls"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -70,6 +71,9 @@ func play(w *world, c script.Case, s script.Step) bool {
 	for range s.Times {
 		a, err := w.send(s.Request)
 		status := "closed"
+		if errors.Is(err, errGoesOn) {
+			status = err.Error()
+		}
 		if err == nil {
 			status = strconv.Itoa(a.StatusCode)
 			got[a.Header.Get(headerEndpoint)]++
@@ -84,7 +88,9 @@ func play(w *world, c script.Case, s script.Step) bool {
 		sawBy := w.log.since(before)
 		var names []string
 		for _, saw := range sawBy {
-			names = append(names, saw.Endpoint)
+			if saw.BodyErr == "" { // else it has seen no request
+				names = append(names, saw.Endpoint)
+			}
 		}
 		if right := slices.Equal(names, s.Who) || s.Anyone && len(names) == 1; !right {
 			fail(s.Line, "seen by %v, want %v", names, s.Who)
@@ -171,8 +177,18 @@ func (w *world) send(r script.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return readAnswer(resp), nil
+	a := readAnswer(resp)
+	if r.Ends && !w.differs {
+		var timeout net.Error
+		if rest, err := io.ReadAll(c.r); len(rest) > 0 || errors.As(err, &timeout) && timeout.Timeout() {
+			return a, fmt.Errorf("%s, %w with %.20q", resp.Status, errGoesOn, rest)
+		}
+	}
+	return a, nil
 }
+
+// errGoesOn means that a connection did not end with an answer.
+var errGoesOn = errors.New("and the connection goes on")
 
 func (w *world) sendH2(r script.Request) (answer, error) {
 	c := w.client("https", true)

@@ -45,6 +45,8 @@ type Request struct {
 	Listener string
 	Header   []string // "Name: value", in order
 	Body     string
+	// Ends says that the connection has to end with the answer.
+	Ends bool
 }
 
 // Check is one expectation of what an endpoint saw, or of the answer.
@@ -193,6 +195,9 @@ func (s *Step) add(word, rest string, line int) error {
 		return err
 	case "+":
 		s.Request.Header = append(s.Request.Header, rest)
+		return nil
+	case "ends":
+		s.Request.Ends = true
 		return nil
 	case "+body":
 		s.Request.Body = rest
