@@ -41,6 +41,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
+		"internal/acme", "internal/acme/setup", "internal/app/machine",
 		"internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
@@ -51,6 +52,9 @@ var allowed = map[string]struct {
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
+
+	// machine is what the machine lets the process do.
+	"internal/app/machine": {1, nil},
 
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
 	"internal/plan": {3, []string{
@@ -161,6 +165,10 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
 	// authority is a certificate authority of Fairway's own.
+	// acme decides when certificates are got; ca is the protocol; setup makes both out of the configuration.
+	"internal/acme":           {2, []string{"internal/acme/ca", "internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/route/canonical"}},
+	"internal/acme/ca":        {1, nil},
+	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/ca", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route", "internal/route/diff"}},

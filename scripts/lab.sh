@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the parts that take minutes, once, into a cache:
 #   lab.sh                  all of them
+#   lab.sh pebble           a certificate authority with a DNS server, for tests
 #   lab.sh run PART ARGS... one of them, and runs it
 # FAIRWAY_LAB names another directory than the cache of this account.
 set -eu
@@ -41,6 +42,13 @@ consul() {
 	rm -rf "$lab/new/consul"
 }
 
+pebble() {
+	part pebble github.com/letsencrypt/pebble/v2/cmd/pebble v2.10.1
+	part pebble-challtestsrv github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv v2.10.1
+}
+
+pebble
+[ "${1:-}" != pebble ] || exit 0
 part golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint v2.15.0
 consul
 if [ "${1:-}" = run ]; then

@@ -14,11 +14,15 @@ import (
 // configFlags load the configuration: the file, and every key as a flag.
 type configFlags struct {
 	Path string     `name:"config" placeholder:"PATH" help:"Configuration file. Default: $FAIRWAY_CONFIG, else ./fairway.yml or /etc/fairway/fairway.yml, where there is one."`
+	ACME string     `name:"acme" placeholder:"EMAIL" group:"config" help:"Short for --acme.agree --acme.email EMAIL: certificates for the hosts of routes, from Let's Encrypt, whose terms of service you agree to."`
 	Keys app.Config `embed:"" group:"config"`
 }
 
 // load also notes the variables that mean nothing.
 func (f configFlags) load(c *cli, p *parser) (*app.Loaded, error) {
+	if f.ACME != "" {
+		p.flags["acme.agree"], p.flags["acme.email"] = []string{"true"}, []string{f.ACME}
+	}
 	loaded, err := c.load(f.Path, p.flags)
 	if err == nil && len(loaded.Ignored) > 0 {
 		c.Note("fairway: these variables mean nothing to Fairway: %s", strings.Join(loaded.Ignored, ", "))

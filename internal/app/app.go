@@ -23,6 +23,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
+	"fairway/internal/acme/setup"
 	"fairway/internal/admin"
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/ui"
@@ -81,6 +82,7 @@ type App struct {
 	fleet        *fleet.Fleet         // nil without a fleet file
 	drained      chan observe.Drained // how endpoints have left
 	flow         *dockerFlow
+	acme         *setup.Certificates // nil when no certificates are to be got
 	certificates *certs.Coverage
 	logs         *containerlog.Logs
 	bound        map[string]net.Addr           // by key
@@ -145,6 +147,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	settings := a.flow.settings(&cfg)
+	if err := a.newACME(o, m, &settings); err != nil {
+		return nil, err
+	}
 	a.engine, settings.Unsupported, err = a.newEngine(accessLog, m)
 	if err != nil {
 		return nil, err

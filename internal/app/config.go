@@ -6,11 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"fairway/internal/acme/setup"
 	"fairway/internal/admin/oidc"
+	"fairway/internal/app/machine"
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
@@ -37,13 +38,14 @@ const (
 // are the only declaration of a key. Secrets are never keys; their files are.
 type Config struct {
 	Listen         string         `name:"listen" placeholder:"ADDR" derived:":80 where that port may be bound, else :8000" help:"Address for HTTP; off for none."`
-	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
+	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates and acme; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
 	TLS            TLSConfig      `embed:"" prefix:"tls."`
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are trusted; none by default."`
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP, except Fairway's own; none by default. Repeatable."`
 	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories below which labels may name files, as basic-auth does; no others are opened. Repeatable."`
 	Defaults       DefaultsConfig `embed:"" prefix:"defaults."`
 	ErrorPages     []ErrorPages   `name:"error-pages" placeholder:"{…}" sep:"\n" help:"Sets of pages for browsers where Fairway answers with an error: a name, which the label error-pages uses, and a directory. The set default is for all routes that name none. Reread on changes. Repeatable."`
+	ACME           setup.Config   `embed:"" prefix:"acme."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for state that survives restarts: last good table, history, commands, documents, tokens."`
 
@@ -247,16 +249,17 @@ func Defaults() Config {
 // Complete fills empty keys whose default depends on the machine or on other keys.
 func (c *Config) Complete(env map[string]string) {
 	if c.Listen == "" {
-		c.Listen = port(80, 8000)
+		c.Listen = machine.Port(80, 8000)
 	}
 	if c.ListenTLS == "" {
 		c.ListenTLS = Off
-		if len(c.TLS.Certificates) > 0 || c.DockerFlow.Proxy.on() {
-			c.ListenTLS = port(443, 8443)
+		if len(c.TLS.Certificates) > 0 || c.DockerFlow.Proxy.on() || c.ACME.On() {
+			c.ListenTLS = machine.Port(443, 8443)
 		}
 	}
+	c.ACME.Complete(c.Engine == EngineHAProxy, c.Listen != Off)
 	if c.StateDir == "" {
-		c.StateDir = stateDir(env, os.Geteuid() == 0)
+		c.StateDir = machine.StateDir(env, os.Geteuid() == 0)
 	}
 	if c.DockerFlow.Proxy.Certificates == "" {
 		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
@@ -296,53 +299,6 @@ func (c *Config) localEngine(env map[string]string) string {
 		}
 	}
 	return host
-}
-
-// port returns the address of the privileged port, also of one that is taken: the error
-// says what to stop. Where the machine forbids it, it is the other one.
-func port(privileged, other int) string {
-	if !mayBind(privileged, os.ReadFile, os.Geteuid() == 0) {
-		privileged = other
-	}
-	return ":" + strconv.Itoa(privileged)
-}
-
-// capNetBindService is the number of the capability to bind privileged ports,
-// CAP_NET_BIND_SERVICE in capabilities(7).
-const capNetBindService = 10
-
-// mayBind reports whether this process may bind a port, by the limits of Linux: to try
-// would take the port for a moment. Elsewhere only root may.
-func mayBind(port int, readFile func(string) ([]byte, error), root bool) bool {
-	if data, err := readFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
-		if first, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && port >= first {
-			return true
-		}
-	}
-	status, err := readFile("/proc/self/status")
-	if err != nil {
-		return root
-	}
-	for line := range strings.Lines(string(status)) {
-		if mask, ok := strings.CutPrefix(line, "CapEff:"); ok {
-			capabilities, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
-			return err == nil && capabilities&(1<<capNetBindService) != 0
-		}
-	}
-	return root
-}
-
-func stateDir(env map[string]string, root bool) string {
-	if root {
-		return "/var/lib/fairway"
-	}
-	if dir := env["XDG_STATE_HOME"]; filepath.IsAbs(dir) {
-		return filepath.Join(dir, "fairway")
-	}
-	if home := env["HOME"]; home != "" {
-		return filepath.Join(home, ".local", "state", "fairway")
-	}
-	return filepath.Join(os.TempDir(), "fairway-"+strconv.Itoa(os.Geteuid()))
 }
 
 // Listeners returns the listeners that are not off, of "http" and "https".

@@ -111,6 +111,7 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 		Pages:           pages,
 		OnChange:        a.recompile,
 		OnDrained:       a.reportDrained,
+		Challenge:       a.acme.Challenge(),
 	})
 	if err != nil {
 		return nil, nil, err

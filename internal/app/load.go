@@ -19,6 +19,7 @@ import (
 	"fairway/internal/api/local"
 	"fairway/internal/compile"
 	"fairway/internal/confload"
+	"fairway/internal/dockerapi"
 	"fairway/internal/files"
 	"fairway/internal/notify"
 	"fairway/internal/route"
@@ -195,6 +196,7 @@ func (c *Config) validate() confload.Faults {
 	v.listen()
 	v.Admin.OIDC.Check(v.add)
 	v.TLS.Check(v.add)
+	v.ACME.Check(v.Engine == EngineHAProxy, v.Listen != Off, v.ListenTLS != Off, v.add)
 	v.admin()
 	v.docker()
 	v.notify()
@@ -254,10 +256,10 @@ func (v *validation) listen() {
 		}
 	}
 	if v.Listen == Off && v.ListenTLS == Off {
-		v.add("listen", v.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
+		v.add("listen", v.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates or acme.agree")
 	}
-	if v.ListenTLS != Off && len(v.TLS.Certificates) == 0 && !v.DockerFlow.Proxy.on() {
-		v.add("listen-tls", v.ListenTLS, "needs tls.certificates")
+	if v.ListenTLS != Off && len(v.TLS.Certificates) == 0 && !v.DockerFlow.Proxy.on() && !v.ACME.On() {
+		v.add("listen-tls", v.ListenTLS, "needs tls.certificates or acme.agree")
 	}
 	for _, cert := range v.TLS.Certificates {
 		v.file("tls.certificates", cert.Cert)
@@ -462,33 +464,8 @@ func (v *validation) docker() {
 }
 
 func (v *validation) dockerURL(key, raw string) {
-	refuse := func(reason string) { v.add(key, Redact(raw), reason) }
-	u, err := url.Parse(raw)
-	if err != nil {
-		refuse("no URL; write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
-		return
-	}
-	if _, secret := u.User.Password(); secret {
-		refuse("a password does not belong in a URL; use docker-tls or docker-ssh")
-	}
-	switch u.Scheme {
-	case "unix":
-		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
-			refuse("write unix:// and an absolute path: unix:///var/run/docker.sock")
-		}
-	case "tcp":
-		if u.Hostname() == "" || u.Port() == "" {
-			refuse("write tcp://HOST:PORT")
-		}
-		if v.DockerTLS == (DockerTLSConfig{}) && !v.DockerInsecure {
-			refuse("needs docker-tls.ca, docker-tls.cert and docker-tls.key; docker-insecure allows it without TLS")
-		}
-	case "ssh":
-		if u.Hostname() == "" {
-			refuse("write ssh://[USER@]HOST[:PORT]")
-		}
-	default:
-		refuse("write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+	for _, reason := range dockerapi.CheckURL(raw, v.DockerTLS != (DockerTLSConfig{}) || v.DockerInsecure) {
+		v.add(key, Redact(raw), reason)
 	}
 }
 

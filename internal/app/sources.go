@@ -21,7 +21,7 @@ import (
 
 // newSources makes the sources: the explicit list of what Fairway can read.
 func (a *App) newSources() ([]discovery.Source, error) {
-	sources := a.flow.sources()
+	sources := append(a.flow.sources(), a.acme.Sources()...)
 	self := docker.SelfID(os.DirFS("/"))
 	for _, u := range a.cfg.Docker {
 		client, err := a.client(u)

@@ -64,6 +64,8 @@ type Settings struct {
 	// UserFile reports, without waiting for the file, why the user file of a filter cannot
 	// be read, or which of its lines let no user in; nil knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
+	// Own is a route of Fairway's own beside these, and its backend; nil for none.
+	Own func([]route.Listener, []*route.Route) (*route.Route, *route.Backend)
 }
 
 // Default is a label that every route has unless its own labels say otherwise.
@@ -286,6 +288,11 @@ func (pl *plan) make(previous *route.Table, obtained map[string]bool, port uint1
 func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
 	listeners := func() []route.Listener {
 		return append(slices.Clone(c.listeners), opened(c.Listeners, routes)...)
+	}
+	if c.Own != nil {
+		if r, b := c.Own(c.listeners, routes); r != nil {
+			routes, backends = append(routes, r), append(backends, b)
+		}
 	}
 	t, err := route.New(revision, listeners(), routes, backends, problems)
 	if err == nil {

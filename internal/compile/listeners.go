@@ -66,9 +66,14 @@ func WithCertificates(listeners []route.Listener, certificates []catalog.Certifi
 			continue
 		}
 		l.Certificates = slices.Clone(l.Certificates)
+		has := map[route.Certificate]bool{}
+		for _, pair := range l.Certificates {
+			has[pair] = true
+		}
 		for _, c := range certificates {
 			pair := route.Certificate{CertFile: c.File, KeyFile: c.File}
-			if !slices.Contains(l.Certificates, pair) {
+			if !has[pair] {
+				has[pair] = true
 				l.Certificates = append(l.Certificates, pair)
 			}
 		}

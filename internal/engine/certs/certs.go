@@ -23,6 +23,10 @@ import (
 
 const maxFile = 4 << 20
 
+// Placeholder is the name of certificates that stand in where a listener has no other. They
+// are no part of an inventory.
+const Placeholder = "fairway placeholder"
+
 // Pair is a certificate with its key. It is never written to.
 type Pair struct {
 	// CertPEM and KeyPEM are the contents of the files, which may be the same file.

@@ -206,6 +206,9 @@ func inventory(t *route.Table, found map[route.Certificate]*Use, now time.Time) 
 		slices.SortFunc(i.Uncovered, func(a, b Uncovered) int { return strings.Compare(a.Host, b.Host) })
 	}
 	for _, u := range found {
+		if slices.Equal(u.Names, []string{Placeholder}) {
+			continue
+		}
 		slices.Sort(u.Listeners)
 		i.Certificates = append(i.Certificates, *u)
 	}

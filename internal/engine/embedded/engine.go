@@ -29,6 +29,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/gzipped"
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
@@ -49,6 +50,8 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
+	// Challenge answers authorities by TLS-ALPN-01; nil does not.
+	Challenge terminate.Challenge
 	// Pages are the operator's pages of errors; nil for none.
 	Pages *errorpage.Store
 	// OnChange, if any, is called from any goroutine when UserFile may have changed.

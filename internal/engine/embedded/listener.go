@@ -64,7 +64,7 @@ func (e *Engine) listenerConfig(def route.Listener, before *listenerConfig) (*li
 		c.tls = before.tls
 	default:
 		var err error
-		if c.tls, err = terminate.New(e.certs, def); err != nil {
+		if c.tls, err = terminate.New(e.certs, def, e.opts.Challenge); err != nil {
 			return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 		}
 	}

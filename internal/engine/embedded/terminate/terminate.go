@@ -4,6 +4,7 @@ package terminate
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -40,8 +41,28 @@ type view struct {
 	current   atomic.Pointer[tls.Config] // base with what the files hold
 }
 
-// New reads the files that a listener names, as far as they are not known.
-func New(store *certs.Store, def route.Listener) (*TLS, error) {
+// Challenge is the certificate that answers an authority that asks by TLS-ALPN-01 (RFC 8737)
+// whether a host is ours.
+type Challenge func(ctx context.Context, host string) (*tls.Certificate, error)
+
+// challengeProtocol is what such a client speaks, and nothing else.
+const challengeProtocol = "acme-tls/1"
+
+// answer is what such a client sees; nil for all others.
+func (c Challenge) answer(hello *tls.ClientHelloInfo) *tls.Config {
+	if c == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != challengeProtocol {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: hello.SupportedProtos,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c(hello.Context(), strings.ToLower(strings.TrimSuffix(hello.ServerName, ".")))
+		},
+	}
+}
+
+// New reads the files that a listener names, as far as they are not known. challenge may be nil.
+func New(store *certs.Store, def route.Listener, challenge Challenge) (*TLS, error) {
 	if len(def.Certificates) == 0 {
 		return nil, errors.New("no certificate for TLS")
 	}
@@ -54,7 +75,7 @@ func New(store *certs.Store, def route.Listener) (*TLS, error) {
 	t.config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return t.of(hello.ServerName).current.Load(), nil
+			return cmp.Or(challenge.answer(hello), t.of(hello.ServerName).current.Load()), nil
 		},
 	}
 	return t, t.Fill(store)

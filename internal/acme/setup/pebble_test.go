@@ -1,0 +1,334 @@
+package setup_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairway/internal/app"
+	"fairway/internal/testkit"
+)
+
+func TestMain(m *testing.M) {
+	// The storage looks after its locks for some seconds after they are gone.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
+}
+
+// lab is a program that scripts/lab.sh builds, or the test is skipped.
+func lab(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("FAIRWAY_LAB")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Skip(err)
+		}
+		dir = filepath.Join(cache, "fairway-lab")
+	}
+	file := filepath.Join(dir, name)
+	if _, err := os.Stat(file); err != nil {
+		t.Skipf("no %s: scripts/lab.sh pebble builds it", name)
+	}
+	return file
+}
+
+// pebble is a certificate authority for tests, with its DNS.
+type pebble struct {
+	directory, root string // URL, and file with what its server is trusted by
+	manage          string // its management address
+	dns             string // where names are managed
+	http, https     string // ports of 127.0.0.1 that it asks at
+	client          *http.Client
+}
+
+// start runs a program until the test ends.
+func start(t *testing.T, environ []string, program string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), environ...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			text := out.String()
+			t.Logf("%s: %s", filepath.Base(program), text[max(0, len(text)-6000):])
+		}
+	})
+}
+
+// startPebble runs one. environ may change how it behaves.
+func startPebble(t *testing.T, environ ...string) *pebble {
+	t.Helper()
+	program, names := lab(t, "pebble"), lab(t, "pebble-challtestsrv")
+	dir := t.TempDir()
+	port := func() string { return "127.0.0.1:" + testkit.FreePort(t) }
+	listen, manage, dns, dnsManage := port(), port(), port(), port()
+	p := &pebble{
+		directory: "https://" + listen + "/dir", root: filepath.Join(dir, "cert.pem"), manage: "https://" + manage, dns: "http://" + dnsManage,
+		http: testkit.FreePort(t), https: testkit.FreePort(t),
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pebble"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(t, filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+	write(t, filepath.Join(dir, "config.json"), fmt.Appendf(nil, `{"pebble": {
+		"listenAddress": %q, "managementListenAddress": %q, "certificate": %q, "privateKey": %q,
+		"httpPort": %s, "tlsPort": %s, "ocspResponderURL": "", "externalAccountBindingRequired": false,
+		"retryAfter": {"authz": 1, "order": 1}, "profiles": {"default": {"description": "d", "validityPeriod": 7776000}}
+	}}`, listen, manage, p.root, filepath.Join(dir, "key.pem"), p.http, p.https))
+	start(t, nil, names, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dnsserver", dns, "-management", dnsManage,
+		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "")
+	start(t, slices.Concat([]string{"PEBBLE_VA_NOSLEEP=1"}, environ), program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", dns)
+	roots := x509.NewCertPool()
+	leaf, _ := x509.ParseCertificate(der)
+	roots.AddCert(leaf)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
+	p.client = &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	testkit.Eventually(t, "pebble answers", func() bool {
+		resp, err := p.client.Get(p.directory)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return true
+	})
+	return p
+}
+
+func write(t *testing.T, file string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get is the body of an answer of pebble.
+func (p *pebble) get(t *testing.T, path string) []byte {
+	t.Helper()
+	resp, err := p.client.Get(p.manage + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %s %v", path, resp.StatusCode, data, err)
+	}
+	return data
+}
+
+// trust is a pool with the root that signs certificates.
+func (p *pebble) trust(t *testing.T) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(p.get(t, "/roots/0"))
+	return pool
+}
+
+// fairway is a Fairway in this process.
+type fairway struct {
+	app   *app.App
+	state string
+	log   testkit.Log
+	https string
+	trust *x509.CertPool
+	admin string
+	file  string
+}
+
+// startFairway runs one with an authority, on a services file. change may change its
+// configuration.
+func startFairway(t *testing.T, p *pebble, services string, change ...func(*app.Config)) *fairway {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fairway") // short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	f := &fairway{state: filepath.Join(dir, "s"), file: filepath.Join(dir, "services.yml"), https: "127.0.0.1:" + p.https, trust: p.trust(t)}
+	write(t, f.file, []byte(services))
+	cfg := app.Defaults()
+	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:"+p.http, f.https, "127.0.0.1:0"
+	cfg.File, cfg.StateDir, cfg.DrainTimeout = []string{f.file}, f.state, time.Second
+	cfg.ACME.Agree, cfg.ACME.CA, cfg.ACME.CARoot, cfg.ACME.Email = true, p.directory, p.root, "ops@example.com"
+	for _, c := range change {
+		c(&cfg)
+	}
+	cfg.Complete(nil)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if f.app, err = app.New(cfg, app.Options{Version: "test", Logger: slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.app.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if t.Failed() {
+			t.Log(f.log.String())
+		}
+	})
+	f.admin = "http://" + f.app.Addr("admin.listen").String()
+	return f
+}
+
+// client connects to the HTTPS listener for every host.
+func (f *fairway) client(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: f.trust},
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, f.https)
+		},
+	}
+	return &http.Client{Transport: transport, Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// leaf is the certificate that is shown for a host that answers 200.
+func (f *fairway) leaf(t *testing.T, host string) (*x509.Certificate, error) {
+	t.Helper()
+	resp, err := f.client(t).Get("https://" + host + "/")
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return resp.TLS.PeerCertificates[0], nil
+}
+
+// await waits for HTTPS with a certificate of the authority.
+func (f *fairway) await(t *testing.T, host string) *x509.Certificate {
+	t.Helper()
+	var leaf *x509.Certificate
+	testkit.Within(t, 30*time.Second, host+" is served over HTTPS", func() string {
+		var err error
+		if leaf, err = f.leaf(t, host); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return leaf
+}
+
+// engines runs a test with each engine.
+func engines(t *testing.T, test func(t *testing.T, engine string)) {
+	for _, engine := range []string{app.EngineEmbedded, app.EngineHAProxy} {
+		t.Run(engine, func(t *testing.T) {
+			if engine == app.EngineHAProxy {
+				if _, err := exec.LookPath("haproxy"); err != nil {
+					t.Skip("no haproxy: apt-get install haproxy")
+				}
+			}
+			test(t, engine)
+		})
+	}
+}
+
+func backend(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// service is an entry of a services file.
+func service(name, host, address string, labels ...string) string {
+	labels = append([]string{"fairway.host: " + strconv.Quote(host)}, labels...)
+	return fmt.Sprintf("  - name: %s\n    labels: {%s}\n    instances: [{address: %q}]\n", name, strings.Join(labels, ", "), address)
+}
+
+// TestHTTP01: a label names a host, and HTTPS works a moment later, by the challenge over
+// HTTP: also where everything is redirected and behind a login. What is kept is for its owner alone.
+func TestHTTP01(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, engine string) {
+		p := startPebble(t)
+		address := backend(t)
+		f := startFairway(t, p, "services:\n"+service("a", "a.test", address, "fairway.redirect-https: \"true\""), func(c *app.Config) {
+			c.Engine, c.ACME.Challenges = engine, []string{"http-01"}
+		})
+		first := f.await(t, "a.test")
+		if !slices.Equal(first.DNSNames, []string{"a.test"}) {
+			t.Errorf("names %v", first.DNSNames)
+		}
+		err := filepath.WalkDir(filepath.Join(f.state, "acme"), func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has mode %v", path, info.Mode())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, secret := range []string{"PRIVATE KEY", "keyAuthorization"} {
+			if strings.Contains(f.log.String(), secret) {
+				t.Errorf("the log has %s", secret)
+			}
+		}
+	})
+}
+
+// TestTLSALPN01: the challenge over TLS, which needs no HTTP at all.
+func TestTLSALPN01(t *testing.T) {
+	t.Parallel()
+	p := startPebble(t)
+	f := startFairway(t, p, "services:\n"+service("a", "a.test", backend(t)), func(c *app.Config) {
+		c.Listen, c.ACME.Challenges = app.Off, []string{"tls-alpn-01"}
+	})
+	f.await(t, "a.test")
+}

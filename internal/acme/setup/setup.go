@@ -1,0 +1,223 @@
+// Package setup makes what gets certificates out of the keys below acme in the configuration.
+package setup
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+
+	"fairway/internal/acme"
+	"fairway/internal/acme/ca"
+	"fairway/internal/discovery"
+	"fairway/internal/engine/certs"
+	"fairway/internal/feed"
+	"fairway/internal/files"
+	"fairway/internal/metrics"
+	"fairway/internal/route"
+	"fairway/internal/serve"
+)
+
+// maxSecret bounds a file with a secret, in bytes.
+const maxSecret = 64 << 10
+
+// Config is the keys below acme, as in docs/https.md.
+type Config struct {
+	Agree      bool     `name:"agree" preset:"false" help:"Get certificates for the hosts of routes by ACME, and keep them renewed. By this you agree to the terms of service of the certificate authority."`
+	Email      string   `name:"email" placeholder:"EMAIL" help:"Address at which the certificate authority may reach you; none is needed."`
+	CA         string   `name:"ca" placeholder:"URL" preset:"https://acme-v02.api.letsencrypt.org/directory" help:"ACME directory of the certificate authority; Let's Encrypt unless another one is named."`
+	CARoot     string   `name:"ca-root" placeholder:"PATH" file:"" help:"CA certificates in PEM that the server of a private certificate authority is trusted by. Such a one is also asked for names that no public one issues for, as app.internal."`
+	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"http-01 where listen is on; with the embedded engine also tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen), tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy), dns-01 (acme.dns). Tried in turn. Repeatable."`
+	EABKeyID   string   `name:"eab-key-id" placeholder:"ID" needs:"acme.eab-key-file" help:"Key ID of an external account, where the certificate authority wants one."`
+	EABKeyFile string   `name:"eab-key-file" placeholder:"PATH" file:"" needs:"acme.eab-key-id" help:"File with the HMAC key of that account, in base64url."`
+}
+
+// On says whether certificates are to be got.
+func (c *Config) On() bool { return c.Agree }
+
+// Complete fills in the challenges of an engine and its listeners.
+func (c *Config) Complete(haproxy, plain bool) {
+	if len(c.Challenges) > 0 || !c.On() {
+		return
+	}
+	if plain {
+		c.Challenges = append(c.Challenges, ca.HTTP01)
+	}
+	if !haproxy {
+		c.Challenges = append(c.Challenges, ca.TLSALPN01)
+	}
+}
+
+// Check calls add with what is wrong: the key, what it is, and what to write instead.
+func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason string)) {
+	if !c.On() {
+		if c.Email != "" {
+			add("acme.email", c.Email, "needs acme.agree: true, by which you agree to the terms of service of the certificate authority")
+		}
+		return
+	}
+	if !tls {
+		add("acme.agree", "true", "needs listen-tls, which is off")
+	}
+	if a, err := mail.ParseAddress(c.Email); c.Email != "" && (err != nil || a.Address != c.Email) {
+		add("acme.email", c.Email, "no address of mail; write it like ops@example.com")
+	}
+	if u, err := url.Parse(c.CA); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		add("acme.ca", "", "write the directory of the authority, https://…, without credentials")
+	}
+	if len(c.Challenges) == 0 {
+		add("acme.challenges", "", "no challenge can be answered: http-01 needs listen, and tls-alpn-01 the embedded engine")
+	}
+	for _, name := range c.Challenges {
+		switch {
+		case name == ca.HTTP01 && !plain:
+			add("acme.challenges", name, "needs listen, for HTTP")
+		case name == ca.TLSALPN01 && haproxy:
+			add("acme.challenges", name, "HAProxy cannot answer it; use http-01 or dns-01")
+		case !slices.Contains([]string{ca.HTTP01, ca.TLSALPN01}, name):
+			add("acme.challenges", name, "no such challenge; write http-01 or tls-alpn-01")
+		}
+	}
+}
+
+// Parts are what Open needs besides the configuration.
+type Parts struct {
+	// StateDir is where everything is kept, below acme.
+	StateDir  string
+	Authority acme.Authority
+	// Inventory is of the certificates of a table's listeners.
+	Inventory func(*route.Table) *certs.Inventory
+	// Recompile and Report are as in acme.Options.
+	Recompile func()
+	Report    func(acme.Event)
+	Version   string
+	Logger    *slog.Logger
+	Metrics   *metrics.Set
+}
+
+// Certificates gets certificates, and answers challenges.
+type Certificates struct {
+	*acme.Keeper
+	client *ca.Client
+	solves net.Listener // nil where HTTP-01 is not used
+	server *http.Server
+	alpn   bool
+}
+
+// Open reads the files that c names, and opens the address for HTTP-01. Nothing is asked of
+// anybody before Run.
+func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) {
+	dir := filepath.Join(p.StateDir, "acme")
+	log := cmp.Or(p.Logger, slog.New(slog.DiscardHandler))
+	o := ca.Options{
+		Directory: c.CA, Email: c.Email, Storage: &certmagic.FileStorage{Path: dir}, Challenges: c.Challenges,
+		KeyID: c.EABKeyID, Version: p.Version, Logger: log,
+	}
+	if c.CARoot != "" {
+		roots, err := certs.New(log).Authorities(c.CARoot)
+		if err != nil {
+			return nil, fmt.Errorf("acme.ca-root: %w", err)
+		}
+		o.Roots = roots.Pool
+	}
+	if c.EABKeyFile != "" {
+		if o.MACKey, err = readSecret(c.EABKeyFile); err != nil {
+			return nil, fmt.Errorf("acme.eab-key-file: %w", err)
+		}
+	}
+	a := &Certificates{alpn: slices.Contains(c.Challenges, ca.TLSALPN01)}
+	if a.client, err = ca.New(o); err != nil {
+		return nil, err
+	}
+	address := ""
+	if slices.Contains(c.Challenges, ca.HTTP01) {
+		if a.solves, err = acme.Listen(ctx, dir); err != nil {
+			return nil, fmt.Errorf("acme: the address for challenges: %w", err)
+		}
+		address, a.server = a.solves.Addr().String(), acme.Server(a.client)
+	}
+	a.Keeper, err = acme.New(acme.Options{
+		Dir: dir, Issuer: a.client, Authority: p.Authority, Covered: func(t *route.Table) []string { return a.others(p.Inventory(t)) }, Private: c.CARoot != "",
+		Challenges: address, Recompile: p.Recompile, Report: p.Report, Logger: log, Metrics: p.Metrics,
+	})
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Run gets certificates for the hosts of live tables until ctx ends.
+func (a *Certificates) Run(ctx context.Context, tables *feed.Feed[route.Table]) error {
+	if a.solves == nil {
+		return a.Keeper.Run(ctx, tables)
+	}
+	served := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		served <- serve.HTTP(ctx, a.server, a.solves, time.Second)
+	}()
+	return errors.Join(a.Keeper.Run(ctx, tables), <-served)
+}
+
+// others are the names of certificates of listeners for services that were not obtained here.
+func (a *Certificates) others(i *certs.Inventory) (names []string) {
+	for _, u := range i.Certificates {
+		ours := !slices.ContainsFunc(u.Listeners, func(l string) bool { return l != "admin" && l != "fleet" })
+		if !ours && !a.Managed(u.File) {
+			names = append(names, u.Names...)
+		}
+	}
+	return names
+}
+
+// Sources are those of the catalogue that are here; nil has none.
+func (a *Certificates) Sources() []discovery.Source {
+	if a == nil {
+		return nil
+	}
+	return []discovery.Source{a.Source()}
+}
+
+// Close ends what Open has begun and Run has not ended.
+func (a *Certificates) Close() error {
+	a.client.Close()
+	if a.solves != nil {
+		_ = a.solves.Close() // closed already when it was served
+	}
+	return nil
+}
+
+// Challenge answers TLS-ALPN-01 for a host: it is for an engine that can.
+func (a *Certificates) Challenge() func(context.Context, string) (*tls.Certificate, error) {
+	if a == nil || !a.alpn {
+		return nil
+	}
+	return a.client.Certificate
+}
+
+// readSecret reads a file that holds a secret and nothing else.
+func readSecret(path string) (string, error) {
+	data, err := files.Read(path, maxSecret)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", errors.New(path + " is empty")
+	}
+	return secret, nil
+}

@@ -1,0 +1,113 @@
+package acme
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// Want is a host that is to have a certificate.
+type Want struct {
+	// Name is the host in canonical form, with "*." for a wildcard.
+	Name string
+	// Route and Service are the IDs of the first route that has the host.
+	Route, Service string
+	// Internal says that no public authority issues for it.
+	Internal bool
+}
+
+// wants are the hosts of a table that are served over HTTPS and that no certificate of
+// others covers, sorted by name, MaxNames at most. A wildcard that is wanted or covered
+// stands for the hosts below it. Without wildcards none is asked of a public authority. Of
+// routes with one host, one that wants a public certificate counts.
+func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
+	has := make(map[string]bool, len(covered))
+	for _, name := range covered {
+		has[name] = true
+	}
+	found := map[string]Want{}
+	for _, r := range t.Routes {
+		if r.Refused != "" || r.TLS != route.TLSAuto && r.TLS != route.TLSInternal {
+			continue
+		}
+		for _, m := range r.Matches {
+			name := certificateName(m.Host)
+			if name == "" || r.Service == challengeService || has[name] || !overTLS(t, m) {
+				continue
+			}
+			w := Want{Name: name, Route: r.ID, Service: r.Service, Internal: r.TLS == route.TLSInternal || isInternal(name, private)}
+			if !w.Internal && !wildcards && strings.HasPrefix(name, "*.") {
+				continue
+			}
+			if other, known := found[name]; !known || other.Internal && !w.Internal {
+				found[name] = w
+			}
+		}
+	}
+	list := make([]Want, 0, len(found))
+	for name, w := range found {
+		above := wildcardOf(name)
+		if _, wanted := found[above]; !wanted && !has[above] {
+			list = append(list, w)
+		}
+	}
+	slices.SortFunc(list, func(a, b Want) int { return strings.Compare(a.Name, b.Name) })
+	return list[:min(len(list), MaxNames)]
+}
+
+// certificateName is the name that a certificate for a host has; empty where there is none.
+func certificateName(h route.Host) string {
+	switch h.Kind {
+	case route.HostExact:
+		return h.Value
+	case route.HostWildcard:
+		return "*." + h.Value
+	}
+	return ""
+}
+
+// wildcardOf is the wildcard that covers a name; empty for a wildcard itself.
+func wildcardOf(name string) string {
+	_, parent, ok := strings.Cut(name, ".")
+	if !ok || strings.HasPrefix(name, "*.") {
+		return ""
+	}
+	return "*." + parent
+}
+
+// overTLS says whether requests for a match come in by a listener with TLS.
+func overTLS(t *route.Table, m route.Match) bool { return by(t, m, true) }
+
+// by says whether requests for a match come in by a listener for HTTP, with TLS or without.
+func by(t *route.Table, m route.Match, tls bool) bool {
+	return slices.ContainsFunc(t.Listeners, func(l route.Listener) bool {
+		in := !l.TCP && l.TLS == tls
+		for _, c := range m.Conditions {
+			in = in && (c.Kind != route.ConditionListener || slices.Contains(c.Values, l.Name) != c.Not)
+		}
+		return in
+	})
+}
+
+// isInternal says whether no authority outside issues for a name. A private one may for all
+// names but those of the machine itself.
+func isInternal(name string, private bool) bool {
+	name = strings.TrimPrefix(name, "*.")
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if last == "localhost" {
+		return true
+	}
+	if private {
+		return false
+	}
+	return last == name || slices.Contains(notPublic, last) || strings.HasSuffix(name, ".home.arpa")
+}
+
+// notPublic are the top-level names that are reserved for use inside (RFC 2606, RFC 6762,
+// RFC 7686, and .internal of ICANN).
+var notPublic = []string{"internal", "local", "test", "example", "invalid", "onion", "lan", "home", "corp", "localdomain", "intranet", "private"}
