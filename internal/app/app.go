@@ -174,6 +174,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Feed:     a.feed,
 		Restored: restored.Snapshot,
 		Shared:   cfg.SharedServices,
+		Records:  settings.Owners,
 		Quiet:    cfg.Quiet,
 		Bound:    cfg.Bound,
 		Logger:   a.log.With("part", "discovery"),

@@ -46,6 +46,8 @@ type Service struct {
 	// Owner is the Compose project or stack of the instances, or NoOwner, where they name the service by a
 	// label; empty elsewhere.
 	Owner string `json:"owner,omitempty"`
+	// Record is the name of the record of owners that is for those instances; empty for none, and elsewhere.
+	Record string `json:"record,omitempty"`
 	// Holder is the owner that has the name which the instances ask for; empty when this is it.
 	Holder string `json:"holder,omitempty"`
 	// Shared is true where instances of every owner may be members.

@@ -97,10 +97,13 @@ func strangerProblem(pl *plan) route.Problem {
 		}
 		return "the Compose project " + chars.Printable(owner)
 	}
-	name := chars.Printable(s.Name)
+	name, other := chars.Printable(s.Name), ""
+	if s.Holder == s.Owner {
+		other = ", for which another record of owners is"
+	}
 	return pl.problem(route.Origin{Source: chars.Printable(s.Source)}, "", catalog.ServiceLabel, draft.Refuse(
 		route.CodeNameTaken,
-		fmt.Sprintf("the service %s is of %s; the instances of %s are no part of it, but the service %s", name, of(s.Holder), of(s.Owner), chars.Printable(s.ID)),
+		fmt.Sprintf("the service %s is of %s%s; the instances of %s are no part of it, but the service %s", name, of(s.Holder), other, of(s.Owner), chars.Printable(s.ID)),
 		"choose another name; or, if both are to be one service, allow that with shared-services: "+name,
 	))
 }

@@ -47,6 +47,8 @@ type Options struct {
 	Confirm time.Duration
 	// Shared are names of services that instances of several owners may be members of.
 	Shared []string
+	// Records keep what different records of owners are for apart; nil for none.
+	Records Records
 	// Settle is how long the first snapshot waits for sources that have not answered (2 s).
 	Settle time.Duration
 	// Linger is how long a service of which nothing runs is said to have run lately (10 s).
@@ -98,7 +100,7 @@ func New(o Options) (*Collector, error) {
 		*d = max(0, cmp.Or(*d, otherwise))
 	}
 	o.Sources = slices.SortedFunc(slices.Values(o.Sources), func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
-	c := &Collector{o: o, merger: merger{shared: o.Shared}, linger: linger{period: o.Linger}}
+	c := &Collector{o: o, merger: merger{shared: o.Shared, records: o.Records}, linger: linger{period: o.Linger}}
 	for i, s := range o.Sources {
 		if i > 0 && o.Sources[i-1].Name() == s.Name() {
 			return nil, fmt.Errorf("collector: two sources are named %q", s.Name())

@@ -16,6 +16,10 @@ import (
 type merger struct {
 	last   map[string]merged
 	shared []string // names of services that instances of several owners may be members of
+
+	records  Records // nil for none
+	machines map[string]string
+	parted   map[*catalog.Service][]*catalog.Service // what apart made in the last list
 }
 
 // merged is a service of the last list with what it was made of.
@@ -36,9 +40,16 @@ func (m *merger) resume(list []*catalog.Service) {
 // services grants names, merges services of equal ID, and sorts them. states are sorted by name.
 func (m *merger) services(states []*state) []*catalog.Service {
 	var all []*catalog.Service
-	for _, s := range states {
-		all = append(all, s.services...)
+	parted := map[*catalog.Service][]*catalog.Service{}
+	if m.records != nil {
+		if machines := m.records.Machines(mergeNodes(states)); !maps.Equal(machines, m.machines) {
+			m.machines, m.parted = machines, nil
+		}
 	}
+	for _, s := range states {
+		all = append(all, m.apart(s.services, m.machines, parted)...)
+	}
+	m.parted = parted
 	grants := m.grants(all)
 	parts := make(map[string][]*catalog.Service, len(m.last))
 	for _, s := range all {

@@ -31,7 +31,11 @@ func TestHolder(t *testing.T) {
 		{"the oldest instance of an owner", "", []*catalog.Service{owned("a", 9), owned("b", 5), owned("a", 4)}, "a"},
 		{"no owner is one as well", "", []*catalog.Service{owned(catalog.NoOwner, 5), owned("a", 6)}, catalog.NoOwner},
 	} {
-		if got := holder(tt.services, tt.before); got != tt.want {
+		var before *catalog.Service
+		if tt.before != "" {
+			before = owned(tt.before, 0)
+		}
+		if got, _ := holder(tt.services, before); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -109,6 +113,77 @@ func TestStrangers(t *testing.T) {
 		demand("shared", say(mineA, mineB, evil), "shop: evil-b mine-a mine-b")
 		if !last.Services[0].Shared || last.Services[0].Owner != "evil" {
 			t.Errorf("shared: %+v", last.Services[0])
+		}
+	})
+}
+
+// byLabel is the record that a label of the first instance names.
+type byLabel struct{}
+
+func (byLabel) Machines(nodes []*catalog.Node) map[string]string {
+	machines := map[string]string{}
+	for _, n := range nodes {
+		machines[n.ID] = n.Name
+	}
+	return machines
+}
+
+func (byLabel) Record(s *catalog.Service, machines map[string]string) string {
+	return s.Instances[0].Labels["record"] + machines[s.Instances[0].Node]
+}
+
+// TestRecordsKeepServicesApart: instances that name one service, are of one Compose project and
+// for which different records of owners are, are no members of one service: neither of one
+// source nor of two. Who was there first keeps the name, also when the others are older.
+func TestRecordsKeepServicesApart(t *testing.T) {
+	with := func(s *catalog.Service, records ...string) *catalog.Service {
+		all := *s
+		all.Instances = nil
+		for i, record := range records {
+			in := *s.Instances[0]
+			in.ID, in.Labels, in.Created = in.ID+record, map[string]string{"record": record}, s.Created.Add(-time.Duration(i)*time.Hour)
+			all.Instances = append(all.Instances, &in)
+		}
+		return &all
+	}
+	a, b := newScript("a"), newScript("b")
+	lab(t, Options{Sources: []Source{a, b}, Records: byLabel{}}, func(_ *Collector, feed *catalog.Feed) {
+		b.say <- catalog.Answer{Certain: true}
+		mine := with(owned("a", "web", "shop", 50000), "r1")
+		for _, step := range []struct {
+			a, b *catalog.Service
+			want string
+		}{
+			{mine, nil, "web: shop-ar1"},
+			{mine, with(owned("b", "web", "shop", 10), "r2"), "web: shop-ar1, web~shop~r2: shop-br2 (shop has it)"},
+			{mine, with(owned("b", "web", "shop", 10), "r1"), "web: shop-ar1 shop-br1"},
+			{with(owned("a", "web", "shop", 50000), "r1", "", "r3"), nil, "web: shop-ar1, web~shop: shop-a (shop has it), web~shop~r3: shop-ar3 (shop has it)"},
+			{with(owned("a", "web", "shop", 50000), "", "r3"), nil, "web: shop-ar3, web~shop: shop-a (shop has it)"},
+		} {
+			answer := func(s *catalog.Service) catalog.Answer {
+				if s == nil {
+					return catalog.Answer{Certain: true}
+				}
+				return catalog.Answer{Services: []*catalog.Service{s}, Certain: true}
+			}
+			a.say <- answer(step.a)
+			b.say <- answer(step.b)
+			time.Sleep(time.Second)
+			before := feed.Newest()
+			if got := members(before); got != step.want {
+				t.Errorf("got  %s\nwant %s", got, step.want)
+			}
+			a.say <- answer(step.a) // the same again
+			time.Sleep(time.Second)
+			if feed.Newest() != before {
+				t.Error("the same again is another snapshot")
+			}
+		}
+		// A machine that gets another name is for another record.
+		a.say <- catalog.Answer{Services: []*catalog.Service{mine}, Nodes: []*catalog.Node{{ID: "", Name: "x"}}, Certain: true}
+		time.Sleep(time.Second)
+		if got := feed.Newest().Services[0].Record; got != "r1x" {
+			t.Errorf("the record is %q", got)
 		}
 	})
 }

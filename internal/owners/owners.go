@@ -137,6 +137,12 @@ func (l *List) Of(w Who) *Rights {
 	return nil
 }
 
+// Record returns the name of the record for a service; empty where none fits. machines are
+// as for WhoHas.
+func (l *List) Record(s *catalog.Service, machines map[string]string) string {
+	return l.Of(WhoHas(s, machines)).Record().Name
+}
+
 // fits says whether the record is for an owner.
 func (r *Record) fits(w Who) bool {
 	for _, key := range []struct{ patterns, values []string }{
