@@ -168,7 +168,7 @@ var allowed = map[string]struct {
 	// acme decides when certificates are got; ca is the protocol; setup makes both out of the configuration.
 	"internal/acme":           {2, []string{"internal/acme/ca", "internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/route/canonical"}},
 	"internal/acme/ca":        {1, nil},
-	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/ca", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
+	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/authority", "internal/acme/ca", "internal/consul", "internal/consul/certstore", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route", "internal/route/diff"}},

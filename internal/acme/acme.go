@@ -62,11 +62,12 @@ type Event struct {
 // Subject is what people call it.
 func (e Event) Subject() string { return cmp.Or(e.Name, "the certificate authority") }
 
-// Options are what New needs. Dir, Issuer and Metrics are required.
+// Options are what New needs. Dir and Metrics are required.
 type Options struct {
 	// Dir is the directory of everything here; it is made, for its owner alone.
 	Dir string
-	// Issuer is asked for all names but those for Authority, which may be nil.
+	// Issuer is asked for all names but those for Authority; where one is nil, its names
+	// get none.
 	Issuer    Issuer
 	Authority Authority
 	// Covered are the names, some with "*.", that certificates of others have; nil for none.
@@ -113,8 +114,8 @@ type Keeper struct {
 
 // New reads what an earlier run has left. It orders nothing yet.
 func New(o Options) (*Keeper, error) {
-	if o.Dir == "" || o.Issuer == nil || o.Metrics == nil {
-		return nil, errors.New("acme: directory, issuer and metrics are required")
+	if o.Dir == "" || o.Metrics == nil {
+		return nil, errors.New("acme: directory and metrics are required")
 	}
 	k := &Keeper{
 		o: o, live: filepath.Join(o.Dir, "live"), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),

@@ -82,8 +82,8 @@ const (
 )
 
 // decide says what is to be done at once and for which name, or, where that is nothing, when
-// to ask again: zero for never. internal says that there is an internal authority.
-func decide(s *state, internal bool, now time.Time) (do action, on *name, again time.Time) {
+// to ask again: zero for never. public and internal say which authorities there are.
+func decide(s *state, public, internal bool, now time.Time) (do action, on *name, again time.Time) {
 	later := func(t time.Time) {
 		if again.IsZero() || t.Before(again) {
 			again = t
@@ -105,7 +105,7 @@ func decide(s *state, internal bool, now time.Time) (do action, on *name, again 
 		}
 		due := n.due()
 		switch {
-		case n.want.Internal && !internal:
+		case n.want.Internal && !internal || !n.want.Internal && !public:
 			continue
 		case due.After(now):
 			later(due)

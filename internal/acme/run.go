@@ -143,7 +143,7 @@ func (k *Keeper) changed() {
 func (k *Keeper) act(ctx context.Context) time.Duration {
 	for began := false; ; began = true {
 		now := time.Now()
-		do, n, again := decide(k.state, k.o.Authority != nil, now)
+		do, n, again := decide(k.state, k.o.Issuer != nil, k.o.Authority != nil, now)
 		if do == "" {
 			if began {
 				k.save() // before what it counts can be forgotten
@@ -293,7 +293,7 @@ func (k *Keeper) ask(ctx context.Context, o order) {
 	case o.do == actObtain:
 		n.forced = true
 		o.answer <- nil
-	case n.want != nil && n.want.Internal:
+	case n.want != nil && n.want.Internal || k.o.Issuer == nil:
 		o.answer <- errors.New(o.host + " has a certificate of Fairway's own authority, which revokes none: it ends soon by itself")
 	default:
 		n.busy = actRevoke

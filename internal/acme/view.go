@@ -82,7 +82,7 @@ func (k *Keeper) show() {
 			one.State = StateKept
 		case n.trouble.failures > 0:
 			one.State = StateFailed
-		case n.has == nil && one.Internal && k.o.Authority == nil:
+		case one.Internal && k.o.Authority == nil || !one.Internal && k.o.Issuer == nil:
 			one.State, one.Next = StateNoCA, time.Time{}
 		case n.has == nil:
 			one.State = StateWaiting

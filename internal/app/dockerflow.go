@@ -100,6 +100,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts(), Owners: owners.New(cfg.Owners)}
 	_, s.ErrorPages = cfg.errorPages()
+	s.RedirectObtained = cfg.ACME.On() && cfg.ACME.Redirect
 	s.Defaults, _ = cfg.compiledDefaults() // checked before
 	if port := portOf(cfg.ListenTLS); port != 443 {
 		s.HTTPSPort = port

@@ -167,6 +167,13 @@ func (c *Client) session(solvers map[string]acmez.Solver) (*acmez.Client, *liste
 // that end with or before replaces, which is nil for none. attempt counts from zero: it
 // chooses the challenge. An error is a *Failure unless ctx has ended.
 func (c *Client) Obtain(ctx context.Context, name string, replaces *x509.Certificate, attempt int) (*Bundle, error) {
+	if s, ok := c.o.Storage.(interface {
+		Work(context.Context) (context.Context, context.CancelFunc)
+	}); ok { // what is done under a lock ends when that is lost
+		var done context.CancelFunc
+		ctx, done = s.Work(ctx)
+		defer done()
+	}
 	lock := "fairway-" + certmagic.StorageKeys.Safe(name)
 	if err := c.o.Storage.Lock(ctx, lock); err != nil {
 		return nil, c.failure(ctx, fmt.Errorf("storage: %w", err), nil)

@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -64,7 +65,10 @@ const maxText = 600
 // failure says what an error means. It is the context's own error where that has ended by
 // itself.
 func (c *Client) failure(ctx context.Context, err error, heard *listening) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
+	switch lost := context.Cause(ctx); {
+	case lost != nil && !errors.Is(lost, ctx.Err()):
+		err = fmt.Errorf("storage: %w", lost)
+	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	}
 	f := &Failure{Kind: Unavailable, Text: err.Error()}

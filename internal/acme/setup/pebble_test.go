@@ -183,17 +183,37 @@ type fairway struct {
 // configuration.
 func startFairway(t *testing.T, p *pebble, services string, change ...func(*app.Config)) *fairway {
 	t.Helper()
+	f := startOn(t, "127.0.0.1:"+p.http, "127.0.0.1:"+p.https, services, slices.Concat([]func(*app.Config){func(c *app.Config) {
+		c.ACME.Agree, c.ACME.CA, c.ACME.CARoot, c.ACME.Email = true, p.directory, p.root, "ops@example.com"
+	}}, change)...)
+	f.trust = p.trust(t)
+	return f
+}
+
+// startAlone runs one with an authority of its own alone.
+func startAlone(t *testing.T, services string) *fairway {
+	t.Helper()
+	f := startOn(t, "127.0.0.1:0", "127.0.0.1:"+testkit.FreePort(t), services, func(c *app.Config) { c.ACME.Internal = "true" })
+	f.trust = x509.NewCertPool()
+	testkit.Eventually(t, "there is a root", func() bool {
+		data, err := os.ReadFile(filepath.Join(f.state, "authority", "root.pem"))
+		return err == nil && f.trust.AppendCertsFromPEM(data)
+	})
+	return f
+}
+
+func startOn(t *testing.T, plain, tls, services string, change ...func(*app.Config)) *fairway {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "fairway") // short enough for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	f := &fairway{state: filepath.Join(dir, "s"), file: filepath.Join(dir, "services.yml"), https: "127.0.0.1:" + p.https, trust: p.trust(t)}
+	f := &fairway{state: filepath.Join(dir, "s"), file: filepath.Join(dir, "services.yml"), https: tls}
 	write(t, f.file, []byte(services))
 	cfg := app.Defaults()
-	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:"+p.http, f.https, "127.0.0.1:0"
+	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = plain, tls, "127.0.0.1:0"
 	cfg.File, cfg.StateDir, cfg.DrainTimeout = []string{f.file}, f.state, time.Second
-	cfg.ACME.Agree, cfg.ACME.CA, cfg.ACME.CARoot, cfg.ACME.Email = true, p.directory, p.root, "ops@example.com"
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -331,4 +351,19 @@ func TestTLSALPN01(t *testing.T) {
 		c.Listen, c.ACME.Challenges = app.Off, []string{"tls-alpn-01"}
 	})
 	f.await(t, "a.test")
+}
+
+// TestInternal: hosts that no public authority issues for have certificates of Fairway's own,
+// and so have those of the label, without any authority outside.
+func TestInternal(t *testing.T) {
+	t.Parallel()
+	address := backend(t)
+	f := startAlone(t, "services:\n"+service("a", "app.localhost", address)+service("b", "b.example.com", address, "fairway.tls: internal")+
+		service("c", "c.example.com", address))
+	for _, host := range []string{"app.localhost", "b.example.com"} {
+		f.await(t, host)
+	}
+	if _, err := f.leaf(t, "c.example.com"); err == nil {
+		t.Error("a host that nobody issues for has a certificate")
+	}
 }

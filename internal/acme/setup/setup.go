@@ -20,7 +20,10 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"fairway/internal/acme"
+	"fairway/internal/acme/authority"
 	"fairway/internal/acme/ca"
+	"fairway/internal/consul"
+	"fairway/internal/consul/certstore"
 	"fairway/internal/discovery"
 	"fairway/internal/engine/certs"
 	"fairway/internal/feed"
@@ -39,17 +42,40 @@ type Config struct {
 	Email      string   `name:"email" placeholder:"EMAIL" help:"Address at which the certificate authority may reach you; none is needed."`
 	CA         string   `name:"ca" placeholder:"URL" preset:"https://acme-v02.api.letsencrypt.org/directory" help:"ACME directory of the certificate authority; Let's Encrypt unless another one is named."`
 	CARoot     string   `name:"ca-root" placeholder:"PATH" file:"" help:"CA certificates in PEM that the server of a private certificate authority is trusted by. Such a one is also asked for names that no public one issues for, as app.internal."`
+	Internal   string   `name:"internal" placeholder:"true" oneof:"true,false" derived:"the value of acme.agree" help:"Issue certificates by an authority of Fairway's own for hosts that no public one issues for, as app.localhost, and for the label tls=internal. fairway trust makes this machine trust it."`
+	Redirect   bool     `name:"redirect" preset:"true" help:"Redirect HTTP to HTTPS for hosts once they have a certificate that was obtained; the label redirect-https decides for its route."`
 	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"http-01 where listen is on; with the embedded engine also tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen), tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy), dns-01 (acme.dns). Tried in turn. Repeatable."`
 	EABKeyID   string   `name:"eab-key-id" placeholder:"ID" needs:"acme.eab-key-file" help:"Key ID of an external account, where the certificate authority wants one."`
+	Storage    string   `name:"storage" placeholder:"NAME" preset:"files" oneof:"files,consul" help:"Where accounts, certificates with their keys and locks are kept: files, in state-dir, or consul, which replicas share."`
+	Consul     Consul   `embed:"" prefix:"consul."`
 	EABKeyFile string   `name:"eab-key-file" placeholder:"PATH" file:"" needs:"acme.eab-key-id" help:"File with the HMAC key of that account, in base64url."`
 }
 
-// On says whether certificates are to be got.
-func (c *Config) On() bool { return c.Agree }
+// Consul is the keys below acme.consul, as in docs/consul.md.
+type Consul struct {
+	Addresses []string `name:"addresses" placeholder:"URL" sep:"," derived:"127.0.0.1:8500" help:"Agents or servers of Consul, as https://HOST:PORT or unix:///PATH; the next is asked where one cannot be reached. Repeatable."`
+	Prefix    string   `name:"prefix" placeholder:"PATH" preset:"fairway/acme" help:"Path in the keys of Consul below which everything is."`
+	TokenFile string   `name:"token-file" placeholder:"PATH" file:"" help:"File with the ACL token for Consul; read for each call."`
+	CA        string   `name:"ca" placeholder:"PATH" file:"" help:"CA certificates in PEM for https:// addresses of Consul, in the place of those of the machine."`
+	Cert      string   `name:"cert" placeholder:"PATH" file:"" needs:"acme.consul.key" help:"PEM file with the client certificate for Consul."`
+	Key       string   `name:"key" placeholder:"PATH" file:"" needs:"acme.consul.cert" help:"PEM file with its key."`
+	Insecure  bool     `name:"insecure" preset:"false" help:"Allow plain HTTP to a Consul beyond this machine. Private keys can then be read on the way."`
+}
+
+// settings are those of the client.
+func (c *Consul) settings() consul.Config {
+	return consul.Config{Addresses: c.Addresses, Insecure: c.Insecure, TokenFile: c.TokenFile, CA: c.CA, Cert: c.Cert, Key: c.Key}
+}
+
+// On says whether certificates are to be got from anywhere.
+func (c *Config) On() bool { return c.Agree || c.internal() }
+
+// internal says whether there is an authority of Fairway's own.
+func (c *Config) internal() bool { return c.Internal == "true" || c.Agree && c.Internal == "" }
 
 // Complete fills in the challenges of an engine and its listeners.
 func (c *Config) Complete(haproxy, plain bool) {
-	if len(c.Challenges) > 0 || !c.On() {
+	if len(c.Challenges) > 0 || !c.Agree {
 		return
 	}
 	if plain {
@@ -62,14 +88,25 @@ func (c *Config) Complete(haproxy, plain bool) {
 
 // Check calls add with what is wrong: the key, what it is, and what to write instead.
 func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason string)) {
-	if !c.On() {
+	if c.On() && !tls {
+		key := "acme.agree"
+		if !c.Agree {
+			key = "acme.internal"
+		}
+		add(key, "true", "needs listen-tls, which is off")
+	}
+	if !c.Agree {
 		if c.Email != "" {
 			add("acme.email", c.Email, "needs acme.agree: true, by which you agree to the terms of service of the certificate authority")
 		}
 		return
 	}
-	if !tls {
-		add("acme.agree", "true", "needs listen-tls, which is off")
+	if c.Storage == storageConsul {
+		if client, err := consul.New(c.Consul.settings()); err != nil {
+			add("acme.consul.addresses", "", err.Error())
+		} else {
+			client.Close()
+		}
 	}
 	if a, err := mail.ParseAddress(c.Email); c.Email != "" && (err != nil || a.Address != c.Email) {
 		add("acme.email", c.Email, "no address of mail; write it like ops@example.com")
@@ -95,23 +132,24 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 // Parts are what Open needs besides the configuration.
 type Parts struct {
 	// StateDir is where everything is kept, below acme.
-	StateDir  string
-	Authority acme.Authority
+	StateDir string
 	// Inventory is of the certificates of a table's listeners.
 	Inventory func(*route.Table) *certs.Inventory
 	// Recompile and Report are as in acme.Options.
 	Recompile func()
 	Report    func(acme.Event)
-	Version   string
-	Logger    *slog.Logger
-	Metrics   *metrics.Set
+	// Name stands for this Fairway in the name of its own authority.
+	Name, Version string
+	Logger        *slog.Logger
+	Metrics       *metrics.Set
 }
 
 // Certificates gets certificates, and answers challenges.
 type Certificates struct {
 	*acme.Keeper
-	client *ca.Client
-	solves net.Listener // nil where HTTP-01 is not used
+	client *ca.Client     // nil without an authority outside
+	consul *consul.Client // nil where that is not the storage
+	solves net.Listener   // nil where HTTP-01 is not used
 	server *http.Server
 	alpn   bool
 }
@@ -121,9 +159,51 @@ type Certificates struct {
 func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) {
 	dir := filepath.Join(p.StateDir, "acme")
 	log := cmp.Or(p.Logger, slog.New(slog.DiscardHandler))
+	a, address := &Certificates{}, ""
+	defer func() {
+		if err != nil {
+			_ = a.Close() // nothing of it runs
+		}
+	}()
+	o := acme.Options{
+		Dir: dir, Covered: func(t *route.Table) []string { return a.others(p.Inventory(t)) }, Private: c.CARoot != "",
+		Recompile: p.Recompile, Report: p.Report, Logger: log, Metrics: p.Metrics,
+	}
+	if c.internal() {
+		o.Authority = authority.New(authority.Options{Dir: filepath.Join(p.StateDir, "authority"), Name: p.Name, Logger: log})
+	}
+	if c.Agree {
+		if a.client, err = c.client(dir, p.Version, log, a); err != nil {
+			return nil, err
+		}
+		o.Issuer, a.alpn = a.client, slices.Contains(c.Challenges, ca.TLSALPN01)
+		if slices.Contains(c.Challenges, ca.HTTP01) {
+			if a.solves, err = acme.Listen(ctx, dir); err != nil {
+				return nil, fmt.Errorf("acme: the address for challenges: %w", err)
+			}
+			address, a.server = a.solves.Addr().String(), acme.Server(a.client)
+		}
+	}
+	o.Challenges = address
+	if a.Keeper, err = acme.New(o); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+const storageConsul = "consul"
+
+// client is what speaks to the authority, with where it keeps what it gets.
+func (c *Config) client(dir, version string, log *slog.Logger, a *Certificates) (_ *ca.Client, err error) {
 	o := ca.Options{
 		Directory: c.CA, Email: c.Email, Storage: &certmagic.FileStorage{Path: dir}, Challenges: c.Challenges,
-		KeyID: c.EABKeyID, Version: p.Version, Logger: log,
+		KeyID: c.EABKeyID, Version: version, Logger: log,
+	}
+	if c.Storage == storageConsul {
+		if a.consul, err = consul.New(c.Consul.settings()); err != nil {
+			return nil, fmt.Errorf("acme.consul: %w", err)
+		}
+		o.Storage = certstore.New(a.consul, certstore.Settings{Prefix: c.Consul.Prefix})
 	}
 	if c.CARoot != "" {
 		roots, err := certs.New(log).Authorities(c.CARoot)
@@ -137,25 +217,7 @@ func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) 
 			return nil, fmt.Errorf("acme.eab-key-file: %w", err)
 		}
 	}
-	a := &Certificates{alpn: slices.Contains(c.Challenges, ca.TLSALPN01)}
-	if a.client, err = ca.New(o); err != nil {
-		return nil, err
-	}
-	address := ""
-	if slices.Contains(c.Challenges, ca.HTTP01) {
-		if a.solves, err = acme.Listen(ctx, dir); err != nil {
-			return nil, fmt.Errorf("acme: the address for challenges: %w", err)
-		}
-		address, a.server = a.solves.Addr().String(), acme.Server(a.client)
-	}
-	a.Keeper, err = acme.New(acme.Options{
-		Dir: dir, Issuer: a.client, Authority: p.Authority, Covered: func(t *route.Table) []string { return a.others(p.Inventory(t)) }, Private: c.CARoot != "",
-		Challenges: address, Recompile: p.Recompile, Report: p.Report, Logger: log, Metrics: p.Metrics,
-	})
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
-	}
-	return a, nil
+	return ca.New(o)
 }
 
 // Run gets certificates for the hosts of live tables until ctx ends.
@@ -194,7 +256,12 @@ func (a *Certificates) Sources() []discovery.Source {
 
 // Close ends what Open has begun and Run has not ended.
 func (a *Certificates) Close() error {
-	a.client.Close()
+	if a.client != nil {
+		a.client.Close()
+	}
+	if a.consul != nil {
+		a.consul.Close()
+	}
 	if a.solves != nil {
 		_ = a.solves.Close() // closed already when it was served
 	}
