@@ -370,9 +370,9 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestOneBadNameHoldsUpNobody: the authority fails for one name as if it were down, and works
+// TestOneBadNameHoldsUpNoOther: the authority fails for one name as if it were down, and works
 // for all others.
-func TestOneBadNameHoldsUpNobody(t *testing.T) {
+func TestOneBadNameHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		i.set(func(name string) error {

@@ -364,6 +364,6 @@ func TestInternal(t *testing.T) {
 		f.await(t, host)
 	}
 	if _, err := f.leaf(t, "c.example.com"); err == nil {
-		t.Error("a host that nobody issues for has a certificate")
+		t.Error("a host that no authority issues for has a certificate")
 	}
 }
