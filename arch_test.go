@@ -131,7 +131,7 @@ var allowed = map[string]struct {
 	// latency is how long requests took, in the buckets that all count and keep.
 	"internal/latency": {1, nil},
 	// certs holds the key pairs and client authorities that listeners name.
-	"internal/engine/certs": {1, []string{"internal/files", "internal/metrics", "internal/route"}},
+	"internal/engine/certs": {1, []string{"internal/files", "internal/human", "internal/metrics", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route", "internal/route/userhash"}},

@@ -28,7 +28,7 @@ func TestMissingCertificateIsSaid(t *testing.T) {
 	w.doctor = func(string) []api.Diagnosis {
 		return []api.Diagnosis{{Service: "shop@docker", Source: "docker", Served: true, Checks: []api.Check{}}}
 	}
-	coverage := certs.NewCoverage(slog.New(slog.DiscardHandler))
+	coverage := certs.NewCoverage(slog.New(slog.DiscardHandler), nil)
 	o := options(t, w)
 	o.Certificates = func() *certs.Inventory { return coverage.Of(w.table, day(3)) }
 	o.Conditions = judgedBy{w, o.Certificates}

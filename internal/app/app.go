@@ -393,7 +393,7 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 			return last, nil // what it serves is more than the empty table
 		}
 	}
-	empty, err := route.New(0, compile.WithCertificates(s.Listeners, a.flow.found), nil, nil, nil)
+	empty, err := route.New(0, compile.WithCertificates(s.Listeners, a.flow.found, nil), nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +406,7 @@ func fitted(last *control.LastGood, s compile.Settings, found []catalog.Certific
 	if err != nil {
 		return nil, err
 	}
-	listeners := compile.WithCertificates(s.Reopened(t.Listeners), found)
+	listeners := compile.WithCertificates(s.Reopened(t.Listeners), found, t.Routes)
 	return route.New(t.Revision, listeners, t.Routes, t.Backends, t.Problems)
 }
 

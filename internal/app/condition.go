@@ -46,7 +46,7 @@ func newCoverage(cfg *Config, log *slog.Logger) *certs.Coverage {
 			own = append(own, route.Listener{Name: of.name, TLS: true, Certificates: []route.Certificate{{CertFile: of.cert, KeyFile: of.key}}})
 		}
 	}
-	return certs.NewCoverage(log, own...)
+	return certs.NewCoverage(log, cfg.LabelFiles, own...)
 }
 
 // holdOf is a rollback, pin or maintenance as conditions show it.

@@ -134,7 +134,6 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	if previous == nil {
 		previous = &route.Table{}
 	}
-	c.listeners = WithCertificates(c.Listeners, s.Certificates)
 	if c.Answers != nil {
 		if now := c.Answers(); now != c.answers {
 			c.answers, c.plans = now, nil
@@ -181,6 +180,12 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		for i, r := range pl.routes {
 			problems.add(pl, c.userFileProblems(r, pl.served[i].draft.UserLabel))
 		}
+	}
+	named, losers := bound(routes)
+	c.listeners = withCertificates(c.Listeners, s.Certificates, named)
+	for _, l := range losers {
+		pl := plans[l.route.Service]
+		problems.add(pl, []route.Problem{l.problem(pl)})
 	}
 	return c.table(s.Revision, routes, backends, problems.list(c.Owners))
 }

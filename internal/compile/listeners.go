@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"fairway/internal/catalog"
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
@@ -49,35 +48,6 @@ func (s Settings) Reopened(last []route.Listener) []route.Listener {
 			continue
 		}
 		if _, err := p.TCP(uint16(port)); err == nil {
-			list = append(list, l)
-		}
-	}
-	return list
-}
-
-// WithCertificates gives the certificates of a snapshot to every listener with TLS,
-// behind those that it was configured with. A listener that has none then is left
-// out: no client could use it. It comes with the first certificate.
-func WithCertificates(listeners []route.Listener, certificates []catalog.Certificate) []route.Listener {
-	list := make([]route.Listener, 0, len(listeners))
-	for _, l := range listeners {
-		if !l.TLS {
-			list = append(list, l)
-			continue
-		}
-		l.Certificates = slices.Clone(l.Certificates)
-		has := map[route.Certificate]bool{}
-		for _, pair := range l.Certificates {
-			has[pair] = true
-		}
-		for _, c := range certificates {
-			pair := route.Certificate{CertFile: c.File, KeyFile: c.File}
-			if !has[pair] {
-				has[pair] = true
-				l.Certificates = append(l.Certificates, pair)
-			}
-		}
-		if len(l.Certificates) > 0 {
 			list = append(list, l)
 		}
 	}

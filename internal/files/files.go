@@ -77,6 +77,16 @@ func OpenBelow(dirs []string, path string) (*File, error) {
 	return f, err
 }
 
+// ReadBelow is Read for a path from a label; see OpenBelow.
+func ReadBelow(dirs []string, path string, most int64) ([]byte, error) {
+	f, err := OpenBelow(dirs, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Read(most)
+}
+
 // Below reports whether a path is, by its text, below one of the directories.
 func Below(dirs []string, path string) bool {
 	_, _, ok := below(dirs, path)

@@ -22,7 +22,7 @@ func full() *Table {
 	return &Table{
 		Revision: 7,
 		Listeners: []Listener{
-			{Name: "https", Address: ":8443", TLS: true, Certificates: []Certificate{{"/etc/a.pem", "/etc/a key.pem"}}, TrustedProxies: prefixes, ClientCAFile: "/etc/ca.pem"},
+			{Name: "https", Address: ":8443", TLS: true, Certificates: []Certificate{{CertFile: "/etc/a.pem", KeyFile: "/etc/a key.pem"}, {"/run/secrets/b.pem", "/run/secrets/b.pem", "*.b.example"}}, TrustedProxies: prefixes, ClientCAFile: "/etc/ca.pem"},
 			{Name: "http", Address: ":8000", ProxyProtocol: true},
 			{Name: "tcp-5432", Address: ":5432", TCP: true},
 		},

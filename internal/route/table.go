@@ -58,6 +58,9 @@ type Certificate struct {
 	CertFile string `json:"certFile"`
 	// KeyFile holds the private key; it may be the same file.
 	KeyFile string `json:"keyFile"`
+	// Host is the one name, with "*." for a wildcard, that it answers for, before all others;
+	// empty: those in it. With a host it may be unreadable, and then it is left out.
+	Host string `json:"host,omitempty"`
 }
 
 // Route says which requests it takes, what is changed on the way, and which backend

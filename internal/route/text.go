@@ -61,6 +61,7 @@ func (l Listener) Text() string {
 		t.flag(line+"proxy-protocol", l.ProxyProtocol)
 		for _, c := range l.Certificates {
 			t.add(line+"certificate", token(c.CertFile), "key", token(c.KeyFile))
+			t.optional("host", c.Host)
 		}
 		t.optional(line+"client-ca", l.ClientCAFile)
 		t.optional(line+"tls-min-version", l.TLSOptions.MinVersion)

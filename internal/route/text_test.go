@@ -109,7 +109,7 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 			StickyDomain: s, StickySameSite: SameSite(s), Upgrade: []string{s},
 			Health: &Health{Path: s, Host: s, Headers: []HeaderValue{{s, s}}}, Endpoints: []Endpoint{{s, s, 1, EndpointState(s), s, s, s, s, s}},
 		}
-		l := Listener{Name: s, Address: s, Certificates: []Certificate{{s, s}}, ClientCAFile: s}
+		l := Listener{Name: s, Address: s, Certificates: []Certificate{{s, s, s}}, ClientCAFile: s}
 		p := Problem{Code(s), s, s, s, s, s, s, s}
 		return l.Text() + r.Text() + b.Text() + "problem " + p.String() + "\n"
 	}

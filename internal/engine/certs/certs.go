@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"fairway/internal/files"
+	"fairway/internal/human"
 	"fairway/internal/route"
 )
 
@@ -38,8 +39,11 @@ type Pair struct {
 	Names []string
 }
 
-// Equal says whether both hold the same files.
+// Equal says whether both, of which either may be nil, hold the same files.
 func (p *Pair) Equal(other *Pair) bool {
+	if p == nil || other == nil {
+		return p == other
+	}
 	return bytes.Equal(p.CertPEM, other.CertPEM) && bytes.Equal(p.KeyPEM, other.KeyPEM)
 }
 
@@ -82,15 +86,18 @@ type Store struct {
 	authorities *set[*Authorities]
 }
 
-// New returns an empty store.
-func New(log *slog.Logger) *Store {
+// New returns an empty store. Certificates with a host, which labels have named, are read
+// below dirs alone.
+func New(log *slog.Logger, dirs ...string) *Store {
+	read := func(name route.Certificate) (*Pair, error) { return readPair(name, dirs) }
 	return &Store{
-		pairs:       &set[*Pair]{log: log, what: "certificate", read: readPair, held: map[route.Certificate]*held[*Pair]{}},
+		pairs:       &set[*Pair]{log: log, what: "certificate", read: read, held: map[route.Certificate]*held[*Pair]{}},
 		authorities: &set[*Authorities]{log: log, what: "client authorities", read: readAuthorities, held: map[route.Certificate]*held[*Authorities]{}},
 	}
 }
 
-// Pairs returns key pairs in this order; those that are not known yet are read.
+// Pairs returns key pairs in this order; those that are not known yet are read. One with a
+// host that was never read is nil.
 func (s *Store) Pairs(names []route.Certificate) ([]*Pair, error) {
 	pairs := make([]*Pair, len(names))
 	for i, name := range names {
@@ -158,9 +165,11 @@ func (s *set[T]) get(name route.Certificate) (T, error) {
 	}
 	s.mu.Unlock()
 	h = &held[T]{stamps: stampsOf(name)}
-	var err error
-	if h.value, err = s.read(name); err != nil {
-		return h.value, err
+	if h.value, h.fault = s.read(name); h.fault != nil {
+		if name.Host == "" {
+			return h.value, h.fault
+		}
+		s.log.Warn(s.what+" of a label cannot be used", "file", name.CertFile, "host", name.Host, "error", h.fault)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,9 +225,14 @@ func stampsOf(c route.Certificate) [2]files.Stamp {
 	return [2]files.Stamp{files.StampOf(c.CertFile), files.StampOf(c.KeyFile)}
 }
 
-// readPair reads a certificate with the key that fits.
-func readPair(name route.Certificate) (*Pair, error) {
-	cert, err := files.Read(name.CertFile, maxFile)
+// readPair reads a certificate with the key that fits, and the host if there is one. One with
+// a host is below dirs.
+func readPair(name route.Certificate, dirs []string) (*Pair, error) {
+	read := files.Read
+	if name.Host != "" {
+		read = func(path string, most int64) ([]byte, error) { return files.ReadBelow(dirs, path, most) }
+	}
+	cert, err := read(name.CertFile, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
@@ -238,6 +252,12 @@ func readPair(name route.Certificate) (*Pair, error) {
 	}
 	for i, n := range names {
 		names[i] = strings.ToLower(n)
+	}
+	if h := name.Host; h != "" {
+		if _, parent, _ := strings.Cut(h, "."); !slices.Contains(names, h) && !slices.Contains(names, "*."+parent) {
+			return nil, fmt.Errorf("certificate %s is not for %s, but for %s", name.CertFile, h, human.Quote(strings.Join(names, ", "), 200))
+		}
+		names = []string{h}
 	}
 	return &Pair{CertPEM: cert, KeyPEM: key, Certificate: &both, Names: names}, nil
 }

@@ -26,10 +26,10 @@ type Coverage struct {
 	newest *Inventory // nil before the first look
 }
 
-// NewCoverage makes one that has read nothing yet. own are listeners of Fairway itself,
+// NewCoverage makes one that has read nothing yet. dirs are as in New; own are listeners of Fairway itself,
 // whose certificates are listed and cover no route.
-func NewCoverage(log *slog.Logger, own ...route.Listener) *Coverage {
-	return &Coverage{store: New(log), own: own}
+func NewCoverage(log *slog.Logger, dirs []string, own ...route.Listener) *Coverage {
+	return &Coverage{store: New(log, dirs...), own: own}
 }
 
 // rereadNames is how often certificates are looked at again while the table stays.
@@ -98,11 +98,14 @@ func (c *Coverage) look(t *route.Table, now time.Time) *Inventory {
 // use is a certificate as its file has it.
 func (c *Coverage) use(name route.Certificate) *Use {
 	pairs, err := c.store.Pairs([]route.Certificate{name})
+	if err == nil && pairs[0] == nil {
+		err = c.store.pairs.fault(name)
+	}
 	if err != nil {
-		return &Use{File: name.CertFile, Error: err.Error()}
+		return &Use{File: name.CertFile, Host: name.Host, Error: err.Error()}
 	}
 	u := pairs[0].use()
-	u.File = name.CertFile
+	u.File, u.Host = name.CertFile, name.Host
 	if fault := c.store.pairs.fault(name); fault != nil {
 		u.Error = fault.Error() + "; what it held before is in use"
 	}
@@ -111,8 +114,9 @@ func (c *Coverage) use(name route.Certificate) *Use {
 
 // Use is a certificate of listeners, and what it is used for.
 type Use struct {
-	// File is where the certificate is.
-	File string
+	// File is where the certificate is. Host is the one that a label has named it for; empty
+	// where it answers for all its names.
+	File, Host string
 	// Error says why the file cannot be used; empty when it can. The fields below are
 	// empty where nothing was ever read of it.
 	Error string
@@ -188,7 +192,7 @@ func inventory(t *route.Table, found map[route.Certificate]*Use, now time.Time) 
 	i := &Inventory{At: now, faults: map[string]Uncovered{}}
 	known := true
 	for _, u := range found {
-		known = known && (!u.NotAfter.IsZero())
+		known = known && (u.Host != "" || !u.NotAfter.IsZero())
 	}
 	ends := slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return l.TLS })
 	if !ends {
@@ -236,6 +240,7 @@ func (j *covering) route(r *route.Route) {
 	needs := redirects || slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.RequireTLS != nil || f.RequireClientCert != nil })
 	for _, m := range r.Matches {
 		name := hostName(m.Host)
+		j.named(r, name)
 		plain, tls := j.listeners(m, redirects)
 		switch {
 		case name == "" || len(tls) == 0 && !redirects:
@@ -259,6 +264,16 @@ func (j *covering) route(r *route.Route) {
 			}
 			j.lacks(r, name, needs || len(plain) == 0, why+", and no certificate covers "+name, addCertificate(name))
 		}
+	}
+}
+
+// named notes that the file that a label names for a host cannot be used.
+func (j *covering) named(r *route.Route, host string) {
+	if r.TLS == route.TLSAuto || r.TLS == route.TLSOff || r.TLS == route.TLSInternal {
+		return
+	}
+	if u := j.found[route.Certificate{CertFile: r.TLS, KeyFile: r.TLS, Host: host}]; u != nil && u.Error != "" {
+		j.fault(r, u.Error, "put a PEM file there with a certificate for "+host+", its chain and its key, that Fairway may read; it is reread within seconds")
 	}
 }
 
@@ -302,9 +317,11 @@ func (j *covering) answering(l route.Listener, name string) *Use {
 	}
 	_, parent, _ := strings.Cut(name, ".")
 	for _, wanted := range []string{name, "*." + parent} {
-		for _, c := range l.Certificates {
-			if u := j.found[c]; slices.Contains(u.Names, wanted) {
-				return u
+		for _, bound := range []bool{true, false} {
+			for _, c := range l.Certificates {
+				if u := j.found[c]; bound == (c.Host != "") && slices.Contains(u.Names, wanted) {
+					return u
+				}
 			}
 		}
 	}

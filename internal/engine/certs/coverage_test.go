@@ -77,7 +77,7 @@ func TestCoverage(t *testing.T) {
 		"refused":                     {listeners: []route.Listener{plain, https("one")}, route: refused},
 		"an address without":          {listeners: []route.Listener{plain, https("one")}, route: asking("a", "10.0.0.1", redirect), fault: "no certificate covers 10.0.0.1", uncovered: "10.0.0.1"},
 	} {
-		found := NewCoverage(slog.New(slog.DiscardHandler)).Of(&route.Table{Listeners: tt.listeners, Routes: []*route.Route{tt.route}}, now)
+		found := NewCoverage(slog.New(slog.DiscardHandler), nil).Of(&route.Table{Listeners: tt.listeners, Routes: []*route.Route{tt.route}}, now)
 		fault, hint := found.Fault("a")
 		if !strings.Contains(fault, tt.fault) || (fault == "") != (tt.fault == "") || !strings.Contains(hint, tt.hint) {
 			t.Errorf("%s: fault %q, hint %q", name, fault, hint)
@@ -114,7 +114,7 @@ func TestShown(t *testing.T) {
 		{route.Listener{Name: "https", TLS: true}, "10.0.0.1", "no certificate covers", "add a certificate"},
 		{behind, "shop.example", "", ""},
 	} {
-		text, hint := NewCoverage(slog.New(slog.DiscardHandler)).Of(&route.Table{Listeners: []route.Listener{tt.listener}}, now).Shown(tt.host)
+		text, hint := NewCoverage(slog.New(slog.DiscardHandler), nil).Of(&route.Table{Listeners: []route.Listener{tt.listener}}, now).Shown(tt.host)
 		if !strings.Contains(text, tt.text) || !strings.Contains(hint, tt.hint) || (text == "") != (tt.text == "") {
 			t.Errorf("%s by %s: %q, %q", tt.host, tt.listener.Name, text, hint)
 		}
@@ -139,7 +139,7 @@ func TestInventory(t *testing.T) {
 		Listeners: []route.Listener{{Name: "http"}, {Name: "https", TLS: true, Certificates: []route.Certificate{file("none"), file("shop")}}, {Name: "more", TLS: true, Certificates: []route.Certificate{file("shop")}}},
 		Routes:    []*route.Route{asking("a", "shop.example"), asking("b", "shop.example"), asking("c", "admin.example")},
 	}
-	c := NewCoverage(slog.New(slog.DiscardHandler), own)
+	c := NewCoverage(slog.New(slog.DiscardHandler), nil, own)
 	certificates := c.Of(table, now).Certificates
 	if len(certificates) != 3 {
 		t.Fatalf("%d certificates", len(certificates))
@@ -169,5 +169,51 @@ func TestInventory(t *testing.T) {
 	var text bytes.Buffer
 	if err := m.Write(&text); err != nil || !strings.Contains(text.String(), `fairway_certificate_expiry_timestamp_seconds{name="shop.example"} `) {
 		t.Errorf("%v:\n%s", err, text.String())
+	}
+}
+
+// TestNamedByALabel: a certificate for one host answers for it before others, is read below
+// the directories of labels alone, and says what is wrong with it; the others stay known.
+func TestNamedByALabel(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	general := route.Certificate{CertFile: filepath.Join(dir, "all.pem"), KeyFile: filepath.Join(dir, "all.pem")}
+	write(t, general, "shop.example")
+	file := filepath.Join(dir, "shop.pem")
+	named := route.Certificate{CertFile: file, KeyFile: file, Host: "shop.example"}
+	shop := asking("shop", "shop.example")
+	shop.TLS = file
+	table := &route.Table{Listeners: []route.Listener{{Name: "https", TLS: true, Certificates: []route.Certificate{general, named}}}, Routes: []*route.Route{shop}}
+	of := func(dirs ...string) *Inventory {
+		return NewCoverage(slog.New(slog.DiscardHandler), dirs).Of(table, now)
+	}
+
+	for name, tt := range map[string]struct {
+		make  func()
+		dirs  []string
+		fault string // none: it is used
+	}{
+		"missing":       {fault: "no such file", dirs: []string{dir}},
+		"for another":   {make: func() { write(t, named, "other.example") }, dirs: []string{dir}, fault: "is not for shop.example, but for \"other.example\""},
+		"elsewhere":     {make: func() { write(t, named, "shop.example") }, dirs: []string{t.TempDir()}, fault: "not below a directory"},
+		"no directory":  {make: func() { write(t, named, "shop.example") }, fault: "not below a directory"},
+		"as it must be": {make: func() { write(t, named, "shop.example") }, dirs: []string{dir}},
+		"by a wildcard": {make: func() { write(t, named, "*.example") }, dirs: []string{dir}},
+	} {
+		_ = os.Remove(file)
+		if tt.make != nil {
+			tt.make()
+		}
+		i := of(tt.dirs...)
+		if text, hint := i.Fault("shop"); tt.fault == "" && text != "" || !strings.Contains(text, tt.fault) || (text == "") != (hint == "") {
+			t.Errorf("%s: %q %q, want %q", name, text, hint, tt.fault)
+		}
+		for _, u := range i.Certificates {
+			if wanted := u.File == file == (tt.fault == ""); (len(u.Routes) > 0) != wanted {
+				t.Errorf("%s: %s is used by %v", name, u.File, u.Routes)
+			}
+		}
+		if len(i.Uncovered) > 0 {
+			t.Errorf("%s: not covered: %v", name, i.Uncovered)
+		}
 	}
 }

@@ -48,7 +48,7 @@ type Options struct {
 
 	// OnDrained is called when an endpoint has left; see balance.Options.
 	OnDrained func(traffic.Drained)
-	// UserDirs are the directories below which routes may name user files.
+	// UserDirs are the directories below which routes may name files.
 	UserDirs []string
 	// Challenge answers authorities by TLS-ALPN-01; nil does not.
 	Challenge terminate.Challenge
@@ -157,7 +157,7 @@ func New(o Options) (*Engine, error) {
 		running:  inFlight{none: make(chan struct{}, 1)},
 		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
-		certs:    certs.New(o.Logger),
+		certs:    certs.New(o.Logger, o.UserDirs...),
 		users: users.New(users.Options{
 			Dirs: o.UserDirs, Refuse: users.TooDear, Reported: o.OnChange, Logger: o.Logger,
 		}),

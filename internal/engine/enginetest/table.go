@@ -92,7 +92,10 @@ func (w *world) table(text string) *route.Table {
 	if len(tt.TLS) > 0 {
 		l := route.Listener{Name: "https", Address: "127.0.0.1:0", TLS: true, TrustedProxies: tt.Trusted}
 		for _, name := range tt.TLS {
-			l.Certificates = append(l.Certificates, w.certificate(name))
+			file, host, _ := strings.Cut(name, " for ")
+			c := w.certificate(file)
+			c.Host = host
+			l.Certificates = append(l.Certificates, c)
 		}
 		listeners = append(listeners, l)
 	}

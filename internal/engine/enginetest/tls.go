@@ -14,6 +14,8 @@ func tlsCases() []goCase {
 		{"certificates are reread when their files change", tlsReload},
 		{"files that are broken on the way leave the certificate", tlsBrokenReload},
 		{"a certificate comes with a table", tlsNewCertificate},
+		{"a certificate that a label names answers for its host alone", tlsNamed},
+		{"a certificate that a label names and that cannot be read is left out", tlsNamedBroken},
 		{"old versions are refused", tlsVersions},
 		{"plain HTTP on a TLS listener", tlsPlain},
 	}
@@ -31,13 +33,15 @@ func tlsBySNI(w *world) {
 tls: [first.example, a.example, "*.wild.example"]
 routes: [{id: any, to: [e1]}]
 `)
-	for name, want := range map[string]string{
-		"first.example":  "first.example",
-		"a.example":      "a.example",
-		"A.Example":      "a.example",
-		"x.wild.example": "*.wild.example",
-		"":               "first.example",
-	} {
+	w.presents(map[string]string{
+		"first.example": "first.example", "a.example": "a.example", "A.Example": "a.example", "x.wild.example": "*.wild.example", "": "first.example",
+	})
+}
+
+// presents says whose certificate is shown to clients that ask for a name.
+func (w *world) presents(certs map[string]string) {
+	w.Helper()
+	for name, want := range certs {
 		if got, _ := presented(w.dialTLS(name)); got != want {
 			w.Errorf("asked for %q, got the certificate of %s, want %s", name, got, want)
 		}
@@ -97,6 +101,44 @@ routes: [{id: any, to: [e1]}]
 	if got, _ := presented(w.dialTLS("b.example")); got != "b.example" {
 		w.Errorf("got the certificate of %s, want b.example", got)
 	}
+}
+
+func tlsNamed(w *world) {
+	w.apply(`
+tls: [first.example, "shop.example for shop.example", "*.wild.example for a.wild.example", "*.deep.example for *.deep.example", shop.example]
+routes: [{id: any, to: [e1]}]
+`)
+	w.presents(map[string]string{
+		"shop.example": "shop.example", "a.wild.example": "*.wild.example", "x.deep.example": "*.deep.example", "": "first.example",
+		"b.wild.example": "first.example", // the file has it, and no label asks
+	})
+	// Without one for all names a client that asks for another one gets none.
+	w.apply(`
+tls: ["shop.example for shop.example"]
+routes: [{id: any, to: [e1]}]
+`)
+	w.presents(map[string]string{"shop.example": "shop.example"})
+	for _, name := range []string{"other.example", ""} {
+		conn := tls.Client(w.dial("https"), &tls.Config{ServerName: name, InsecureSkipVerify: true})
+		if err := conn.HandshakeContext(w.Context()); err == nil {
+			w.Errorf("asked for %q, got the certificate of shop.example", name)
+		}
+	}
+}
+
+func tlsNamedBroken(w *world) {
+	files := w.certificate("late.example")
+	w.writeFile("late.example.crt", "not yet")
+	w.apply(`
+tls: [first.example, "late.example for late.example", "first.example for foreign.example"]
+routes: [{id: any, to: [e1]}]
+`)
+	w.presents(map[string]string{"late.example": "first.example", "foreign.example": "first.example"})
+	w.writeKeyPair(files, "late.example")
+	w.eventually("the certificate that came after is shown", func() bool {
+		got, _ := presented(w.dialTLS("late.example"))
+		return got == "late.example"
+	})
 }
 
 func tlsVersions(w *world) {

@@ -129,7 +129,7 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 		}
 		files[l.Path] = nil // a list without certificates is a file, too
 		for _, c := range l.Certificates {
-			files[l.Path] = fmt.Appendln(files[l.Path], c.Path)
+			files[l.Path] = fmt.Appendln(files[l.Path], strings.TrimSpace(c.Path+" "+c.Pair.Host))
 		}
 	}
 	for path, p := range t.Pairs {
@@ -299,15 +299,23 @@ func flush(paths map[string]bool) error {
 	return errors.Join(failed...)
 }
 
-// pairsOf returns the pairs of lists by path. Those that were joined before stay the same.
+// pairsOf returns the pairs of lists by path, and takes those of labels that cannot be read
+// off the lists. Those that were joined before stay the same.
 func (e *Engine) pairsOf(lists []render.CertList) (map[string]*plan.Pair, error) {
 	byPath, joined := map[string]*plan.Pair{}, map[*certs.Pair]*plan.Pair{}
-	for _, l := range lists {
-		for _, c := range l.Certificates {
+	for i := range lists {
+		l := &lists[i]
+		all := l.Certificates
+		l.Certificates = nil
+		for _, c := range all {
 			read, err := e.certs.Pairs([]route.Certificate{c.Pair})
 			if err != nil {
 				return nil, fmt.Errorf("listener %s: %w", l.Listener, err)
 			}
+			if read[0] == nil {
+				continue
+			}
+			l.Certificates = append(l.Certificates, c)
 			p := e.joined[read[0]]
 			if p == nil {
 				p = join(read[0])

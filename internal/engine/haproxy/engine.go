@@ -54,7 +54,7 @@ type Options struct {
 	// OnDrained gets how endpoints leave that had requests, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 
-	// UserDirs are the directories below which routes may name user files.
+	// UserDirs are the directories below which routes may name files.
 	UserDirs []string
 	// Pages are the operator's pages of errors; nil for none.
 	Pages *errorpage.Store
@@ -187,7 +187,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts: o, log: o.Logger, program: program, judge: newJudge(program, o.OnChange),
-		certs: certs.New(o.Logger), elsewhere: elsewhere,
+		certs: certs.New(o.Logger, o.UserDirs...), elsewhere: elsewhere,
 		ports: map[string]netip.AddrPort{}, missing: map[string]string{},
 		draining: map[drainingServer]*deletion{}, quarantined: map[string]time.Time{}, cuts: map[drainingServer]time.Time{}, wake: make(chan struct{}, 1),
 	}

@@ -165,8 +165,8 @@ func TestBusyListenerIsSampled(t *testing.T) {
 // TestCertificates: certificates come, are renewed and go without a reload.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, Options{})
 	dirs := []string{t.TempDir(), t.TempDir()}
+	s := newSite(t, Options{UserDirs: dirs})
 	first := writeCertificate(t, dirs[0], "a.example")
 	s.listeners = append(s.listeners, route.Listener{Name: "https", Address: "127.0.0.1:0", TLS: true, Certificates: []route.Certificate{first}})
 	s.serve("a.example", startEndpoint(t, "a"))
@@ -183,6 +183,18 @@ func TestCertificates(t *testing.T) {
 	if got := s.certificateOf("b.example"); got != "b.example" {
 		t.Errorf("b.example gets the certificate of %s", got)
 	}
+
+	named := second
+	named.Host = "b.example"
+	s.listeners[1].Certificates = []route.Certificate{first, named}
+	s.apply()
+	s.exact()
+	if got := s.certificateOf("b.example"); got != "b.example" {
+		t.Errorf("by a label b.example gets the certificate of %s", got)
+	}
+	s.listeners[1].Certificates = []route.Certificate{first, second}
+	s.apply()
+	s.exact()
 
 	writeCertificate(t, dirs[1], "c.example") // into the same files
 	testkit.Eventually(t, "the renewed certificate", func() bool { return s.certificateOf("c.example") == "c.example" })

@@ -130,11 +130,19 @@ func (t *TLS) Fill(store *certs.Store) error {
 	if err != nil {
 		return err
 	}
-	n := &names{first: pairs[0].Certificate, certs: map[string]*tls.Certificate{}}
-	for _, p := range pairs {
-		for _, name := range p.Names {
-			if n.certs[name] == nil {
-				n.certs[name] = p.Certificate
+	n := &names{certs: map[string]*tls.Certificate{}}
+	for _, bound := range []bool{true, false} {
+		for i, p := range pairs {
+			if p == nil || bound != (t.def.Certificates[i].Host != "") {
+				continue
+			}
+			if !bound && n.first == nil {
+				n.first = p.Certificate
+			}
+			for _, name := range p.Names {
+				if n.certs[name] == nil {
+					n.certs[name] = p.Certificate
+				}
 			}
 		}
 	}
@@ -201,12 +209,13 @@ func (t *tickets) turn(now time.Time) bool {
 
 // names finds the certificate for a server name.
 type names struct {
-	first *tls.Certificate
+	first *tls.Certificate            // nil for none that answers for other names
 	certs map[string]*tls.Certificate // lower case; wildcards with their "*."
 }
 
-// find is tls.Config's GetCertificate: the exact name first, then the wildcard, else
-// the first certificate. It grants nothing: the host of the request alone chooses routes.
+// find is tls.Config's GetCertificate: the exact name first, then the wildcard, else the
+// first certificate, if there is one. It grants nothing: the host of the request alone
+// chooses routes.
 func (n *names) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if cert := n.certs[name]; cert != nil {

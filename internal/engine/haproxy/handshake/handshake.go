@@ -61,6 +61,9 @@ func Bind(l *route.Listener, list string, copies map[string]string) string {
 	if len(o.Curves) > 0 {
 		words += " curves " + strings.Join(o.Curves, ":")
 	}
+	if !slices.ContainsFunc(l.Certificates, func(c route.Certificate) bool { return c.Host == "" }) {
+		words += " strict-sni" // none answers for names that are not its own
+	}
 	if AsksHosts(l.Hosts) {
 		words += " no-tls-tickets"
 	}

@@ -78,8 +78,10 @@ func (p *planner) list(l render.CertList) {
 	p.plan.lists = append(p.plan.lists, l.Path)
 	for _, path := range added {
 		p.add(phaseAdding, step{
-			special: func(ctx context.Context, s *socket.Session) error { return s.AddCrtList(ctx, l.Path, path) },
-			effect:  func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
+			special: func(ctx context.Context, s *socket.Session) error {
+				return s.AddCrtList(ctx, l.Path, path, hostOf(l, path))
+			},
+			effect: func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
 	for _, path := range gone {
@@ -90,6 +92,12 @@ func (p *planner) list(l render.CertList) {
 			},
 		})
 	}
+}
+
+// hostOf is the one host of a pair in a crt-list; empty for one without.
+func hostOf(l render.CertList, path string) string {
+	i := slices.IndexFunc(l.Certificates, func(c render.Certificate) bool { return c.Path == path })
+	return l.Certificates[i].Pair.Host
 }
 
 // sameChoice says whether two orders of the same pairs answer every server name

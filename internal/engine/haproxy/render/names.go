@@ -38,7 +38,7 @@ func (o *Options) mapPath(name string) string {
 
 // certPath is where the joined key pair is.
 func (o *Options) certPath(c route.Certificate) string {
-	return filepath.Join(o.Dir, DirCerts, digest("pair", c.CertFile, c.KeyFile)+".pem")
+	return filepath.Join(o.Dir, DirCerts, digest(append([]string{"pair", c.CertFile, c.KeyFile}, strings.Fields(c.Host)...)...)+".pem")
 }
 
 func (o *Options) certListPath(listener string) string {

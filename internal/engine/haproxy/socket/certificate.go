@@ -169,12 +169,13 @@ func parseCrtList(answer string) ([]string, error) {
 	return files, nil
 }
 
-// AddCrtList adds a known key pair to a crt-list, for the names in its certificate.
-func (s *Session) AddCrtList(ctx context.Context, list, file string) error {
-	if strings.ContainsAny(file, "# \t") {
-		return fmt.Errorf("socket: %q cannot be written in a crt-list", file)
+// AddCrtList adds a known key pair to a crt-list, for a host, or, with none, for the names
+// in its certificate.
+func (s *Session) AddCrtList(ctx context.Context, list, file, host string) error {
+	if strings.ContainsAny(file, "# \t") || strings.ContainsAny(host, "# \t![") {
+		return fmt.Errorf("socket: %q %q cannot be written in a crt-list", file, host)
 	}
-	answer, err := s.run(ctx, []string{file}, "add", "ssl", "crt-list", list)
+	answer, err := s.run(ctx, []string{strings.TrimSpace(file + " " + host)}, "add", "ssl", "crt-list", list)
 	if err != nil {
 		return err
 	}

@@ -288,7 +288,7 @@ func TestCertificates(t *testing.T) {
 	if err := s.SetCertificate(ctx, second, newPair(t, "b.example")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddCrtList(ctx, list, second); err != nil {
+	if err := s.AddCrtList(ctx, list, second, "bound.example"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.CrtList(ctx, list)
@@ -321,7 +321,7 @@ func TestCertificates(t *testing.T) {
 	if sum, err := s.Fingerprint(ctx, second); err != nil || sum != "" {
 		t.Errorf("a pair that was never committed is %q, %v", sum, err)
 	}
-	if err := s.AddCrtList(ctx, list, "a b"); err == nil {
+	if err := s.AddCrtList(ctx, list, "a b", ""); err == nil {
 		t.Error("a file with a blank is added to a list")
 	}
 	if err := s.SetCertificate(ctx, first, newPair(t, "a.example")); err != nil {
