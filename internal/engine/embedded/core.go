@@ -78,7 +78,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	var stop func() bool
 	in.interrupt, stop = http1.NewInterrupt(in.ctx)
 	defer stop()
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.ContentLength != 0 || r.Header["Content-Length"] != nil { // else the stream has ended, though there is a reader
 		in.body = r.Body
 	}
 	l.serveRequest(in, &libraryClient{w: w, ResponseController: http.NewResponseController(w)})

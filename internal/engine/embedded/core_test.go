@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,5 +164,34 @@ func TestAnswerWithoutTheBody(t *testing.T) {
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
 	if res := c.answer("POST"); res.StatusCode != 403 || res.body != "but no" {
 		t.Errorf("answered %d %q", res.StatusCode, res.body)
+	}
+}
+
+// TestPlainRequestOfHTTP2TakesLittleMemory: a request without a body has none to be copied.
+func TestPlainRequestOfHTTP2TakesLittleMemory(t *testing.T) {
+	s := newSite(t, Options{})
+	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
+	s.serve("a.example", newApp(t, func(http.ResponseWriter, *http.Request) {}).addr())
+	s.apply()
+	client := s.client("https", true)
+	ask := func() {
+		res, err := client.Get("https://a.example/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = res.Body.Close(); res.StatusCode != 200 || res.ProtoMajor != 2 {
+			t.Fatalf("%s over %s", res.Status, res.Proto)
+		}
+	}
+	ask()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const requests = 100
+	for range requests {
+		ask()
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / requests; n > 32<<10 { // client and endpoint included
+		t.Errorf("%d bytes are taken for each", n)
 	}
 }
