@@ -98,7 +98,10 @@ func (l *listener) serveRequest(in inbound, c client) {
 	e.running.Add(1)
 	defer e.running.done()
 	x := e.exchanges.Get().(*exchange)
-	*x = exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: in.conn, in: in, fields: x.fields[:0]}
+	*x = exchange{
+		dispatch: dispatch{e: e, began: time.Now()}, conn: in.conn, in: in,
+		fields: x.fields[:0], writer: responseWriter{watch: x.writer.watch},
+	}
 	x.w = &x.writer
 	x.w.init(c, e.opts.WriteTimeout, in.Major, x.began)
 	if in.body != nil {
@@ -107,7 +110,7 @@ func (l *listener) serveRequest(in inbound, c client) {
 			x.w.long = x.body
 		}
 	}
-	if x.body == nil && in.Major == 1 { // nothing of it runs on
+	if x.body == nil { // nothing of it runs on
 		defer e.exchanges.Put(x)
 	}
 	defer x.end()

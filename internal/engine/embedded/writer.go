@@ -35,7 +35,7 @@ type responseWriter struct {
 	hangUp bool // the connection closes after the answer
 	// long is a body that would not be read to its end for nothing; nil: none.
 	long   *bodyReader
-	watch  http1.Alarm
+	watch  *http1.Alarm // made once, for HTTP/2
 	armed  time.Time // when the deadline was set in HTTP/1
 	early  int       // 1xx answers so far
 	status int
@@ -49,10 +49,11 @@ const maxEarly = 16
 // init begins a new answer.
 func (w *responseWriter) init(c client, limit time.Duration, major int, now time.Time) {
 	w.client, w.limit, w.shared = c, limit, major == 2
-	if w.shared {
-		w.watch.Expire = func() { _ = w.SetWriteDeadline(time.Now()) }
-	} else {
+	switch {
+	case !w.shared:
 		w.arm(now) // the deadline of the request before may be over by now
+	case w.watch == nil:
+		w.watch = &http1.Alarm{Expire: func() { _ = w.SetWriteDeadline(time.Now()) }}
 	}
 }
 

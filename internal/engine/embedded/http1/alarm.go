@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Alarm calls Expire when what was started is not stopped in time.
+// Alarm calls Expire when what was started is not stopped in time. It may be used again. A nil
+// one may be stopped.
 type Alarm struct {
 	Expire func() // it must not call Start or Stop
 
@@ -29,6 +30,9 @@ func (a *Alarm) Start(limit time.Duration) {
 
 // Stop returns only when Expire is not running and will not be called any more.
 func (a *Alarm) Stop() {
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running = false
