@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/wire"
+	"fairway/internal/testkit"
 )
 
 // processors runs a test with as many, all of which wake each other differently.
@@ -90,11 +91,15 @@ func TestSendMissesNothing(t *testing.T) {
 		}
 		return NewLine(c), nil
 	})
+	rounds := 100
+	if testkit.Soaking() {
+		rounds = 5000
+	}
 	processors(t, func(t *testing.T) {
 		var asking sync.WaitGroup
 		for who := range 4 {
 			asking.Go(func() {
-				for i := range 100 {
+				for i := range rounds {
 					if err := askUntilAnswered(t.Context(), p, fmt.Sprintf("/%d-%d", who, i)); err != nil {
 						t.Error(err)
 						return

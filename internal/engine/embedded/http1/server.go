@@ -114,7 +114,7 @@ const fieldsRoom = 48
 // head and a small body; who waits for a request has given it back.
 const inSize = 8 << 10
 
-// Serve serves a connection and closes it. Its requests have contexts that end with ctx,
+// Serve serves a connection, by TLS after the handshake, and closes it. Its requests have contexts that end with ctx,
 // and when the client is gone.
 func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	k := &conn{Conn: c, server: s, hooks: h}

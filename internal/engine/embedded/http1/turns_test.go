@@ -2,19 +2,59 @@ package http1
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // sockets is a server whose connections are sockets; dial connects to it.
 func sockets(t *testing.T, l Limits, handler func(*Exchange)) (dial func() *net.TCPConn, s *Server) {
+	return accepting(t, l, handler, NewLine)
+}
+
+// stream is a connection one side of which can be closed.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// inClearAndSealed runs a test with sockets in clear, and with TLS.
+func inClearAndSealed(t *testing.T, l Limits, handler func(*Exchange), test func(t *testing.T, dial func() stream)) {
+	t.Run("in clear", func(t *testing.T) {
+		dial, _ := sockets(t, l, handler)
+		test(t, func() stream { return dial() })
+	})
+	t.Run("TLS", func(t *testing.T) {
+		config := selfSigned(t)
+		dial, _ := accepting(t, l, handler, func(c net.Conn) net.Conn {
+			secure := tls.Server(NewLine(c), config)
+			_ = secure.Handshake()
+			return secure
+		})
+		test(t, func() stream {
+			c := tls.Client(dial(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the other end is above
+			if err := c.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		})
+	})
+}
+
+// accepting is a server whose connections wrap makes of sockets.
+func accepting(t *testing.T, l Limits, handler func(*Exchange), wrap func(net.Conn) net.Conn) (dial func() *net.TCPConn, s *Server) {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +67,7 @@ func sockets(t *testing.T, l Limits, handler func(*Exchange)) (dial func() *net.
 			if err != nil {
 				return
 			}
-			serving.Go(func() { s.Serve(t.Context(), NewLine(c), Hooks{}) })
+			serving.Go(func() { s.Serve(t.Context(), wrap(c), Hooks{}) })
 		}
 	})
 	t.Cleanup(func() {
@@ -46,7 +86,10 @@ func sockets(t *testing.T, l Limits, handler func(*Exchange)) (dial func() *net.
 // TestTurns: what TestServe says of a pipe is so of a socket, whose requests are served by
 // turns, also when the client has closed its side together with its last bytes.
 func TestTurns(t *testing.T) {
-	dial, _ := sockets(t, limits(), echo)
+	inClearAndSealed(t, limits(), echo, testTurns)
+}
+
+func testTurns(t *testing.T, dial func() stream) {
 	const get = "GET /123456 HTTP/1.1\r\nHost: a\r\n\r\n"
 	const post = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 	const chunks = "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"
@@ -87,7 +130,7 @@ func TestTurns(t *testing.T) {
 
 // talker is a client that sends requests ahead and reads the answers.
 type talker struct {
-	c    *net.TCPConn
+	c    net.Conn
 	sent []string // the answers to expect
 	text strings.Builder
 }
@@ -152,43 +195,123 @@ func (k *talker) read(r *bufio.Reader) error {
 // TestTurnsMissNothing: no request is waited for in vain, whenever and in which pieces
 // it comes, and however many at once.
 func TestTurnsMissNothing(t *testing.T) {
+	rounds := 80
+	if testkit.Soaking() {
+		rounds = 1000
+	}
+	handler := func(x *Exchange) {
+		if rand.N(8) == 0 {
+			pause()
+		}
+		echo(x)
+	}
 	processors(t, func(t *testing.T) {
-		dial, _ := sockets(t, limits(), func(x *Exchange) {
-			if rand.N(8) == 0 {
-				pause()
+		inClearAndSealed(t, limits(), handler, func(t *testing.T, dial func() stream) {
+			var talking sync.WaitGroup
+			for range 4 {
+				talking.Go(func() {
+					if err := talkAtRandom(dial(), rounds); err != nil {
+						t.Error(err)
+					}
+				})
 			}
-			echo(x)
+			talking.Wait()
 		})
-		var talking sync.WaitGroup
-		for range 4 {
-			talking.Go(func() {
-				k := talker{c: dial()}
-				defer k.c.Close()
-				_ = k.c.SetDeadline(time.Now().Add(30 * time.Second)) // of both sides: idle connections stay longer
-				r := bufio.NewReader(k.c)
-				for i := range 80 {
-					for n := range 1 + rand.N(3) {
-						k.add(10*i + n)
+	})
+}
+
+// talkAtRandom sends a few requests in each round, and reads the answers meanwhile.
+func talkAtRandom(c net.Conn, rounds int) error {
+	defer c.Close()
+	k := talker{c: c}
+	r := bufio.NewReader(c)
+	for i := range rounds {
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // of both sides: idle connections stay longer
+		for n := range 1 + rand.N(3) {
+			k.add(10*i + n)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			k.send()
+		}()
+		err := k.read(r)
+		<-done
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i, err)
+		}
+		if rand.N(4) == 0 {
+			pause()
+		}
+	}
+	return nil
+}
+
+// TestCollectionsPauseShortly: that the scheduler is told nothing of system calls holds no
+// collection of memory up, though each pause of one waits for them.
+func TestCollectionsPauseShortly(t *testing.T) {
+	testkit.Soak(t)
+	paused := func(wrap func(net.Conn) net.Conn) time.Duration {
+		body := strings.Repeat("x", 64<<10)
+		dial, _ := accepting(t, limits(), func(x *Exchange) {
+			x.Begin(&Answer{Status: 200, Length: int64(len(body))})
+			_, _ = io.WriteString(x, body)
+		}, wrap)
+		ctx, stop := context.WithCancel(t.Context())
+		var asking sync.WaitGroup
+		for range 1000 {
+			asking.Go(func() {
+				c := dial()
+				defer c.Close()
+				buf := make([]byte, 32<<10)
+				for r := bufio.NewReader(c); ctx.Err() == nil; {
+					_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+					res, err := http.ReadResponse(r, nil)
+					if err == nil {
+						_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, buf)
 					}
-					done := make(chan struct{})
-					go func() {
-						defer close(done)
-						k.send()
-					}()
-					err := k.read(r)
-					<-done
 					if err != nil {
-						t.Errorf("round %d: %v", i, err)
+						t.Error(err)
 						return
-					}
-					if rand.N(4) == 0 {
-						pause()
 					}
 				}
 			})
 		}
-		talking.Wait()
-	})
+		before := pauses()
+		for range 100 {
+			runtime.GC()
+		}
+		after := pauses()
+		stop()
+		asking.Wait()
+		return percentile(before, after, 0.99)
+	}
+	ordinary, short := paused(func(c net.Conn) net.Conn { return c }), paused(NewLine)
+	testkit.Figure(t, "p99 of the pauses of collections, 1,000 connections that write 64 KiB", "%v; by ordinary calls %v", short, ordinary)
+	if short > time.Millisecond && short > 2*ordinary {
+		t.Errorf("collections pause for %v, and for %v where the scheduler knows", short, ordinary)
+	}
+}
+
+// pauses are those of all collections so far.
+func pauses() *metrics.Float64Histogram {
+	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(s)
+	return s[0].Value.Float64Histogram()
+}
+
+// percentile is that of what came between two readings.
+func percentile(before, after *metrics.Float64Histogram, share float64) time.Duration {
+	total, seen := uint64(0), uint64(0)
+	for i, n := range after.Counts {
+		total += n - before.Counts[i]
+	}
+	for i, n := range after.Counts {
+		if seen += n - before.Counts[i]; float64(seen) >= share*float64(total) {
+			return time.Duration(after.Buckets[i+1] * float64(time.Second))
+		}
+	}
+	return 0
 }
 
 // TestTurnsDrain: idle connections that wait in a turn are closed, and what runs is answered.
