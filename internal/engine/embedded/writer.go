@@ -36,8 +36,8 @@ type responseWriter struct {
 	// long is a body that would not be read to its end for nothing; nil: none.
 	long   *bodyReader
 	watch  *http1.Alarm // made once, for HTTP/2
-	armed  time.Time // when the deadline was set in HTTP/1
-	early  int       // 1xx answers so far
+	armed  time.Time    // when the deadline was set in HTTP/1
+	early  int          // 1xx answers so far
 	status int
 	bytes  int64
 	length int64 // that was said of the body
