@@ -247,7 +247,7 @@ func talkAtRandom(c net.Conn, rounds int) error {
 	return nil
 }
 
-// TestCollectionsPauseShortly: that the scheduler is told nothing of system calls holds no
+// TestCollectionsPauseShortly: that the scheduler does not know of system calls holds no
 // collection of memory up, though each pause of one waits for them.
 func TestCollectionsPauseShortly(t *testing.T) {
 	testkit.Soak(t)
