@@ -76,7 +76,7 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 		return nil, err
 	}
 	f.certificates, err = certificates.New(certificates.Options{
-		Dir: f.cfg.Proxy.Certificates, Preferred: f.env.Preferred, Logger: f.log,
+		Dir: f.cfg.Proxy.Certificates, Preferred: f.env.Preferred, Logger: f.log, May: owners.New(cfg.Owners).Uploads(posted.Name),
 		More: []certificates.Dir{{Path: "/certs"}, {Path: compile.FlowSecrets, Prefixes: []string{"cert-", "cert_"}}},
 	})
 	if err != nil {

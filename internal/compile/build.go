@@ -86,6 +86,9 @@ func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	c.route.Filters = d.Filters()
 	c.route.Hold, c.route.Timeout, c.route.BodyTimeout, c.route.Idle = d.Hold, d.Timeout, d.BodyTimeout, d.Idle
 	c.route.ErrorPages, c.route.TLS = d.ErrorPages, d.TLSFrom
+	if c.route.TLS == route.TLSAuto && !pl.rights.Auto() {
+		c.route.TLS = route.TLSOff
+	}
 	if d.Filter.Redirect != nil {
 		return c
 	}

@@ -24,8 +24,16 @@ func (p planner) judge(c *claimant) *owners.Refusal {
 
 // askOf is what a route takes.
 func (s Settings) askOf(r *route.Route) owners.Ask {
+	certificate := ""
+	switch r.TLS {
+	case route.TLSAuto, route.TLSOff:
+	case route.TLSInternal:
+		certificate = owners.CertInternal
+	default:
+		certificate = owners.CertFile
+	}
 	return owners.Ask{
-		Matches: r.Matches, TCPPorts: s.tcpPortsOf(r), Priority: r.Priority,
+		Certificate: certificate, Matches: r.Matches, TCPPorts: s.tcpPortsOf(r), Priority: r.Priority,
 		Snippet: slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.Snippet != nil }),
 	}
 }
@@ -65,8 +73,8 @@ func (s Settings) tcpPort(listener string) uint16 {
 }
 
 // denied is a claimant whose owner may not claim what it asks for, with a problem. What it
-// asks for beyond that never gets into the table. Where only its priority or a snippet is too
-// much it takes its requests and answers 503. Else they are for others to take, and what it
+// asks for beyond that never gets into the table. Where only its priority, a snippet or a file
+// is too much it takes its requests and answers 503. Else they are for others to take, and what it
 // was to protect of the same service is closed, as for a route whose labels cannot be read.
 func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	label := c.draft.Label
@@ -85,7 +93,7 @@ func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	d.Rank, d.Group = "", ""
 	d.Priority = c.plan.rights.Priority(d.Priority)
 	ask := p.askOf(&c.route)
-	if ask.Priority, ask.Snippet = d.Priority, false; c.plan.rights.Judge(ask) != nil {
+	if ask.Priority, ask.Snippet, ask.Certificate = d.Priority, false, ""; c.plan.rights.Judge(ask) != nil {
 		d.MatchKnown, d.Unread = false, unreadOf(c)
 	}
 	refused := newClaimant(c.plan, c.asked, &d)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,14 @@ func (r Record) Check() []error {
 			if p == "" {
 				faults = append(faults, fmt.Errorf("%s: a name is empty; leave the key out for all", key.name))
 			}
+		}
+	}
+	for _, kind := range r.Certificates {
+		switch {
+		case !slices.Contains([]string{CertAuto, CertInternal, CertFile, CertUpload, certNone}, kind):
+			faults = append(faults, fmt.Errorf("certificates: %q: write auto, internal, file, upload or none", kind))
+		case kind == certNone && len(r.Certificates) > 1:
+			faults = append(faults, errors.New("certificates: none stands alone"))
 		}
 	}
 	for _, label := range r.Labels {

@@ -20,8 +20,8 @@ import (
 // are: a key that is there must have a pattern that fits, and a record without any fits
 // everybody. In a pattern "*" stands for any text.
 //
-// What the second half does not list is not allowed, but for paths (all of the hosts) and
-// priorities up to 0.
+// What the second half does not list is not allowed, but for paths (all of the hosts),
+// priorities up to 0, and certificates that Fairway obtains or makes itself.
 type Record struct {
 	// Name is unique: letters, digits, dots, dashes and underscores.
 	Name string `yaml:"name"`
@@ -45,6 +45,9 @@ type Record struct {
 	Priorities string `yaml:"priorities"`
 	// Snippets allows lines of HAProxy's configuration.
 	Snippets bool `yaml:"snippets"`
+	// Certificates are those that its hosts may have: of auto, internal and file (values of the
+	// label tls) and upload (to Docker Flow's API); none for none. Empty means auto and internal.
+	Certificates []string `yaml:"certificates"`
 }
 
 // Who is an owner of routes, as far as records ask. What is empty is not known, and no
@@ -87,7 +90,18 @@ type Ask struct {
 	TCPPorts []uint16
 	Priority int
 	Snippet  bool
+	// Certificate is CertInternal, CertFile or CertUpload; empty for any other.
+	Certificate string
 }
+
+// The certificates of records.
+const (
+	CertAuto     = "auto"
+	CertInternal = "internal"
+	CertFile     = "file"
+	CertUpload   = "upload"
+	certNone     = "none"
+)
 
 // List is the records of a configuration. A nil List allows everything. It is immutable.
 type List struct {
@@ -219,6 +233,8 @@ const (
 	KeyPorts      = "tcp-ports"
 	KeyPriorities = "priorities"
 	KeySnippets   = "snippets"
+
+	KeyCertificates = "certificates"
 )
 
 // Refusal says what a record does not allow.
@@ -247,7 +263,7 @@ func (r *Refusal) Hint() string {
 // Judge returns why something may not be claimed; nil when it may. All of it must be within
 // what the record allows.
 func (g *Rights) Judge(a Ask) *Refusal {
-	for _, key := range []string{KeyHosts, KeyPaths, KeyPorts, KeyPriorities, KeySnippets} {
+	for _, key := range []string{KeyHosts, KeyPaths, KeyPorts, KeyPriorities, KeySnippets, KeyCertificates} {
 		if r := g.JudgeBy(key, a); r != nil {
 			return r
 		}
@@ -293,8 +309,46 @@ func (g *Rights) JudgeBy(key string, a Ask) *Refusal {
 		if a.Snippet && !g.record.Snippets {
 			return &Refusal{Record: g.record.Name, Key: key, What: "lines of HAProxy's configuration", Line: "snippets: true"}
 		}
+	case KeyCertificates:
+		if a.Certificate != "" && !g.certificate(a.Certificate) {
+			has := slices.DeleteFunc(slices.Clone(g.certificates()), func(c string) bool { return c == certNone })
+			return g.refuse(key, "certificates of the kind "+a.Certificate, has, a.Certificate)
+		}
 	}
 	return nil
+}
+
+// Auto says whether certificates may be obtained for the hosts.
+func (g *Rights) Auto() bool { return g == nil || g.certificate(CertAuto) }
+
+func (g *Rights) certificate(kind string) bool { return slices.Contains(g.certificates(), kind) }
+
+func (g *Rights) certificates() []string {
+	if len(g.record.Certificates) == 0 {
+		return []string{CertAuto, CertInternal}
+	}
+	return g.record.Certificates
+}
+
+// Uploads returns what says why a certificate for some names may not be sent to a source.
+func (l *List) Uploads(source string) func(names []string) error {
+	return func(names []string) error {
+		ask := Ask{Certificate: CertUpload}
+		for _, name := range names {
+			h, err := route.ParseHost(name)
+			if err != nil {
+				h = route.Host{Kind: route.HostAny} // it can be for anything
+			}
+			ask.Matches = append(ask.Matches, route.Match{Host: h, Path: route.Path{Kind: route.PathPrefix, Value: "/"}})
+		}
+		rights := l.Of(Who{Source: source})
+		for _, key := range []string{KeyHosts, KeyCertificates} {
+			if r := rights.JudgeBy(key, ask); r != nil {
+				return fmt.Errorf("%s (%s)", r.Text(), r.Hint())
+			}
+		}
+		return nil
+	}
 }
 
 func (g *Rights) judgeHost(h route.Host) *Refusal {

@@ -108,6 +108,57 @@ func TestJudgePortsPrioritiesSnippets(t *testing.T) {
 	}
 }
 
+func TestCertificates(t *testing.T) {
+	for _, c := range []struct {
+		certificates []string
+		allowed      string
+		line         string // that allows a file
+	}{
+		{nil, "auto internal", "certificates: [auto, internal, file]"},
+		{[]string{"none"}, "", "certificates: [file]"},
+		{[]string{"file"}, "file", ""},
+		{[]string{"internal", "upload"}, "internal upload", "certificates: [internal, upload, file]"},
+	} {
+		r := Record{Name: "r", Hosts: []string{"*.a.example"}, Certificates: c.certificates}
+		if faults := r.Check(); len(faults) > 0 {
+			t.Error(faults)
+		}
+		l := New([]Record{r})
+		rights := l.Of(Who{})
+		for _, kind := range []string{CertInternal, CertFile, CertUpload} {
+			if got := rights.Judge(Ask{Certificate: kind}) == nil; got != strings.Contains(c.allowed, kind) {
+				t.Errorf("%v: %s is allowed: %t", c.certificates, kind, got)
+			}
+		}
+		if got := rights.Auto(); got != strings.Contains(c.allowed, "auto") {
+			t.Errorf("%v: auto is allowed: %t", c.certificates, got)
+		}
+		line := ""
+		if r := rights.Judge(Ask{Certificate: CertFile}); r != nil {
+			line = r.Line
+		}
+		if line != c.line {
+			t.Errorf("%v: %q, want %q", c.certificates, line, c.line)
+		}
+	}
+	uploads := New([]Record{
+		{Name: "posted", Sources: []string{"posted"}, Hosts: []string{"*.a.example"}, Certificates: []string{"upload"}},
+		{Name: "others", Hosts: []string{"*"}},
+	}).Uploads("posted")
+	for names, allowed := range map[string]bool{"b.a.example": true, "b.a.example *.a.example": true, "b.a.example c.example": false, "*.example": false, "10.0.0.1": false, "a_b?": false} {
+		if err := uploads(strings.Fields(names)); (err == nil) != allowed {
+			t.Errorf("%s: %v", names, err)
+		}
+	}
+	if err := New([]Record{{Name: "all", Hosts: []string{"*"}}}).Uploads("posted")([]string{"x"}); err == nil || !strings.Contains(err.Error(), "certificates: [auto, internal, upload]") {
+		t.Errorf("without upload: %v", err)
+	}
+	var none *List
+	if err := none.Uploads("posted")([]string{"x"}); err != nil || !none.Of(Who{}).Auto() {
+		t.Error("without records not everything is allowed", err)
+	}
+}
+
 // The line of a record with many hosts stays one that can be read.
 func TestLongLine(t *testing.T) {
 	var hosts []string
@@ -179,25 +230,27 @@ func TestCheck(t *testing.T) {
 		t.Error(faults)
 	}
 	for want, r := range map[string]Record{
-		"name:":                     {},
-		`hosts: host "a*b"`:         {Name: "a", Hosts: []string{"a*b"}},
-		`hosts: host "https://x"`:   {Name: "a", Hosts: []string{"https://x"}},
-		"only what is left out":     {Name: "a", Hosts: []string{"!x"}},
-		`paths: "x"`:                {Name: "a", Paths: []string{"x"}},
-		`tcp-ports: "0"`:            {Name: "a", TCPPorts: []string{"0"}},
-		`tcp-ports: "9-8"`:          {Name: "a", TCPPorts: []string{"9-8"}},
-		`tcp-ports: "70000"`:        {Name: "a", TCPPorts: []string{"70000"}},
-		`priorities: "high"`:        {Name: "a", Priorities: "high"},
-		`priorities: "5-4"`:         {Name: "a", Priorities: "5-4"},
-		`priorities: "0-1000001"`:   {Name: "a", Priorities: "0-1000001"},
-		`labels: "team"`:            {Name: "a", Labels: []string{"team"}},
-		"projects: a name is empty": {Name: "a", Projects: []string{""}},
+		"name:":                       {},
+		`hosts: host "a*b"`:           {Name: "a", Hosts: []string{"a*b"}},
+		`hosts: host "https://x"`:     {Name: "a", Hosts: []string{"https://x"}},
+		"only what is left out":       {Name: "a", Hosts: []string{"!x"}},
+		`paths: "x"`:                  {Name: "a", Paths: []string{"x"}},
+		`tcp-ports: "0"`:              {Name: "a", TCPPorts: []string{"0"}},
+		`tcp-ports: "9-8"`:            {Name: "a", TCPPorts: []string{"9-8"}},
+		`tcp-ports: "70000"`:          {Name: "a", TCPPorts: []string{"70000"}},
+		`priorities: "high"`:          {Name: "a", Priorities: "high"},
+		`priorities: "5-4"`:           {Name: "a", Priorities: "5-4"},
+		`priorities: "0-1000001"`:     {Name: "a", Priorities: "0-1000001"},
+		`labels: "team"`:              {Name: "a", Labels: []string{"team"}},
+		`certificates: "acme": write`: {Name: "a", Certificates: []string{"acme"}},
+		"none stands alone":           {Name: "a", Certificates: []string{"none", "auto"}},
+		"projects: a name is empty":   {Name: "a", Projects: []string{""}},
 	} {
 		faults := r.Check()
 		if len(faults) != 1 || !strings.Contains(faults[0].Error(), want) {
 			t.Errorf("%+v: %v, want %q", r, faults, want)
 		}
-		if r.Name != "" && r.Projects == nil && r.Labels == nil {
+		if r.Name != "" && r.Projects == nil && r.Labels == nil && r.Certificates == nil {
 			// What could not be read allows nothing that it names.
 			if New([]Record{r}).Of(Who{}).Judge(Ask{Matches: []route.Match{parse(t, "b.example/y")}}) == nil {
 				t.Errorf("%+v allows something", r)

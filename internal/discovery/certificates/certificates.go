@@ -53,6 +53,8 @@ type Options struct {
 	Dir string
 	// More are directories that are only read.
 	More []Dir
+	// May says why a certificate for some names may not be put; nil lets every one in.
+	May func(names []string) error
 	// Preferred are patterns, as of path.Match, for names of files that come first.
 	Preferred []string
 	Logger    *slog.Logger
@@ -62,6 +64,7 @@ type Options struct {
 type Source struct {
 	dirs      []Dir // the first is written to
 	preferred []string
+	may       func(names []string) error
 	log       *slog.Logger
 	wake      chan struct{}
 	most      int // MaxFiles, but for tests
@@ -90,6 +93,7 @@ func New(o Options) (*Source, error) {
 	return &Source{
 		dirs:      append([]Dir{{Path: o.Dir}}, o.More...),
 		preferred: o.Preferred,
+		may:       o.May,
 		log:       o.Logger,
 		wake:      make(chan struct{}, 1),
 		most:      MaxFiles,
@@ -215,6 +219,11 @@ func (s *Source) Put(name string, pem []byte) error {
 	if err := check(pem); err != nil {
 		return err
 	}
+	if s.may != nil {
+		if err := s.may(namesIn(pem)); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
 	dir := s.dirs[0].Path
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certificates: %w", err)
@@ -244,6 +253,23 @@ func check(data []byte) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
+}
+
+// namesIn are the names that an engine may show a sound certificate for: those of the leaf,
+// with its common name where that can be one; an empty one where there is none.
+func namesIn(data []byte) []string {
+	pair, err := tls.X509KeyPair(data, data)
+	if err != nil {
+		return []string{""}
+	}
+	names := slices.Clone(pair.Leaf.DNSNames)
+	for _, ip := range pair.Leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if common := pair.Leaf.Subject.CommonName; len(names) == 0 || common != "" && !strings.Contains(common, " ") {
+		names = append(names, common)
+	}
+	return names
 }
 
 // readFile reads a regular file of bounded size; of anything else nothing.

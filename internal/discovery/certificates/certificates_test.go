@@ -197,3 +197,30 @@ func TestNewRefusesBadPatterns(t *testing.T) {
 		t.Error("accepted")
 	}
 }
+
+// A certificate is put only where all of its names may be.
+func TestPutAsksWhoMayHaveTheNames(t *testing.T) {
+	var asked []string
+	dir := t.TempDir()
+	s, err := New(Options{Dir: dir, May: func(names []string) error {
+		if asked = names; names[0] != "good.example" {
+			return errors.New("it is not yours")
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("good.pem", bundle(t, "good.example")); err != nil {
+		t.Error(err)
+	}
+	if err := s.Put("bad.pem", bundle(t, "bad.example")); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "it is not yours") {
+		t.Errorf("the error is %v", err)
+	}
+	if got := strings.Join(asked, " "); got != "bad.example" {
+		t.Errorf("asked for %q", got)
+	}
+	if got := found(t, s, dir); got != "good.pem" {
+		t.Errorf("kept are %q", got)
+	}
+}
