@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"fairway/internal/catalog"
+	"fairway/internal/owners"
 	"fairway/internal/route/diff"
 )
 
@@ -77,5 +78,21 @@ func BenchmarkFresh5000(b *testing.B) {
 	s := largeSnapshot(5000)
 	for b.Loop() {
 		New(Settings{}).Compile(s, nil)
+	}
+}
+
+// BenchmarkFreshOwners5000 is BenchmarkFresh5000 with fifty records of owners, of which the
+// last one fits, and allows what the services ask for.
+func BenchmarkFreshOwners5000(b *testing.B) {
+	records := []owners.Record{}
+	for i := range 49 {
+		records = append(records, owners.Record{Name: fmt.Sprint(i), Projects: []string{fmt.Sprintf("team-%d-*", i)}, Hosts: []string{"*"}})
+	}
+	records = append(records, owners.Record{Name: "others", Hosts: []string{"a.example.com", "*.b.example.com", "**.example.com"}, Paths: []string{"/x", "/demo"}})
+	s := largeSnapshot(5000)
+	for b.Loop() {
+		if t := New(Settings{Owners: owners.New(records)}).Compile(s, nil); len(t.Routes) != 5000 {
+			b.Fatal(t.Problems[0])
+		}
 	}
 }

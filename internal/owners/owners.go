@@ -159,29 +159,18 @@ func (l *List) Record(s *catalog.Service, machines map[string]string) string {
 
 // fits says whether the record is for an owner.
 func (r *Record) fits(w Who) bool {
-	for _, key := range []struct{ patterns, values []string }{
-		{r.Sources, []string{w.Source}},
-		{r.Nodes, []string{w.Node, w.Machine}},
-		{r.Projects, []string{w.Project}},
-		{r.Stacks, []string{w.Stack}},
-	} {
-		if len(key.patterns) > 0 && !anyFits(key.patterns, key.values) {
-			return false
-		}
-	}
-	for _, label := range r.Labels {
-		key, pattern, _ := strings.Cut(label, "=")
-		if w.Label == nil || !fits(pattern, w.Label(key)) {
-			return false
-		}
-	}
-	return true
+	return (len(r.Sources) == 0 || anyFits(r.Sources, w.Source)) &&
+		(len(r.Nodes) == 0 || anyFits(r.Nodes, w.Node) || anyFits(r.Nodes, w.Machine)) &&
+		(len(r.Projects) == 0 || anyFits(r.Projects, w.Project)) &&
+		(len(r.Stacks) == 0 || anyFits(r.Stacks, w.Stack)) &&
+		!slices.ContainsFunc(r.Labels, func(label string) bool {
+			key, pattern, _ := strings.Cut(label, "=")
+			return w.Label == nil || !fits(pattern, w.Label(key))
+		})
 }
 
-func anyFits(patterns, values []string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		return slices.ContainsFunc(values, func(v string) bool { return fits(p, v) })
-	})
+func anyFits(patterns []string, text string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return fits(p, text) })
 }
 
 // fits says whether a text that is not empty has the form of a pattern.
@@ -194,17 +183,15 @@ func fits(pattern, text string) bool {
 		return text == pattern
 	}
 	text, ok := strings.CutPrefix(text, first)
-	if !ok {
-		return false
-	}
-	parts := strings.Split(rest, "*")
-	for _, part := range parts[:len(parts)-1] {
-		_, text, ok = strings.Cut(text, part)
-		if !ok {
-			return false
+	for ok {
+		part, more, wild := strings.Cut(rest, "*")
+		if !wild {
+			return strings.HasSuffix(text, rest)
 		}
+		_, text, ok = strings.Cut(text, part)
+		rest = more
 	}
-	return strings.HasSuffix(text, parts[len(parts)-1])
+	return false
 }
 
 // Rights are what one record allows; nil allow everything.

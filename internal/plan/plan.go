@@ -201,7 +201,7 @@ const readTimeout = 10 * time.Second // of all sources
 // the endpoints. The error says why no source could be asked, or why not all could where
 // nothing is found.
 func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]api.Diagnosis, error) {
-	s, err := readOnce(ctx, sources)
+	s, err := readOnce(ctx, sources, settings.Owners)
 	if err != nil {
 		return nil, err
 	}
@@ -254,11 +254,11 @@ func diagnoses(found []compile.Diagnosis) []api.Diagnosis {
 }
 
 // readOnce returns the first snapshot in which every source has answered or failed.
-func readOnce(ctx context.Context, sources []discovery.Source) (*catalog.Snapshot, error) {
+func readOnce(ctx context.Context, sources []discovery.Source, records discovery.Records) (*catalog.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	feed := &catalog.Feed{}
-	collector, err := discovery.New(discovery.Options{Sources: sources, Feed: feed, Settle: readTimeout})
+	collector, err := discovery.New(discovery.Options{Sources: sources, Feed: feed, Settle: readTimeout, Records: records})
 	if err != nil {
 		return nil, err
 	}
