@@ -313,6 +313,8 @@ var allowed = map[string]struct {
 	"internal/testkit": {1, nil},
 	// consultest starts real agents.
 	"internal/consul/consultest": {1, []string{"internal/testkit"}},
+	// servername is clients whose server name and host differ, for the tests of every engine.
+	"internal/engine/enginetest/servername": {2, []string{"internal/route", "internal/route/tlsoption", "internal/testkit"}},
 	// hostile is endpoints that misbehave, for the tests of every engine.
 	"internal/engine/enginetest/hostile": {2, []string{"internal/engine/traffic", "internal/route", "internal/testkit"}},
 	"internal/admin/oidc/oidctest":       {1, nil},
@@ -320,7 +322,7 @@ var allowed = map[string]struct {
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/consul/consultest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/servername", "internal/consul/consultest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (
