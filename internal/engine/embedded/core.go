@@ -133,6 +133,9 @@ func (l *listener) greet(counted *clientConn, config *tls.Config) {
 	case err != nil:
 		_ = c.Close()
 	case state.NegotiatedProtocol == "h2":
+		if line := counted.Line(); line != nil {
+			line.Gather()
+		}
 		one := &relay.OneConn{Conn: c}
 		if _ = l.server.Serve(one); !one.Taken { // the listener drains
 			_ = c.Close()

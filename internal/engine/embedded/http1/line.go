@@ -22,6 +22,7 @@ type Line struct {
 	inside  bool    // in a turn: reading does not wait
 	drained bool    // all was read that was there
 
+	later   gathering
 	writing sync.Mutex
 	push    func(fd uintptr) bool
 	out     []byte
@@ -105,6 +106,13 @@ func (l *Line) Read(p []byte) (int, error) {
 
 // Write writes all of p.
 func (l *Line) Write(p []byte) (int, error) {
+	if n, gathers, err := l.gather(p); gathers {
+		return n, err
+	}
+	return l.write(p)
+}
+
+func (l *Line) write(p []byte) (int, error) {
 	if len(p) > shortWrite {
 		return l.TCPConn.Write(p)
 	}
