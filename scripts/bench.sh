@@ -24,4 +24,8 @@ say "CPU time per proxied request, side by side"
 say "other requests: bodies, TLS, HTTP/2"
 "$tmp/measure" requests -fairway "$tmp/fairway" -routes 1 -proxies fairway,fairway-haproxy,haproxy-equal,nginx \
 	-shapes post-4k,64k,1m,100m,tls,tls-new,tls-1m,h2 || failed=1
+say "latency at a fixed rate, idle connections, bytes of other protocols"
+for what in latency idle bytes; do
+	"$tmp/measure" $what -fairway "$tmp/fairway" -proxies fairway,fairway-haproxy,haproxy,nginx || failed=1
+done
 exit $failed

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the named parts need, when they are missing:
 #   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector,
 #                     npm and with it axe-core, which checks pages
-#   setup.sh bench    nginx, Caddy, HAProxy, wrk, h2load
+#   setup.sh bench    nginx with its module for TCP, Caddy, HAProxy, wrk, h2load
 # Services of packages for benchmarks are not started. Without root or apt it only says
 # what is missing; what cannot run for it is skipped, and said again, later.
 set -eu
@@ -42,6 +42,7 @@ for part in "$@"; do
 		;;
 	bench)
 		want nginx nginx
+		[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$missing libnginx-mod-stream"
 		want caddy caddy
 		want haproxy haproxy
 		want wrk wrk

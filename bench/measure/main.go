@@ -1,6 +1,9 @@
 // Command measure measures a whole Fairway from outside, as a process:
 //
 //	measure requests   CPU time per proxied request, beside nginx, HAProxy and Caddy
+//	measure latency    how long answers take at a fixed rate, beside the same
+//	measure idle       what idle connections take, beside the same
+//	measure bytes      CPU time of a GiB of TCP and of WebSocket, beside the same
 //	measure memory     resident memory at 10,000 services of three instances
 //	measure change     CPU time of one changed label at 5,000 services
 //
@@ -32,7 +35,10 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("requests, memory or change?")
+		return errors.New("requests, latency, idle, bytes, memory or change?")
+	}
+	if args[0] == "load" { // a process of the measurement's own
+		return load(ctx, args[1:])
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	binary := flags.String("fairway", "bin/fairway", "the program to measure")
@@ -70,6 +76,8 @@ func run(ctx context.Context, args []string) (err error) {
 			}
 			writePlot(*svg, figures, o.proxies)
 		}
+	case "latency", "idle", "bytes":
+		measure = steadily(ctx, flags, args[0], dir, binary)
 	case "memory":
 		services := flags.Int("services", 10_000, "services, of three containers each")
 		resyncs := flags.Int("resyncs", 2, "how many full lists to wait for")

@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // configure writes what the named proxy needs to serve n hosts, each with a
@@ -31,7 +34,10 @@ func configure(name, binary, dir, address, backend string, n int, pair *keyPair)
 	switch name {
 	case "fairway", "fairway-haproxy":
 		file := write("services.yml", fairwayServices(backend, n))
-		args = []string{binary, "run", "--file", file, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
+		args = []string{
+			binary, "run", "--file", file, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state"),
+			"--max-connections-per-client", strconv.Itoa(maxConns()),
+		}
 		if pair == nil {
 			args = append(args, "--listen", address)
 		} else {
@@ -42,7 +48,7 @@ func configure(name, binary, dir, address, backend string, n int, pair *keyPair)
 			if _, err := exec.LookPath("haproxy"); err != nil {
 				return nil, "", err
 			}
-			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", "4096", "--haproxy.stop-with-fairway")
+			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", strconv.Itoa(maxConns()), "--haproxy.stop-with-fairway")
 			version = versionOf("haproxy", "-v")
 		}
 	case "nginx":
@@ -57,6 +63,61 @@ func configure(name, binary, dir, address, backend string, n int, pair *keyPair)
 		args, version = []string{binary, "run", "--config", conf}, versionOf(binary, "version")
 	default:
 		return nil, "", fmt.Errorf("unknown proxy %q", name)
+	}
+	return args, version, err
+}
+
+// maxConns is how many clients a proxy takes: as many as open files allow, twice each.
+func maxConns() int {
+	var files syscall.Rlimit
+	check(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
+	return int(min((files.Cur-200)/2, 20_000))
+}
+
+// configureTCP is configure for connections that are passed through as they are.
+func configureTCP(name, binary, dir, address, backend string) (args []string, version string, err error) {
+	write := func(file, text string) string {
+		path := filepath.Join(dir, file)
+		if err == nil {
+			err = os.WriteFile(path, []byte(text), 0o600)
+		}
+		return path
+	}
+	if name != "fairway" && name != "fairway-haproxy" {
+		if binary, err = exec.LookPath(name); err != nil {
+			return nil, "", err
+		}
+	}
+	_, port, _ := net.SplitHostPort(address)
+	switch name {
+	case "fairway", "fairway-haproxy":
+		file := write("services.yml", fmt.Sprintf("services:\n  - name: s0\n    labels: {fairway.scheme: tcp, fairway.listen: %q}\n    instances: [{address: %q}]\n", port, backend))
+		args = []string{
+			binary, "run", "--file", file, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state"),
+			"--listen", freeAddress(), "--tcp-ports", port,
+		}
+		version = "this one"
+		if name == "fairway-haproxy" {
+			if _, err := exec.LookPath("haproxy"); err != nil {
+				return nil, "", err
+			}
+			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", strconv.Itoa(maxConns()), "--haproxy.stop-with-fairway")
+			version = versionOf("haproxy", "-v")
+		}
+	case "nginx":
+		const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+		if _, err := os.Stat(module); err != nil {
+			return nil, "", exec.ErrNotFound
+		}
+		conf := write("nginx.conf", fmt.Sprintf("load_module %s;\ndaemon off;\nuser root;\nworker_processes 1;\npid %s;\nerror_log stderr crit;\nevents { worker_connections 16384; }\n"+
+			"stream { server { listen %s; proxy_pass %s; } }\n", module, filepath.Join(dir, "nginx.pid"), address, backend))
+		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")
+	case "haproxy":
+		conf := write("haproxy.cfg", fmt.Sprintf("global\n  maxconn %d\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"+
+			"listen in\n  bind %s\n  server s %s\n", maxConns(), address, backend))
+		args, version = []string{binary, "-db", "-f", conf}, versionOf(binary, "-v")
+	default:
+		return nil, "", fmt.Errorf("%q passes no connections through here", name)
 	}
 	return args, version, err
 }
@@ -108,7 +169,9 @@ func nginxConf(dir, address, backend string, n int, pair *keyPair) string {
 server_names_hash_bucket_size 128;
 keepalive_requests 1000000000;
 proxy_http_version 1.1;
-proxy_set_header Connection "";
+map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+proxy_set_header Connection $connection_upgrade;
+proxy_set_header Upgrade $http_upgrade;
 proxy_set_header Host $host;
 proxy_set_header X-Forwarded-For $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;
@@ -158,7 +221,7 @@ func haproxyConf(hosts, address, backend string, n int, equal bool, pair *keyPai
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
-  maxconn 4096
+  maxconn %d
   nbthread 1
 defaults
   mode http
@@ -168,7 +231,7 @@ defaults
 frontend in
   bind %s
 %s  use_backend %%[req.hdr(host),lower,map(%s)]
-`, defaults, address, rules, hosts)
+`, maxConns(), defaults, address, rules, hosts)
 	for i := range n {
 		fmt.Fprintf(&b, "backend b%d\n  server s %s\n", i, backend)
 	}

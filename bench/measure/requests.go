@@ -37,6 +37,7 @@ type requestOptions struct {
 
 	proxyCPU, restCPU string // the CPUs of the proxy and of all else; empty for all
 	backend           string // address of the server behind all proxies
+	bytes, tunnels    bool   // connections are switched to another protocol; or passed through from the start
 	pair              keyPair
 }
 
@@ -52,9 +53,7 @@ type result struct {
 // backend, and prints what a request costs. It returns the figures of the last count.
 func measureRequests(ctx context.Context, o requestOptions, counts []string) (figures []figure) {
 	must(exec.LookPath("wrk"))
-	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
-		o.proxyCPU, o.restCPU = "0", "1"
-	}
+	o.pin()
 	o.pair = newKeyPair(o.dir)
 	defer o.startBackend(ctx)()
 	for _, text := range counts {
@@ -77,6 +76,13 @@ func measureRequests(ctx context.Context, o requestOptions, counts []string) (fi
 	return figures
 }
 
+// pin gives the proxy a CPU of its own, where there are two.
+func (o *requestOptions) pin() {
+	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
+		o.proxyCPU, o.restCPU = "0", "1"
+	}
+}
+
 // startBackend starts the server behind all proxies: nginx, the cheapest thing at hand, with
 // a fixed answer of 1 KiB and with files. It shares its CPU with wrk, and not with the proxy.
 func (o *requestOptions) startBackend(ctx context.Context) (stop func()) {
@@ -93,26 +99,47 @@ func (o *requestOptions) startBackend(ctx context.Context) (stop func()) {
 	return p.stop
 }
 
-// turn measures one proxy once.
-func (o *requestOptions) turn(ctx context.Context, name string, n int, results map[string]*result) {
-	dir := filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
+// launch starts a proxy, which has to be stopped, and waits until it answers and has settled.
+// It is nil for one that is not installed, which is said once.
+func (o *requestOptions) launch(ctx context.Context, name string, n int, results map[string]*result) (p *process, dir, address string) {
+	dir = filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
 	check(os.MkdirAll(dir, 0o700))
-	address := freeAddress()
+	address = freeAddress()
+	if results[name] == nil {
+		results[name] = &result{}
+	}
 	args, version, err := configure(name, o.binary, dir, address, o.backend, n, o.tlsPair())
+	if o.tunnels {
+		args, version, err = configureTCP(name, o.binary, dir, address, o.backend)
+	}
 	if errors.Is(err, exec.ErrNotFound) {
-		if results[name] == nil {
+		if results[name].version == "" {
 			fmt.Printf("!!! %s is not installed, and left out\n", name)
-			results[name] = &result{version: "not installed"}
+			results[name].version = "not installed"
 		}
-		return
+		return nil, "", ""
 	}
 	check(err)
-	p := start(dir, o.proxyCPU, args...)
-	defer p.stop()
+	results[name].version = version
+	p = start(dir, o.proxyCPU, args...)
+	ready := func(host string) bool { return o.answers(address, host) }
+	if o.tunnels || o.bytes {
+		ready = func(string) bool { return echoes(address, o.tunnels) }
+	}
 	for _, host := range []string{hostOf(0), hostOf(n - 1)} {
-		p.await(ctx, time.Minute, "it answers for "+host, func() bool { return o.answers(address, host) })
+		p.await(ctx, time.Minute, "it answers for "+host, func() bool { return ready(host) })
 	}
 	time.Sleep(settle)
+	return p, dir, address
+}
+
+// turn measures one proxy once.
+func (o *requestOptions) turn(ctx context.Context, name string, n int, results map[string]*result) {
+	p, dir, address := o.launch(ctx, name, n, results)
+	if p == nil {
+		return
+	}
+	defer p.stop()
 	ask := o.wrk
 	if o.shape.h2 {
 		ask = o.h2load
@@ -125,10 +152,6 @@ func (o *requestOptions) turn(ctx context.Context, name string, n int, results m
 		check(fmt.Errorf("%s: no request was answered whole within %s", name, o.duration))
 	}
 	r := results[name]
-	if r == nil {
-		r = &result{version: version}
-		results[name] = r
-	}
 	r.cpu = append(r.cpu, float64(used.Microseconds())/float64(requests))
 	r.rate = append(r.rate, rate)
 	r.p99 = append(r.p99, p99)
