@@ -83,6 +83,11 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 // meant says what a host that no route has may stand for.
 func meant(v *show.View, host string) string {
 	hosts := slices.Sorted(maps.Keys(show.Hosts(v.Table)))
+	for _, p := range v.Table.Problems {
+		if p.Code == route.CodeNotAllowed && strings.HasSuffix(p.Text, " the host "+host) {
+			return "; service " + p.Service + " asks for it: " + p.Text
+		}
+	}
 	if slices.ContainsFunc(v.Table.Routes, func(r *route.Route) bool {
 		return slices.ContainsFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(host) })
 	}) {

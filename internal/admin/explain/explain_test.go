@@ -198,3 +198,18 @@ func TestArriveListener(t *testing.T) {
 		}
 	}
 }
+
+// A host that owners do not allow is no riddle.
+func TestMeantByAnOwner(t *testing.T) {
+	table := &route.Table{Problems: []route.Problem{
+		{Code: route.CodeConflict, Service: "a", Text: "the record x of owners does not allow the host shop.example"},
+		{Code: route.CodeNotAllowed, Service: "blog@docker", Text: "the record blog of owners does not allow the host shop.example"},
+	}}
+	v := show.New(nil, table, nil)
+	if got, want := meant(v, "shop.example"), "; service blog@docker asks for it: the record blog of owners does not allow the host shop.example"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := meant(v, "hop.example"); got != "" {
+		t.Errorf("another host: %q", got)
+	}
+}
