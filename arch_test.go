@@ -27,7 +27,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
 	// printer is what commands print of answers.
 	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
 	// tail prints streams of the API.
@@ -49,7 +49,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route", "internal/route/tlsoption",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
-		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/dns", "internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -171,6 +171,10 @@ var allowed = map[string]struct {
 	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/authority", "internal/acme/ca", "internal/consul", "internal/consul/certstore", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
+	// dns answers for what the catalogue has; command is its commands, over the API.
+	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/metrics"}},
+	"internal/dns/command": {2, []string{"internal/api", "internal/api/names", "internal/console", "internal/human"}},
+
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route", "internal/route/diff"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files, the engine and conditions show.
@@ -203,7 +207,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/condition",
-		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/names", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
@@ -288,6 +292,8 @@ var allowed = map[string]struct {
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
 	"internal/api": {1, []string{"internal/api/events", "internal/human"}},
+	// names is what is said about DNS.
+	"internal/api/names": {1, []string{"internal/api"}},
 	// events reads server-sent events.
 	"internal/api/events": {1, nil},
 	"internal/api/local":  {1, []string{"internal/api"}},

@@ -128,7 +128,7 @@ func isList(parsed *kong.Context) bool {
 	})
 	return !again && slices.Contains([]string{
 		"status", "errors", "routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs", "owners list", "owners check",
-		"notify channels", "notify outbox", "fleet list", "fleet status", "fleet history",
+		"notify channels", "notify outbox", "dns names", "fleet list", "fleet status", "fleet history",
 	}, strings.TrimPrefix(parsed.Selected().Path(), "fairway "))
 }
 

@@ -15,6 +15,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
+	names "fairway/internal/dns/command"
 	"fairway/internal/fleet/agent/command"
 	owners "fairway/internal/owners/command"
 	"fairway/internal/swarmservice"
@@ -76,6 +77,7 @@ type grammar struct {
 	Logs        logsCommand        `cmd:"" group:"look" help:"Print what the containers of a service write."`
 	Requests    requestsCommand    `cmd:"" group:"look" help:"Print requests as they are answered: a live access log."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
+	DNS         names.Commands     `cmd:"" name:"dns" group:"look" help:"Show the names of services and instances, and why they are answered as they are."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`
 	Plan        planCommand        `cmd:"" group:"steer" help:"Show what a Compose file, a stack or a label would change."`
 	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live with their cause, or show one."`
@@ -222,7 +224,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client)),
+		kong.Bind(c, &c.Console, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client)),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -10,7 +11,7 @@ import (
 // group.
 func describe(model *kong.Node) {
 	for _, n := range model.Leaves(false) {
-		n.Detail = details[strings.TrimPrefix(n.Path(), model.Name+" ")]
+		n.Detail = cmp.Or(details[strings.TrimPrefix(n.Path(), model.Name+" ")], n.Detail)
 		for _, f := range n.Flags {
 			if f.Group != nil && f.Group.Key == "config" {
 				f.Group = keyGroup(f.Name)
@@ -30,6 +31,8 @@ func keyGroup(key string) *kong.Group {
 		title = "Sources and labels"
 	case "dockerflow":
 		title = "Docker Flow"
+	case "dns":
+		title = "DNS"
 	case "fleet":
 		title = "Fleet"
 	case "notify", "rules", "series":

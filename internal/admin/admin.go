@@ -125,6 +125,8 @@ type Options struct {
 	Conditions Conditions
 	// Certificates are those of the listeners; nil where they are not known.
 	Certificates func() *certs.Inventory
+	// Names answers DNS; nil where that is off.
+	Names Names
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.

@@ -228,7 +228,7 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Certificates: certificates, Requests: w, Logs: w, Metrics: &metrics.Set{},
+		Certificates: certificates, Names: dnsNames{}, Requests: w, Logs: w, Metrics: &metrics.Set{},
 	}
 }
 
@@ -283,6 +283,7 @@ func everyPath(s *Server) map[string]string {
 		"/v1/services/{name...}": "/v1/services/shop",
 		"/v1/doctor/{name...}":   "/v1/doctor/tenant",
 		"/v1/explain":            "/v1/explain?url=http://shop.example.com/demo/x",
+		"/v1/dns/explain":        "/v1/dns/explain?name=shop.docker",
 		"/v1/history/{number}":   "/v1/history/1",
 	}
 	for _, op := range s.operations() {
@@ -311,6 +312,10 @@ func TestGolden(t *testing.T) {
 		"search":                   "/v1/search?q=shop",
 		"search-entry":             "/v1/search?q=first+table&limit=1",
 		"certificates":             "/v1/certificates",
+		"dns":                      "/v1/dns",
+		"dns-names":                "/v1/dns/names",
+		"dns-explain":              "/v1/dns/explain?name=shop.docker&type=A&client=172.18.0.7",
+		"error-bad-client":         "/v1/dns/explain?name=shop.docker&client=nonsense",
 		"errors":                   "/v1/errors?limit=2",
 		"errors-route":             "/v1/routes/shop%40docker/errors",
 		"error-unknown-route":      "/v1/routes/none/errors",

@@ -20,6 +20,7 @@ import (
 	"fairway/internal/notify"
 	"fairway/internal/plan"
 	"fairway/internal/series"
+	"fairway/internal/serve"
 )
 
 // newMux registers operations, and answers no to known callers for everything else.
@@ -72,7 +73,7 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 
 // perform answers an operation, or says why not. Changes go to the audit log.
 func (s *Server) perform(r *request, op operation) error {
-	serve := op.serve
+	answer := op.serve
 	if need := op.needs(); need != "" {
 		var refused *api.Error
 		if r.who, refused = s.whoAsks(r.Request); refused == nil && !api.MayAct(r.who.Role, need) {
@@ -85,19 +86,19 @@ func (s *Server) perform(r *request, op operation) error {
 			return refused
 		}
 		if refused != nil {
-			serve = func(*request) error { return refused }
+			answer = func(*request) error { return refused }
 		}
 	}
 	if !op.changes() {
-		return serve(r)
+		return answer(r)
 	}
 	if _, inside := r.Context().Value(insideKey{}).(api.Identity); inside {
 		return api.Errorf(http.StatusMethodNotAllowed, "a page changes nothing")
 	}
-	began, rec := time.Now(), &recorder{ResponseWriter: r.w}
+	began, rec := time.Now(), &serve.Recorder{ResponseWriter: r.w}
 	r.w = rec
-	err := serve(r)
-	status, text := rec.code(), r.remark
+	err := answer(r)
+	status, text := rec.Code(), r.remark
 	if err != nil {
 		failure := asError(err)
 		status, text = failure.Status, cmp.Or(failure.Detail, failure.Title)

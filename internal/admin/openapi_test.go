@@ -79,7 +79,7 @@ func newDocument(t *testing.T) *documenter {
 	t.Helper()
 	d := &documenter{schemas: object{}, comments: map[string]string{}, sections: sectionsOf(t)}
 	files, err := filepath.Glob("../api/*.go")
-	if more, _ := filepath.Glob("../api/rights/*.go"); err == nil {
+	if more, _ := filepath.Glob("../api/*/*.go"); err == nil {
 		files = append(files, more...)
 	}
 	if err != nil {

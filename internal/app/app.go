@@ -33,6 +33,7 @@ import (
 	"fairway/internal/containerlog"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/dns"
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/traffic"
@@ -210,6 +211,14 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err := a.newFleet(m); err != nil {
 		return nil, err
 	}
+	names, err := cfg.DNS.Open(dns.Options{Feed: a.feed, Logger: a.log.With("part", "dns"), Metrics: m})
+	if err != nil {
+		return nil, err
+	}
+	if names != nil {
+		a.parts = append(a.parts, names.Run)
+		a.lifecycle.onStop("dns", func(context.Context) error { names.Close(); return nil })
+	}
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
 	a.certificates = newCoverage(&cfg, a.log.With("part", "certificates"))
@@ -269,6 +278,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Fleet:         a.fleet,
 		Metrics:       m,
 		Logger:        a.log.With("part", "admin"),
+	}
+	if names != nil {
+		options.Names = names
 	}
 	if issuer != nil {
 		options.SignIn, pages.Issuer = issuer, issuer.Host()

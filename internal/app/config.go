@@ -13,6 +13,7 @@ import (
 	"fairway/internal/admin/oidc"
 	"fairway/internal/app/machine"
 	"fairway/internal/confload"
+	"fairway/internal/dns"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
@@ -59,6 +60,8 @@ type Config struct {
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
 
 	Owners []owners.Record `name:"owners" placeholder:"{…}" sep:"\n" help:"Who may claim which hosts, paths and ports, as in docs/owners.md: the first record that fits an owner decides, and one that none fits may claim everything. In a flag or variable one a line, in braces. Repeatable."`
+
+	DNS dns.Config `embed:"" prefix:"dns."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`

@@ -15,6 +15,7 @@ import (
 	"fairway/internal/admin/oidc"
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
+	"fairway/internal/dns"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
 	"fairway/internal/rules"
@@ -94,6 +95,17 @@ tls:
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
+dns:
+  listen: ["127.0.0.1:8053", bridges]
+  zones: [docker, shop.internal]
+  ttl: 7s
+  negative-ttl: 2s
+  address: proxy
+  views: [10.8.0.0/16=instance]
+  single-label: true
+  clients: [10.0.0.0/8]
+  recursion: [10.1.0.0/16]
+  unsure: nxdomain
 error-pages:
   - {name: default, dir: pages}
 defaults:
@@ -255,6 +267,11 @@ func fullWant() Config {
 				},
 			},
 			Settle: 20 * time.Second, Name: "edge",
+		},
+		DNS: dns.Config{
+			Listen: []string{"127.0.0.1:8053", "bridges"}, Zones: []string{"docker", "shop.internal"}, TTL: 7 * time.Second, NegativeTTL: 2 * time.Second, Address: "proxy",
+			Views: []dns.View{{Network: netip.MustParsePrefix("10.8.0.0/16"), Mode: "instance"}}, SingleLabel: true,
+			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain",
 		},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
 		History: HistoryConfig{Entries: 500},

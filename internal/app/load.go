@@ -201,6 +201,7 @@ func (c *Config) validate() confload.Faults {
 	v.docker()
 	v.notify()
 	v.series()
+	v.DNS.Check(v.add)
 	v.engine()
 	v.rules()
 	v.owners()

@@ -80,6 +80,8 @@ type Instance struct {
 	ID string `json:"id"`
 	// Name is what a person calls it: the container name.
 	Name string `json:"name"`
+	// Hostname is the name that its own system has; empty for one of the engine's making.
+	Hostname string `json:"hostname,omitempty"`
 	// Source is the name of the source that sees it.
 	Source string `json:"source"`
 	// Node is the ID of the node it runs on; empty when unknown.
@@ -150,6 +152,9 @@ type Port struct {
 	Protocol string `json:"protocol"`
 	// Published is where Fairway can dial the port through the host; empty for nowhere.
 	Published string `json:"published,omitempty"`
+	// Bound is the same as the engine says it, and may be dialled from elsewhere alone: its
+	// address may be unspecified. Empty where Published says it all.
+	Bound string `json:"bound,omitempty"`
 }
 
 // Node is a machine that runs instances.

@@ -43,6 +43,9 @@ type Container struct {
 	StopSignal string
 	// Exposed are the ports that the image or the creator declared, sorted.
 	Exposed []Port
+	// Hostname is the name of its system where its creator gave it one; empty otherwise, and
+	// for one with the machine's own network.
+	Hostname string
 }
 
 // Attachment is a container's place on a network.
@@ -118,6 +121,9 @@ func fromInspect(i container.InspectResponse) Container {
 	}
 	if i.HostConfig != nil {
 		c.NetworkMode = string(i.HostConfig.NetworkMode)
+	}
+	if i.Config != nil && c.NetworkMode != "host" && !strings.HasPrefix(c.NetworkMode, "container:") && !strings.HasPrefix(c.ID, i.Config.Hostname) {
+		c.Hostname = i.Config.Hostname
 	}
 	if i.NetworkSettings != nil {
 		c.Attachments = attachments(i.NetworkSettings.Networks)

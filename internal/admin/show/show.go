@@ -215,7 +215,9 @@ func (v *View) Instance(in *catalog.Instance) api.Instance {
 		Addresses: All(in.Addresses, func(a catalog.Address) api.Address {
 			return api.Address{Host: a.Host, Port: a.Port, Network: a.Network, Reach: string(a.Reach)}
 		}),
-		Ports: All(in.Ports, func(p catalog.Port) api.Port { return api.Port(p) }),
+		Ports: All(in.Ports, func(p catalog.Port) api.Port {
+			return api.Port{Number: p.Number, Protocol: p.Protocol, Published: p.Published}
+		}),
 	}
 }
 

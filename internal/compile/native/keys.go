@@ -131,9 +131,16 @@ var keys = []Key{
 		}
 		return err
 	}},
-	{"service", scopeService, "name", "Containers of one Compose project with the same name are one service, on whichever engines.", "shop", func(*reading, *label) error { return nil }},
+	{"service", scopeService, "name", "Containers of one Compose project with the same name are one service, on whichever engines.", "shop", unread},
+	{"tags", scopeService, "list of words", "Words by which DNS answers with some of the instances: `v1.shop.service.docker`.", "v1, blue", unread},
+	{"dns.name", scopeService, "list of names", "Names in a zone of `dns.zones` that DNS answers with the service, besides its own; `*.name` for all below one.", "db.docker, *.shop.docker", unread},
+	{"dns.enable", scopeService, "true or false", "`false` hides the service or instance from DNS.", "false", to(func(*reading) *bool { return new(bool) }, draft.ReadBool)},
+	{"dns.unready", scopeService, "true or false", "`true` lets the instance answer in DNS for its service while it starts.", "true", to(func(*reading) *bool { return new(bool) }, draft.ReadBool)},
 	{"enable", scopeService, "true or false", "`false` makes Fairway ignore all other labels.", "false", to(func(d *reading) *bool { return &d.enable }, draft.ReadBool)},
 }
+
+// unread is for what is read elsewhere.
+func unread(*reading, *label) error { return nil }
 
 // to reads a value into a field.
 func to[T any](field func(*reading) *T, read func(string) (T, error)) func(*reading, *label) error {

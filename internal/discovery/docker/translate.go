@@ -31,7 +31,7 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 		Node:    w.source,
 		Image:   c.Image,
 		Created: c.Created,
-		Started: c.Started, Restarts: c.Restarts,
+		Started: c.Started, Restarts: c.Restarts, Hostname: c.Hostname,
 	}
 	if len(c.Labels) > 0 {
 		i.Labels = c.Labels
@@ -165,7 +165,33 @@ func (w *world) ports(c, stack dockerapi.Container) []catalog.Port {
 			published[k] = ""
 		}
 	}
-	return daemon.Ports(published)
+	list := daemon.Ports(published)
+	for i, p := range list {
+		list[i].Bound = bound(stack, p)
+	}
+	return list
+}
+
+// bound returns where the engine has published a port, the most public place; empty for
+// nowhere, and where that is known already.
+func bound(stack dockerapi.Container, p catalog.Port) string {
+	var best dockerapi.Port
+	for _, q := range stack.Ports {
+		if q.Number == p.Number && q.Protocol == p.Protocol && q.HostPort > 0 && (best.HostPort == 0 || morePublic(q, best)) {
+			best = q
+		}
+	}
+	if best.HostPort == 0 {
+		return ""
+	}
+	host := "0.0.0.0"
+	if best.HostIP.IsValid() {
+		host = best.HostIP.Unmap().String()
+	}
+	if at := daemon.HostPort(host, best.HostPort); at != p.Published {
+		return at
+	}
+	return ""
 }
 
 // morePublic prefers every address of the host, then IPv4, then the lower one.

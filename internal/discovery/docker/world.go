@@ -214,7 +214,7 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 	if e.facts.Inspected {
 		// What only an inspection has changes with a start alone, which is an event.
 		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
-		c.Started, c.Restarts, c.Inspected = e.facts.Started, e.facts.Restarts, true
+		c.Started, c.Restarts, c.Hostname, c.Inspected = e.facts.Started, e.facts.Restarts, e.facts.Hostname, true
 		if e.facts.Status == c.Status && e.facts.Health == c.Health {
 			c.Detail = e.facts.Detail
 		}
