@@ -19,11 +19,11 @@ func (p planner) judge(c *claimant) *owners.Refusal {
 	if c.plan.rights == nil {
 		return nil
 	}
-	return c.plan.rights.Judge(p.askOf(&c.route))
+	return c.plan.rights.Judge(p.askOf(&c.route, c.backend))
 }
 
-// askOf is what a route takes.
-func (s Settings) askOf(r *route.Route) owners.Ask {
+// askOf is what a route with a backend, which may be nil, takes.
+func (s Settings) askOf(r *route.Route, b *route.Backend) owners.Ask {
 	certificate := ""
 	switch r.TLS {
 	case route.TLSAuto, route.TLSOff:
@@ -33,6 +33,7 @@ func (s Settings) askOf(r *route.Route) owners.Ask {
 		certificate = owners.CertFile
 	}
 	return owners.Ask{
+		Outbound:    b != nil && slices.ContainsFunc(b.Endpoints, func(e route.Endpoint) bool { return strings.HasPrefix(e.ID, hostID+":") }),
 		Certificate: certificate, Matches: r.Matches, TCPPorts: s.tcpPortsOf(r), Priority: r.Priority,
 		Snippet: slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.Snippet != nil }),
 	}
@@ -73,14 +74,14 @@ func (s Settings) tcpPort(listener string) uint16 {
 }
 
 // denied is a claimant whose owner may not claim what it asks for, with a problem. What it
-// asks for beyond that never gets into the table. Where only its priority, a snippet or a file
-// is too much it takes its requests and answers 503. Else they are for others to take, and what it
+// asks for beyond that never gets into the table. Where only its priority or what is done with
+// requests is too much it takes its requests and answers 503. Else they are for others to take, and what it
 // was to protect of the same service is closed, as for a route whose labels cannot be read.
 func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	label := c.draft.Label
 	if why.Key != owners.KeyHosts {
 		label = p.blame(c, func(c *claimant) string {
-			if now := c.plan.rights.JudgeBy(why.Key, p.askOf(&c.route)); now != nil {
+			if now := c.plan.rights.JudgeBy(why.Key, p.askOf(&c.route, c.backend)); now != nil {
 				return now.Text()
 			}
 			return ""
@@ -92,8 +93,8 @@ func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	d.Refused = fault.Reason(label)
 	d.Rank, d.Group = "", ""
 	d.Priority = c.plan.rights.Priority(d.Priority)
-	ask := p.askOf(&c.route)
-	if ask.Priority, ask.Snippet, ask.Certificate = d.Priority, false, ""; c.plan.rights.Judge(ask) != nil {
+	ask := p.askOf(&c.route, c.backend)
+	if ask.Priority, ask.Snippet, ask.Outbound, ask.Certificate = d.Priority, false, false, ""; c.plan.rights.Judge(ask) != nil {
 		d.MatchKnown, d.Unread = false, unreadOf(c)
 	}
 	refused := newClaimant(c.plan, c.asked, &d)
@@ -133,7 +134,7 @@ func (s Settings) Allowed(t *route.Table, snapshot *catalog.Snapshot) (*route.Ta
 	}
 	used := map[string]bool{}
 	routes := slices.DeleteFunc(slices.Clone(t.Routes), func(r *route.Route) bool {
-		if rights[r.Service].Judge(s.askOf(r)) != nil {
+		if rights[r.Service].Judge(s.askOf(r, t.Backend(r.Backend))) != nil {
 			return true
 		}
 		used[r.Backend] = true

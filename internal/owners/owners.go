@@ -45,6 +45,8 @@ type Record struct {
 	Priorities string `yaml:"priorities"`
 	// Snippets allows lines of HAProxy's configuration.
 	Snippets bool `yaml:"snippets"`
+	// Outbound allows to send requests to hosts that are no instances of the service.
+	Outbound bool `yaml:"outbound"`
 	// Certificates are those that its hosts may have: of auto, internal and file (values of the
 	// label tls) and upload (to Docker Flow's API); none for none. Empty means auto and internal.
 	Certificates []string `yaml:"certificates"`
@@ -90,6 +92,8 @@ type Ask struct {
 	TCPPorts []uint16
 	Priority int
 	Snippet  bool
+	// Outbound is true where requests go to a host that a label names.
+	Outbound bool
 	// Certificate is CertInternal, CertFile or CertUpload; empty for any other.
 	Certificate string
 }
@@ -221,6 +225,7 @@ const (
 	KeyPriorities = "priorities"
 	KeySnippets   = "snippets"
 
+	KeyOutbound     = "outbound"
 	KeyCertificates = "certificates"
 )
 
@@ -250,7 +255,7 @@ func (r *Refusal) Hint() string {
 // Judge returns why something may not be claimed; nil when it may. All of it must be within
 // what the record allows.
 func (g *Rights) Judge(a Ask) *Refusal {
-	for _, key := range []string{KeyHosts, KeyPaths, KeyPorts, KeyPriorities, KeySnippets, KeyCertificates} {
+	for _, key := range []string{KeyHosts, KeyPaths, KeyPorts, KeyPriorities, KeySnippets, KeyOutbound, KeyCertificates} {
 		if r := g.JudgeBy(key, a); r != nil {
 			return r
 		}
@@ -295,6 +300,10 @@ func (g *Rights) JudgeBy(key string, a Ask) *Refusal {
 	case KeySnippets:
 		if a.Snippet && !g.record.Snippets {
 			return &Refusal{Record: g.record.Name, Key: key, What: "lines of HAProxy's configuration", Line: "snippets: true"}
+		}
+	case KeyOutbound:
+		if a.Outbound && !g.record.Outbound {
+			return &Refusal{Record: g.record.Name, Key: key, What: "requests to hosts that labels name", Line: "outbound: true"}
 		}
 	case KeyCertificates:
 		if a.Certificate != "" && !g.certificate(a.Certificate) {

@@ -83,6 +83,7 @@ func TestJudgePortsPrioritiesSnippets(t *testing.T) {
 		"priorities: -5-11":                  {{Priority: 11}},
 		"priorities: -6-10":                  {{Priority: -6}},
 		"snippets: true":                     {{Snippet: true}},
+		"outbound: true":                     {{Outbound: true}},
 	} {
 		for _, a := range asks {
 			line := ""

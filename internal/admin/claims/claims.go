@@ -30,7 +30,7 @@ func Records(l *owners.List, s *catalog.Snapshot, t *route.Table) []rights.Owner
 		of[r] = len(list)
 		list = append(list, rights.OwnerRecord{
 			Name: x.Name, Sources: x.Sources, Nodes: x.Nodes, Projects: x.Projects, Stacks: x.Stacks, Labels: x.Labels,
-			Hosts: x.Hosts, Paths: x.Paths, TCPPorts: x.TCPPorts, Priorities: x.Priorities, Snippets: x.Snippets, Certificates: x.Certificates, Holds: []string{},
+			Hosts: x.Hosts, Paths: x.Paths, TCPPorts: x.TCPPorts, Priorities: x.Priorities, Snippets: x.Snippets, Outbound: x.Outbound, Certificates: x.Certificates, Holds: []string{},
 		})
 	}
 	for _, r := range l.All() {

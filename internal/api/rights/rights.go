@@ -23,13 +23,14 @@ type OwnerRecord struct {
 	Projects []string `json:"projects,omitempty"`
 	Stacks   []string `json:"stacks,omitempty"`
 	Labels   []string `json:"labels,omitempty"`
-	// Hosts, Paths, TCPPorts, Priorities, Snippets and Certificates are what it allows, as in the configuration.
+	// Hosts, Paths, TCPPorts, Priorities, Snippets, Outbound and Certificates are what it allows, as in the configuration.
 	Hosts      []string `json:"hosts,omitempty"`
 	Paths      []string `json:"paths,omitempty"`
 	TCPPorts   []string `json:"tcpPorts,omitempty"`
 	Priorities string   `json:"priorities,omitempty"`
 	Snippets   bool     `json:"snippets,omitempty"`
 
+	Outbound     bool     `json:"outbound,omitempty"`
 	Certificates []string `json:"certificates,omitempty"`
 	// Services is how many services with labels of Fairway it decides about, Routes how many
 	// routes they have, and Refused how many routes they may not have: of those that are listed

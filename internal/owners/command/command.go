@@ -104,6 +104,9 @@ func allowed(r rights.OwnerRecord) string {
 	if r.Snippets {
 		words = append(words, "snippets")
 	}
+	if r.Outbound {
+		words = append(words, "outbound")
+	}
 	if len(r.Certificates) > 0 {
 		words = append(words, "certificates "+strings.Join(r.Certificates, "|"))
 	}
