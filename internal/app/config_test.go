@@ -18,6 +18,7 @@ import (
 	"fairway/internal/dns"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
+	"fairway/internal/route/tlsoption"
 	"fairway/internal/rules"
 )
 
@@ -92,6 +93,12 @@ tls:
     - pair.pem
     - cert.pem,key.pem
     - {cert: other.pem, key: key.pem}
+  min-version: 1.3
+  curves: [X25519, P-256]
+  alpn: [http/1.1]
+  hosts:
+    - {host: "*.bank.example", min-version: "1.3", client-ca: ca.pem, require: false}
+    - {host: new.example, min-version: "1.3"}
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
@@ -219,7 +226,10 @@ func fullWant() Config {
 	return Config{
 		Listen:    "127.0.0.1:8000",
 		ListenTLS: "127.0.0.1:8443",
-		TLS:       TLSConfig{Certificates: []Certificate{{"pair.pem", "pair.pem"}, {"cert.pem", "key.pem"}, {"other.pem", "key.pem"}}},
+		TLS:       TLSConfig{Certificates: []Certificate{{"pair.pem", "pair.pem"}, {"cert.pem", "key.pem"}, {"other.pem", "key.pem"}}, Config: tlsoption.Config{
+			MinVersion: "1.3", Curves: []string{"X25519", "P-256"}, ALPN: []string{"http/1.1"},
+			Hosts: []tlsoption.HostConfig{{Host: "*.bank.example", MinVersion: "1.3", ClientCA: "ca.pem", Require: new(bool)}, {Host: "new.example", MinVersion: "1.3"}},
+		}},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
 		},
