@@ -111,10 +111,14 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/relay", "internal/engine/embedded/terminate", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/http3", "internal/engine/embedded/library", "internal/engine/embedded/relay", "internal/engine/embedded/terminate", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
 	"internal/engine/embedded/wire": {1, []string{"internal/route/field"}},
+	// library writes answers to what libraries have read.
+	"internal/engine/embedded/library": {1, []string{"internal/engine/embedded/http1", "internal/route", "internal/route/field"}},
+	// http3 ends QUIC.
+	"internal/engine/embedded/http3": {1, nil},
 	// terminate ends TLS, over TCP and QUIC.
 	"internal/engine/embedded/terminate": {1, []string{"internal/engine/certs", "internal/route", "internal/route/tlsoption"}},
 	"internal/engine/embedded/http1":     {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
@@ -135,10 +139,12 @@ var allowed = map[string]struct {
 	// users follows the user files that routes name, for every engine, and checks logins
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route", "internal/route/userhash"}},
+	// overquic is its client of HTTP/3.
+	"internal/engine/enginetest/overquic": {1, nil},
 	// script is the text of its cases.
 	"internal/engine/enginetest/script": {1, nil},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
-	"internal/engine/enginetest": {2, []string{"internal/engine/enginetest/script", "internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
+	"internal/engine/enginetest": {2, []string{"internal/engine/enginetest/overquic", "internal/engine/enginetest/script", "internal/engine/errorpage", "internal/route", "internal/route/match", "internal/route/canonical", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.

@@ -17,6 +17,9 @@ func (l *Listener) check() error {
 	case l.ClientCAFile != "" && !l.TLS:
 		return errors.New("it wants client certificates without TLS")
 	}
+	if l.QUIC.Address != "" && !l.TLS {
+		return errors.New("it serves HTTP/3 without TLS")
+	}
 	for _, h := range l.Hosts {
 		if err := h.Check(); err != nil {
 			return err

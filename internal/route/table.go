@@ -50,6 +50,16 @@ type Listener struct {
 	// of a table that have Hosts have the same.
 	TLSOptions tlsoption.Options `json:"tlsOptions,omitzero"`
 	Hosts      []tlsoption.Host  `json:"hosts,omitempty"`
+	// QUIC says where a listener with TLS serves HTTP/3 as well; the zero value: nowhere.
+	QUIC QUIC `json:"quic,omitzero"`
+}
+
+// QUIC is where HTTP/3 is served.
+type QUIC struct {
+	// Address is the host:port to bind for UDP.
+	Address string `json:"address,omitempty"`
+	// Port is the one that clients get to know, where it is another one; zero is that of Address.
+	Port int `json:"port,omitempty"`
 }
 
 // Certificate is a key pair in PEM files. The files are reread when they change.

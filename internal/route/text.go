@@ -67,6 +67,8 @@ func (l Listener) Text() string {
 		t.optional(line+"tls-min-version", l.TLSOptions.MinVersion)
 		t.optional(line+"curves", strings.Join(l.TLSOptions.Curves, ","))
 		t.optional(line+"alpn", strings.Join(l.TLSOptions.ALPN, ","))
+		t.optional(line+"quic", l.QUIC.Address)
+		t.number("port", l.QUIC.Port)
 		for _, h := range l.Hosts {
 			t.add(line+"tls-host", token(h.Host))
 			t.optional("min-version", h.MinVersion)

@@ -47,7 +47,7 @@ func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyR
 	}
 	b.allow(o.BodyTimeout)
 	b.watch.Expire = b.expire
-	b.relaxed.Store(h.Major == 2 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
+	b.relaxed.Store(h.Major != 1 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 

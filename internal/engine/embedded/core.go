@@ -4,14 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/http3"
+	"fairway/internal/engine/embedded/library"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
@@ -65,12 +65,12 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 	l.serveRequest(in, x)
 }
 
-// serveHTTP serves a request of HTTP/2.
+// serveHTTP serves a request of HTTP/2 or HTTP/3.
 func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	fields := field.Of(r.Header)
 	in := inbound{
 		head: head{
-			Head:   arrival.Head{Method: r.Method, Header: &fields, Major: 2, Length: r.ContentLength},
+			Head:   arrival.Head{Method: r.Method, Header: &fields, Major: r.ProtoMajor, Length: r.ContentLength},
 			target: r.RequestURI, authority: r.Host,
 		},
 		ctx: r.Context(), tls: r.TLS, conn: r.Context().Value(connKey{}).(*clientConn),
@@ -78,48 +78,17 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	var stop func() bool
 	in.interrupt, stop = http1.NewInterrupt(in.ctx)
 	defer stop()
-	if r.ContentLength != 0 || r.Header["Content-Length"] != nil { // else the stream has ended, though there is a reader
+	empty := r.ContentLength == 0 && r.Header["Content-Length"] == nil // the stream has ended, though there is a reader
+	if in.Major == 3 {
+		in.conn = in.conn.now(r.RemoteAddr)
+		if empty = http3.Ended(w, r, l.engine.opts.HeaderTimeout); empty {
+			in.Length = 0
+		}
+	}
+	if !empty {
 		in.body = r.Body
 	}
-	l.serveRequest(in, &libraryClient{w: w, ResponseController: http.NewResponseController(w)})
-}
-
-// libraryClient is the client of a request of HTTP/2, which net/http serves.
-type libraryClient struct {
-	*http.ResponseController
-	w http.ResponseWriter
-}
-
-// Early sends an answer with 1xx.
-func (c *libraryClient) Early(status int, fields field.List) error {
-	maps.Copy(c.w.Header(), fields.Header())
-	c.w.WriteHeader(status)
-	clear(c.w.Header())
-	return nil
-}
-
-// Begin begins the answer.
-func (c *libraryClient) Begin(a *http1.Answer) {
-	h := c.w.Header()
-	maps.Copy(h, a.Fields.Header())
-	if a.Length >= 0 && a.Status != http.StatusNoContent {
-		h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
-	}
-	if a.Close {
-		h.Set("Connection", "close")
-	}
-	c.w.WriteHeader(a.Status)
-}
-
-// Write writes some of the body.
-func (c *libraryClient) Write(p []byte) (int, error) { return c.w.Write(p) }
-
-// End ends the answer.
-func (c *libraryClient) End(trailers field.List) error {
-	for _, f := range trailers {
-		c.w.Header().Add(http.TrailerPrefix+f.Name, f.Value)
-	}
-	return nil
+	l.serveRequest(in, library.NewClient(w, in.Major))
 }
 
 // greet makes the TLS handshake, and gives what speaks HTTP/2 to the server of it.
@@ -148,6 +117,9 @@ func (l *listener) greet(counted *clientConn, config *tls.Config) {
 
 // serve accepts connections until the socket is closed.
 func (l *listener) serve() error {
+	if l.quic != nil {
+		return l.quic.Serve()
+	}
 	const longest = time.Second
 	for pause := time.Duration(0); ; {
 		err := l.accept()

@@ -28,6 +28,7 @@ import (
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/gzipped"
+	"fairway/internal/engine/embedded/http3"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/engine/errorpage"
@@ -136,10 +137,11 @@ type Engine struct {
 	ctx context.Context // of every request; ends when Stop cuts them off
 	cut context.CancelFunc
 
-	mu      sync.Mutex // serialises Apply and Stop
-	stopped bool
-	leaving sync.WaitGroup // listeners that left the table and drain
-	serving sync.WaitGroup // accept loops, TLS handshakes and follow
+	mu       sync.Mutex // serialises Apply and Stop
+	stopped  bool
+	draining map[listenerKey]*http3.Server // that left and may hold their addresses; guarded by mu
+	leaving  sync.WaitGroup                // listeners that left the table and drain
+	serving  sync.WaitGroup                // accept loops, TLS handshakes and follow
 	// Connections that closed while their clients may still send.
 	lingering sync.WaitGroup
 }
@@ -152,6 +154,7 @@ func New(o Options) (*Engine, error) {
 	}
 	o = o.withDefaults()
 	e := &Engine{
+		draining: map[listenerKey]*http3.Server{},
 		opts:     o,
 		log:      o.Logger,
 		running:  inFlight{none: make(chan struct{}, 1)},
@@ -182,9 +185,18 @@ func (e *Engine) Name() string { return "embedded" }
 
 // Addr returns the address that a listener of the table is bound to, with the
 // real port where the table says 0; nil when there is no such listener.
-func (e *Engine) Addr(listener string) net.Addr {
+func (e *Engine) Addr(listener string) net.Addr { return e.addr(listener, false) }
+
+// AddrQUIC is Addr for HTTP/3.
+func (e *Engine) AddrQUIC(listener string) net.Addr { return e.addr(listener, true) }
+
+func (e *Engine) addr(listener string, quic bool) net.Addr {
 	for l, conf := range e.live.Load().listeners {
-		if conf.name == listener {
+		switch {
+		case conf.name != listener || (l.quic != nil) != quic:
+		case quic:
+			return l.quic.Addr()
+		default:
 			return l.socket.Addr()
 		}
 	}

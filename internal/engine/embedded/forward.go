@@ -16,11 +16,11 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/library"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/traffic"
-	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
 )
@@ -63,6 +63,8 @@ type inbound struct {
 
 func (in *inbound) proto() string {
 	switch {
+	case in.Major == 3:
+		return "HTTP/3.0"
 	case in.Major == 2:
 		return "HTTP/2.0"
 	case in.Old:
@@ -125,6 +127,9 @@ func (l *listener) serveRequest(in inbound, c client) {
 
 func (x *exchange) serve(conf *listenerConfig) {
 	q := &x.asked
+	if x.in.tls != nil {
+		x.w.altSvc = conf.altSvc
+	}
 	a := q.admit(x.in.head, arrival.Peer{Addr: x.conn.peer, Text: x.conn.text, TLS: x.in.tls != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
@@ -379,19 +384,9 @@ func (x *exchange) setSticky(h *field.List) {
 	}
 	c := http.Cookie{
 		Name: name, Value: value, Path: "/", Domain: x.route.def.StickyDomain, HttpOnly: true, Secure: x.q.TLS,
-		SameSite: sameSite(x.route.def.StickySameSite.Over(x.q.TLS)),
+		SameSite: library.SameSite(x.route.def.StickySameSite.Over(x.q.TLS)),
 	}
 	h.Add("Set-Cookie", c.String())
-}
-
-func sameSite(s route.SameSite) http.SameSite {
-	switch s {
-	case route.SameSiteStrict:
-		return http.SameSiteStrictMode
-	case route.SameSiteNone:
-		return http.SameSiteNoneMode
-	}
-	return http.SameSiteLaxMode
 }
 
 // fail answers for an endpoint that did not.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/engine/embedded/bucket"
+	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
@@ -86,7 +87,7 @@ func (q *request) admit(h head, p arrival.Peer) *answer {
 		a.hangUp = true
 		return a
 	}
-	if h.Major == 2 { // backends might look at either (RFC 9113, 8.3.1)
+	if h.Major != 1 { // backends might look at either (RFC 9113, 8.3.1)
 		for _, v := range h.Header.Values("Host") {
 			if v != h.authority {
 				return refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
@@ -106,7 +107,7 @@ func (q *request) admit(h head, p arrival.Peer) *answer {
 	if strings.IndexByte(h.target, '#') >= 0 {
 		return refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
-	rawPath, query, hasQuery := splitTarget(h.target, h.Major)
+	rawPath, query, hasQuery := wire.SplitTarget(h.target, h.Major)
 	path, err := canonical.ReadPath(rawPath)
 	if err != nil {
 		return refusal(http.StatusBadRequest, "bad-path", err.Error())
@@ -174,24 +175,6 @@ func (x *exchange) sameTLS() *answer {
 		return nil
 	}
 	return refusal(http.StatusMisdirectedRequest, "misdirected", "the connection was made for another host, with other demands on TLS")
-}
-
-// splitTarget returns path and query of a request target in origin form or, in
-// HTTP/1, in absolute form. What is neither comes back as a path that is not canonical.
-func splitTarget(target string, major int) (path, query string, hasQuery bool) {
-	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' && major == 1 {
-		if rest == "" || rest[0] == '/' || rest[0] == '?' {
-			return "", "", false
-		}
-		target = "/"
-		if i := strings.IndexAny(rest, "/?"); i >= 0 {
-			target = rest[i:]
-			if target[0] == '?' {
-				target = "/" + target
-			}
-		}
-	}
-	return strings.Cut(target, "?")
 }
 
 // addrOf reads the address of a peer; the zero Addr is trusted nowhere, in no prefix.

@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/engine/embedded/bucket"
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/http3"
 	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
@@ -27,13 +28,17 @@ type listener struct {
 	socket net.Listener
 	core   *http1.Server // of HTTP/1.1
 	server *http.Server  // of HTTP/2
+	quic   *http3.Server // of HTTP/3; then there is nothing of the three above
 	open   atomic.Int64
 	left   chan struct{} // closed when the listener left the table
 }
 
 // listenerKey is what makes two listeners the same socket: the address, and with
 // port 0, which is another one each time, the name as well.
-type listenerKey struct{ address, name string }
+type listenerKey struct {
+	address, name string
+	quic          bool
+}
 
 func keyOf(def route.Listener) listenerKey {
 	k := listenerKey{address: def.Address}
@@ -48,6 +53,7 @@ type listenerConfig struct {
 	trusted []netip.Prefix
 	tls     *terminate.TLS // nil: in clear
 	tcp     bool           // connections are passed through
+	altSvc  string         // says where HTTP/3 is served; empty: nowhere
 	proxied bool           // every connection begins with a PROXY protocol header
 }
 
@@ -88,7 +94,7 @@ func (e *Engine) bind(ctx context.Context, old, next *liveTable, defs []route.Li
 	defer func() {
 		if err != nil {
 			for _, l := range opened {
-				err = errors.Join(err, l.socket.Close())
+				err = errors.Join(err, l.close())
 			}
 		}
 	}()
@@ -121,8 +127,23 @@ func (e *Engine) bind(ctx context.Context, old, next *liveTable, defs []route.Li
 			opened = append(opened, l)
 		}
 		next.listeners[l] = conf
+		if def.QUIC.Address == "" {
+			continue
+		}
+		if opened, err = e.bindQUIC(ctx, old, next, def, conf, opened); err != nil {
+			return opened, fmt.Errorf("listener %s, HTTP/3: %w", def.Name, err)
+		}
 	}
 	return opened, nil
+}
+
+// close frees the address.
+func (l *listener) close() error {
+	if l.quic != nil {
+		l.quic.Close()
+		return nil
+	}
+	return l.socket.Close()
 }
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
@@ -162,16 +183,24 @@ func (e *Engine) serve(l *listener) {
 // with "Connection: close", and cuts off what still runs when ctx ends. wg waits for
 // that, and done is called at the end.
 func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
-	// The socket is closed before drain returns, so that its address is free.
-	_ = l.socket.Close()
-	// Shutdown does it a moment later: every answer from here on closes its connection.
-	l.server.SetKeepAlivesEnabled(false)
-	l.core.Drain()
+	if l.quic != nil {
+		l.quic.Drain()
+	} else {
+		// The socket is closed before drain returns, so that its address is free.
+		_ = l.socket.Close()
+		// Shutdown does it a moment later: every answer from here on closes its connection.
+		l.server.SetKeepAlivesEnabled(false)
+		l.core.Drain()
+	}
 	wg.Go(func() {
 		defer done()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(l.engine.ctx, cancel)()
+		if l.quic != nil {
+			l.quic.Shutdown(ctx)
+			return
+		}
 		if err := l.server.Shutdown(ctx); err != nil {
 			_ = l.server.Close()
 		}
@@ -181,6 +210,9 @@ func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 
 func (l *listener) leave(wg *sync.WaitGroup) {
 	close(l.left)
+	if l.quic != nil {
+		l.engine.draining[l.key] = l.quic
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.engine.opts.DrainLimit)
 	l.drain(ctx, cancel, wg)
 }
@@ -196,22 +228,10 @@ func (l *listener) accept() error {
 	if conf == nil { // it has left
 		return closed(c)
 	}
-	peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
-	trusted := peer.Trusts(peer.Addr)
-	if conf.proxied && !trusted {
-		e.meters.refused("proxy-protocol")
+	counted := l.admit(conf, c)
+	if counted == nil {
 		return closed(c)
 	}
-	counted := &clientConn{Conn: http1.NewLine(c), listener: l}
-	counted.setPeer(peer.Addr)
-	if !trusted {
-		counted.source = bucket.SourceOf(counted.peer)
-	}
-	if reason := e.room.admit(counted); reason != "" {
-		e.meters.refused(reason)
-		return closed(c)
-	}
-	l.open.Add(1)
 	if conf.tcp {
 		e.room.set(counted, false)
 		l.pass(conf, counted)
@@ -226,6 +246,31 @@ func (l *listener) accept() error {
 		go l.serveHTTP1(counted, counted) // drain waits for it
 	}
 	return nil
+}
+
+// admit counts a connection, or returns nil where it may not be.
+func (l *listener) admit(conf *listenerConfig, c net.Conn) *clientConn {
+	e := l.engine
+	peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
+	trusted := peer.Trusts(peer.Addr)
+	if conf.proxied && !trusted {
+		e.meters.refused("proxy-protocol")
+		return nil
+	}
+	if l.quic == nil {
+		c = http1.NewLine(c)
+	}
+	counted := &clientConn{Conn: c, listener: l}
+	counted.setPeer(peer.Addr)
+	if !trusted {
+		counted.source = bucket.SourceOf(counted.peer)
+	}
+	if reason := e.room.admit(counted); reason != "" {
+		e.meters.refused(reason)
+		return nil
+	}
+	l.open.Add(1)
+	return counted
 }
 
 // closed closes a connection that is not served; that is no error of accepting.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/metrics"
 )
@@ -47,7 +48,7 @@ func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
 	open = map[string]int64{}
 	live := e.live.Load()
 	for l, conf := range live.listeners {
-		open[conf.name] = l.open.Load()
+		open[conf.name] += l.open.Load()
 	}
 	for _, lr := range live.routes {
 		held += lr.held.Load()
@@ -69,7 +70,7 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 		Left: aborted && x.reason == traffic.ClientLeft,
 	}
 	if x.q == nil {
-		line.Path, _, _ = splitTarget(x.in.target, x.in.Major)
+		line.Path, _, _ = wire.SplitTarget(x.in.target, x.in.Major)
 	} else {
 		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
 		line.Host, line.Path = x.q.Host, x.q.Path

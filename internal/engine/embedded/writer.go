@@ -29,14 +29,15 @@ type speaker interface {
 type responseWriter struct {
 	client
 	limit time.Duration
-	// shared is true in HTTP/2, where a deadline that is over ends the stream
+	// shared is true in HTTP/2 and HTTP/3, where a deadline that is over ends the stream
 	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
 	hangUp bool // the connection closes after the answer
 	// long is a body that would not be read to its end for nothing; nil: none.
 	long   *bodyReader
-	watch  *http1.Alarm // made once, for HTTP/2
+	watch  *http1.Alarm // made once, for HTTP/2 and HTTP/3
 	armed  time.Time    // when the deadline was set in HTTP/1
+	altSvc string       // where HTTP/3 is served; empty: not
 	early  int          // 1xx answers so far
 	status int
 	bytes  int64
@@ -48,7 +49,7 @@ const maxEarly = 16
 
 // init begins a new answer.
 func (w *responseWriter) init(c client, limit time.Duration, major int, now time.Time) {
-	w.client, w.limit, w.shared = c, limit, major == 2
+	w.client, w.limit, w.shared = c, limit, major != 1
 	switch {
 	case !w.shared:
 		w.arm(now) // the deadline of the request before may be over by now
@@ -79,6 +80,9 @@ func (w *responseWriter) Begin(a *http1.Answer) {
 	}
 	w.status, w.length = a.Status, a.Length
 	a.Close = a.Close || w.hangUp || w.long != nil && a.Status >= http.StatusBadRequest && !w.long.ended.Load()
+	if w.altSvc != "" {
+		a.Fields.Set("Alt-Svc", w.altSvc)
+	}
 	w.client.Begin(a)
 }
 

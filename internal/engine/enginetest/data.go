@@ -155,7 +155,7 @@ func problemOf(c script.Check, a answer, saw []seen) string {
 // has it, and reads the answer. "via h2" sends it over HTTP/2 instead.
 func (w *world) send(r script.Request) (answer, error) {
 	w.Helper()
-	if r.Listener == "h2" {
+	if r.Listener == "h2" || w.quic && r.Raw == "" && (r.Listener == "http" || r.Listener == "https") {
 		return w.sendH2(r)
 	}
 	var conn net.Conn
@@ -191,8 +191,13 @@ func (w *world) send(r script.Request) (answer, error) {
 var errGoesOn = errors.New("and the connection goes on")
 
 func (w *world) sendH2(r script.Request) (answer, error) {
+	config := &tls.Config{InsecureSkipVerify: true, ServerName: nameOf(r.Host)}
 	c := w.client("https", true)
-	c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true, ServerName: nameOf(r.Host)}
+	if w.quic {
+		c = w.overQUIC(config)
+	} else {
+		c.Transport.(*http.Transport).TLSClientConfig = config
+	}
 	var body io.Reader
 	if r.Body != "" {
 		body = strings.NewReader(r.Body)

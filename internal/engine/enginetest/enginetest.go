@@ -15,6 +15,7 @@ package enginetest
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,12 +32,43 @@ type Engine interface {
 	Addr(listener string) net.Addr
 }
 
+// quicEngine is an engine that serves HTTP/3, too.
+type quicEngine interface {
+	// AddrQUIC is Addr for HTTP/3.
+	AddrQUIC(listener string) net.Addr
+}
+
+// notOverQUIC are cases about requests without TLS, about connections of TCP, or of what a
+// client of HTTP/3 sends to no one.
+const notOverQUIC = " chosen by ALPN balance-sticky-cookie filter-checks filter-compress-negotiation filter-redirect filter-redirect-forwarded " +
+	"forwarded-trusted forwarded-untrusted guard-hops hop-by-hop match-host match-listener match-path-canonical match-path-slashes proxy-protocol "
+
+// quicCases are cases that mean the same over HTTP/3.
+func quicCases(t testing.TB) []goCase {
+	t.Helper()
+	var cases []goCase
+	own := goCase{"server name and host", func(w *world) { namesAndHosts(w, "h3") }}
+	for _, c := range append(slices.Concat(dataCases(t), http2Cases()), own) {
+		if !strings.Contains(notOverQUIC, " "+c.name+" ") {
+			cases = append(cases, goCase{c.name, func(w *world) {
+				w.quic = true
+				c.run(w)
+			}})
+		}
+	}
+	return cases
+}
+
 // Run puts an engine through the suite. start returns a new engine without a
 // table, with its default limits, and arranges with t.Cleanup that it stops; it
 // is called from several goroutines, once for each case.
 func Run(t *testing.T, start func(t *testing.T) Engine) {
 	t.Helper()
-	for _, g := range groups(t) {
+	all := groups(t)
+	if _, ok := start(t).(quicEngine); ok {
+		all = append(all, group{"http3", quicCases(t)})
+	}
+	for _, g := range all {
 		t.Run(g.name, func(t *testing.T) {
 			t.Parallel()
 			for _, c := range g.cases {

@@ -89,6 +89,9 @@ func (w *world) table(text string) *route.Table {
 		w.Fatalf("table: %v", err)
 	}
 	listeners := []route.Listener{{Name: "http", Address: "127.0.0.1:0", TrustedProxies: tt.Trusted}}
+	if w.quic && len(tt.TLS) == 0 {
+		tt.TLS = []string{"a.example"}
+	}
 	if len(tt.TLS) > 0 {
 		l := route.Listener{Name: "https", Address: "127.0.0.1:0", TLS: true, TrustedProxies: tt.Trusted}
 		for _, name := range tt.TLS {
@@ -96,6 +99,9 @@ func (w *world) table(text string) *route.Table {
 			c := w.certificate(file)
 			c.Host = host
 			l.Certificates = append(l.Certificates, c)
+		}
+		if w.quic {
+			l.QUIC.Address = "127.0.0.1:0"
 		}
 		listeners = append(listeners, l)
 	}

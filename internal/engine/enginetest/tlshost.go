@@ -73,6 +73,9 @@ func (w *world) asServerName(protocol, name string, pairs ...tls.Certificate) *h
 		}
 		return &pairs[0], nil
 	}
+	if protocol == "h3" {
+		return w.overQUIC(config)
+	}
 	c := w.client("https", protocol == "h2")
 	c.Transport.(*http.Transport).TLSClientConfig = config
 	return c

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/engine/enginetest/overquic"
 	"fairway/internal/route"
 )
 
@@ -34,6 +35,7 @@ type world struct {
 	certs     map[string]route.Certificate // by server name
 	dir       string
 	revision  uint64
+	quic      bool // requests go over HTTP/3 where the case does not ask for HTTP/1.1
 	differs   bool // of an engine that is known to fail the case
 }
 
@@ -117,6 +119,9 @@ func (w *world) dialTLS(name string, protocols ...string) *tls.Conn {
 // says. With "https" it speaks TLS, and HTTP/2 when h2 is set. It follows no
 // redirects and adds no encoding of its own.
 func (w *world) client(listener string, h2 bool) *http.Client {
+	if w.quic && listener == "https" && h2 {
+		return w.overQUIC(&tls.Config{InsecureSkipVerify: true})
+	}
 	transport := &http.Transport{
 		DisableCompression: true,
 		Protocols:          new(http.Protocols),
@@ -132,6 +137,15 @@ func (w *world) client(listener string, h2 bool) *http.Client {
 	return &http.Client{
 		Transport:     transport,
 		Timeout:       w.limit(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// overQUIC returns a client as client does, of HTTP/3.
+func (w *world) overQUIC(config *tls.Config) *http.Client {
+	addr := func() net.Addr { return w.engine.(quicEngine).AddrQUIC("https") }
+	return &http.Client{
+		Transport: overquic.Transport(w, addr, config), Timeout: w.limit(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -32,6 +32,9 @@ type TLS struct {
 	filling sync.Mutex // the newest content is stored last
 }
 
+// HTTP3 is the one protocol over QUIC.
+const HTTP3 = "h3"
+
 // view is what the hosts see that demand the same. Each has its own ticket keys: a session
 // is worth nothing for a host that demands something else.
 type view struct {
@@ -39,6 +42,7 @@ type view struct {
 	authority string // the file of those that issue the certificates of clients; empty: none
 	tickets   tickets
 	current   atomic.Pointer[tls.Config] // base with what the files hold
+	quic      atomic.Pointer[tls.Config] // likewise, for HTTP/3
 }
 
 // Challenge is the certificate that answers an authority that asks by TLS-ALPN-01 (RFC 8737)
@@ -112,6 +116,9 @@ func (t *TLS) IsOf(def route.Listener) bool {
 // Config is for handshakes over TCP.
 func (t *TLS) Config() *tls.Config { return t.config }
 
+// QUIC is for a handshake over QUIC in which the client asks for a server name.
+func (t *TLS) QUIC(serverName string) *tls.Config { return t.of(serverName).quic.Load() }
+
 // of is what a client sees that asks for a server name.
 func (t *TLS) of(serverName string) *view {
 	h := t.hosts.Of(serverName)
@@ -166,6 +173,10 @@ func (v *view) fill(store *certs.Store, n *names) error {
 	}
 	next.SetSessionTicketKeys(v.tickets.keys)
 	v.current.Store(next)
+	over := next.Clone()
+	over.MinVersion, over.NextProtos = tls.VersionTLS13, []string{HTTP3}
+	over.SetSessionTicketKeys(v.tickets.keys)
+	v.quic.Store(over)
 	return nil
 }
 
@@ -179,6 +190,7 @@ func (t *TLS) Turn(now time.Time) {
 	for _, v := range t.views {
 		if v.tickets.turn(now) {
 			v.current.Load().SetSessionTicketKeys(v.tickets.keys)
+			v.quic.Load().SetSessionTicketKeys(v.tickets.keys)
 		}
 	}
 }
