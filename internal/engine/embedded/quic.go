@@ -14,7 +14,8 @@ import (
 // bindQUIC gives next the UDP socket of a listener that serves HTTP/3, too: the one that old
 // has, or a new one, which is also in opened. Requests on it are the listener's.
 func (e *Engine) bindQUIC(ctx context.Context, old, next *liveTable, def route.Listener, conf *listenerConfig, opened []*listener) ([]*listener, error) {
-	key := listenerKey{address: def.QUIC.Address, name: def.Name, quic: true}
+	key := keyOf(route.Listener{Name: def.Name, Address: def.QUIC.Address})
+	key.quic = true
 	l, _ := old.listener(key)
 	if l == nil {
 		if before := e.draining[key]; before != nil { // its connections hold the address
