@@ -7,7 +7,7 @@ ENV FAIRWAY_STATE_DIR=/var/lib/fairway
 # Nobody in particular. To read a Docker socket it needs the socket's group, or a
 # socket proxy; deploy/ shows both.
 USER 65532:65532
-EXPOSE 80 443
+EXPOSE 80 443 443/udp
 VOLUME /var/lib/fairway
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["/fairway", "healthcheck"]
 STOPSIGNAL SIGTERM

@@ -334,7 +334,7 @@ var allowed = map[string]struct {
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/servername", "internal/consul/consultest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/overquic", "internal/engine/enginetest/servername", "internal/consul/consultest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

@@ -34,6 +34,7 @@ for part in "$@"; do
 		want iptables iptables
 		want haproxy haproxy
 		want curl curl
+		want gtlsclient ngtcp2-client
 		want busybox busybox-static
 		want chromium chromium fonts-dejavu-core
 		want gcc gcc libc6-dev

@@ -1,12 +1,10 @@
 package app
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"fairway/internal/acme/setup"
@@ -50,6 +48,8 @@ type Config struct {
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for state that survives restarts: last good table, history, commands, documents, tokens."`
 
+	HTTP3 tlsoption.QUICConfig `embed:""`
+
 	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"Manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm; the first that answers is used."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
@@ -88,7 +88,7 @@ type Config struct {
 
 // TLSConfig is the keys below tls.
 type TLSConfig struct {
-	Certificates     []Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
+	Certificates     []tlsoption.Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
 	tlsoption.Config `embed:""`
 }
 
@@ -208,34 +208,6 @@ type SeriesConfig struct {
 	Subjects int           `name:"subjects" placeholder:"N" preset:"500" least:"10" most:"20000" help:"Maximum number each of instances, services and routes to record; a tenth for nodes. It sets the size of the files: docs/rules.md."`
 }
 
-// Certificate is a key pair in PEM files: "cert.pem,key.pem", or one file for both.
-type Certificate struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
-}
-
-// UnmarshalText reads the text form.
-func (c *Certificate) UnmarshalText(text []byte) error {
-	cert, key, two := strings.Cut(string(text), ",")
-	if !two {
-		key = cert
-	}
-	cert, key = strings.TrimSpace(cert), strings.TrimSpace(key)
-	if cert == "" || key == "" || strings.Contains(key, ",") {
-		return errors.New("write CERT,KEY, or one path for a file with both")
-	}
-	*c = Certificate{Cert: cert, Key: key}
-	return nil
-}
-
-// String returns the text form.
-func (c Certificate) String() string {
-	if c.Cert == c.Key {
-		return c.Cert
-	}
-	return c.Cert + "," + c.Key
-}
-
 // envPrefix begins the names of Fairway's environment variables.
 const envPrefix = "FAIRWAY_"
 
@@ -313,6 +285,7 @@ func (c *Config) Listeners() []route.Listener {
 	}
 	if c.ListenTLS != Off {
 		l := route.Listener{Name: "https", Address: c.ListenTLS, TLS: true, TrustedProxies: c.TrustedProxies, TLSOptions: c.TLS.Options(), Hosts: hosts}
+		l.QUIC.Address, l.QUIC.Port = c.HTTP3.QUIC()
 		for _, cert := range c.TLS.Certificates {
 			l.Certificates = append(l.Certificates, route.Certificate{CertFile: cert.Cert, KeyFile: cert.Key})
 		}

@@ -88,6 +88,8 @@ func TestAllFaultsAtOnceWithTheirOrigin(t *testing.T) {
 const fullConfig = `
 listen: 127.0.0.1:8000
 listen-tls: 127.0.0.1:8443
+listen-quic: "off"
+quic-port: 443
 tls:
   certificates:
     - pair.pem
@@ -96,9 +98,7 @@ tls:
   min-version: 1.3
   curves: [X25519, P-256]
   alpn: [http/1.1]
-  hosts:
-    - {host: "*.bank.example", min-version: "1.3", client-ca: ca.pem, require: false}
-    - {host: new.example, min-version: "1.3"}
+  hosts: [{host: "*.bank.example", min-version: "1.3", client-ca: ca.pem, require: false}, {host: new.example, min-version: "1.3"}]
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
@@ -224,9 +224,10 @@ func fullFiles() map[string]string {
 
 func fullWant() Config {
 	return Config{
+		HTTP3:     tlsoption.QUICConfig{ListenQUIC: Off, QUICPort: 443},
 		Listen:    "127.0.0.1:8000",
 		ListenTLS: "127.0.0.1:8443",
-		TLS:       TLSConfig{Certificates: []Certificate{{"pair.pem", "pair.pem"}, {"cert.pem", "key.pem"}, {"other.pem", "key.pem"}}, Config: tlsoption.Config{
+		TLS: TLSConfig{Certificates: []tlsoption.Certificate{{Cert: "pair.pem", Key: "pair.pem"}, {Cert: "cert.pem", Key: "key.pem"}, {Cert: "other.pem", Key: "key.pem"}}, Config: tlsoption.Config{
 			MinVersion: "1.3", Curves: []string{"X25519", "P-256"}, ALPN: []string{"http/1.1"},
 			Hosts: []tlsoption.HostConfig{{Host: "*.bank.example", MinVersion: "1.3", ClientCA: "ca.pem", Require: new(bool)}, {Host: "new.example", MinVersion: "1.3"}},
 		}},
@@ -531,7 +532,7 @@ func TestAdminAccess(t *testing.T) {
 }
 
 func TestListeners(t *testing.T) {
-	c := Config{Listen: Off, ListenTLS: ":443", TLS: TLSConfig{Certificates: []Certificate{{"c", "k"}}}}
+	c := Config{Listen: Off, ListenTLS: ":443", TLS: TLSConfig{Certificates: []tlsoption.Certificate{{Cert: "c", Key: "k"}}}}
 	got := c.Listeners()
 	if len(got) != 1 || got[0].Name != "https" || !got[0].TLS || got[0].Certificates[0].KeyFile != "k" {
 		t.Errorf("listeners = %+v", got)

@@ -197,6 +197,7 @@ func (c *Config) validate() confload.Faults {
 	v.Admin.OIDC.Check(v.add)
 	v.TLS.Check(v.add)
 	v.ACME.Check(v.Engine == EngineHAProxy, v.Listen != Off, v.ListenTLS != Off, v.add)
+	v.HTTP3.Check(v.Engine, v.ListenTLS, v.add)
 	v.admin()
 	v.docker()
 	v.notify()
@@ -255,6 +256,9 @@ func (v *validation) listen() {
 		if strings.HasPrefix(l.key, "dockerflow.") && overlap(l.address, v.Admin.Listen) && l.address != v.Admin.Listen {
 			v.add(l.key, l.address, "takes the port of admin.listen, "+v.Admin.Listen+"; give that another one, such as 127.0.0.1:9000, or off")
 		}
+	}
+	if address, _ := v.HTTP3.QUIC(); address != "" {
+		v.address("listen-quic", address)
 	}
 	if v.Listen == Off && v.ListenTLS == Off {
 		v.add("listen", v.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates or acme.agree")

@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/owners"
+	"fairway/internal/route/tlsoption"
 	"fairway/internal/testkit"
 )
 
@@ -87,7 +88,7 @@ func TestStartAfterAChangeOfTheConfiguration(t *testing.T) {
 			if err := os.WriteFile(cert, bundle(t, "shop.example.com"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c.ListenTLS, c.TLS.Certificates = ":"+port, []Certificate{{cert, cert}}
+			c.ListenTLS, c.TLS.Certificates = ":"+port, []tlsoption.Certificate{{Cert: cert, Key: cert}}
 		},
 		"HTTP on it":            func(_ *testing.T, c *Config, port string) { c.Listen = "127.0.0.1:" + port },
 		"the admin API on it":   func(_ *testing.T, c *Config, port string) { c.Admin.Listen = "127.0.0.1:" + port },
@@ -206,7 +207,7 @@ func TestStartWithAHoldThatDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := startProgram(t, filepath.Join(dir, "services.yml"), filepath.Join(dir, "state"), func(c *Config) {
-		c.ListenTLS, c.TLS.Certificates = ":"+port, []Certificate{{cert, cert}}
+		c.ListenTLS, c.TLS.Certificates = ":"+port, []tlsoption.Certificate{{Cert: cert, Key: cert}}
 	})
 	testkit.Eventually(t, "the held table is live", func() string {
 		if table := p.app.control.Table(); table == nil || table.Revision == 0 {

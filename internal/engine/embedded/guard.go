@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -175,13 +174,4 @@ func (x *exchange) sameTLS() *answer {
 		return nil
 	}
 	return refusal(http.StatusMisdirectedRequest, "misdirected", "the connection was made for another host, with other demands on TLS")
-}
-
-// addrOf reads the address of a peer; the zero Addr is trusted nowhere, in no prefix.
-func addrOf(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
 }

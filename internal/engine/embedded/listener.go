@@ -251,7 +251,7 @@ func (l *listener) accept() error {
 // admit counts a connection, or returns nil where it may not be.
 func (l *listener) admit(conf *listenerConfig, c net.Conn) *clientConn {
 	e := l.engine
-	peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
+	peer := arrival.Peer{Addr: arrival.AddrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
 	trusted := peer.Trusts(peer.Addr)
 	if conf.proxied && !trusted {
 		e.meters.refused("proxy-protocol")

@@ -7,6 +7,7 @@ import (
 	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/metrics"
+	"fairway/internal/route/arrival"
 )
 
 type meters struct {
@@ -89,7 +90,7 @@ func (e *Engine) Requests() *traffic.Log { return e.access }
 
 func (e *Engine) logTunnel(t *tunnel, took time.Duration) {
 	line := traffic.Connection{
-		Time: traffic.Time(t.began), Client: addrOf(t.client.from.String()).String(), Listener: t.conf.name, Host: t.name,
+		Time: traffic.Time(t.began), Client: arrival.AddrOf(t.client.from.String()).String(), Listener: t.conf.name, Host: t.name,
 		Proto: "TCP", TLS: t.tls, Outcome: t.outcome, Received: t.in, Bytes: t.out, Seconds: took.Seconds(),
 		Attempts: t.attempts, Error: t.reason,
 	}

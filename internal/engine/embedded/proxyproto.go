@@ -10,6 +10,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/route/arrival"
 )
 
 // readProxyHeader reads the PROXY protocol header that a connection must begin with, out
@@ -60,7 +61,7 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 			return
 		}
 		if from := c.RemoteAddr(); from != nil {
-			c.owner.setPeer(addrOf(from.String()))
+			c.owner.setPeer(arrival.AddrOf(from.String()))
 		}
 	})
 	return n, err

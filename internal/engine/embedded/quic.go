@@ -9,10 +9,11 @@ import (
 
 	"fairway/internal/engine/embedded/http3"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
-// bindQUIC gives next the UDP socket of a listener that serves HTTP/3, too: the one that old
-// has, or a new one, which is also in opened. Requests on it are the listener's.
+// bindQUIC gives next the UDP socket on which a listener serves HTTP/3: the one that old has,
+// or a new one, which is also in opened.
 func (e *Engine) bindQUIC(ctx context.Context, old, next *liveTable, def route.Listener, conf *listenerConfig, opened []*listener) ([]*listener, error) {
 	key := keyOf(route.Listener{Name: def.Name, Address: def.QUIC.Address})
 	key.quic = true
@@ -50,14 +51,12 @@ func (l *listener) overQUIC() http3.Options {
 
 // admitQUIC counts a connection of HTTP/3, or returns nil where there is no room.
 func (l *listener) admitQUIC(c *http3.Conn) http3.Client {
-	conf := l.engine.live.Load().listeners[l]
-	if conf == nil {
-		return nil
+	if conf := l.engine.live.Load().listeners[l]; conf != nil {
+		if counted := l.admit(conf, c); counted != nil {
+			return counted
+		}
 	}
-	if counted := l.admit(conf, c); counted != nil {
-		return counted
-	}
-	return nil // and no *clientConn that is nil
+	return nil
 }
 
 // Within is http3.Client's.
@@ -73,7 +72,7 @@ func (c *clientConn) Ended() { c.once.Do(c.forget) }
 
 // now is the connection with the address that the client has now: one of HTTP/3 may move.
 func (c *clientConn) now(remote string) *clientConn {
-	addr := addrOf(remote)
+	addr := arrival.AddrOf(remote)
 	if addr == c.peer {
 		return c
 	}

@@ -48,7 +48,7 @@ func ask(t testing.TB, c *http.Client, url string) *http.Response {
 	return res
 }
 
-// TestAltSvc: who comes over TLS gets to know where HTTP/3 is, and nobody else does.
+// TestAltSvc: who comes over TLS gets to know where HTTP/3 is, and no one else.
 func TestAltSvc(t *testing.T) {
 	var log lockedBuffer
 	a := newApp(t, nil)

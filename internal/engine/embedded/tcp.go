@@ -14,6 +14,7 @@ import (
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last
@@ -77,7 +78,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 		t.name, t.tls = relay.ServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)
 	}
 	t.q = &request{connection: true, Request: route.Request{
-		Host: t.name, Path: "/", Client: addrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
+		Host: t.name, Path: "/", Client: arrival.AddrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
 	}}
 	var a *answer
 	t.route, a = t.live.decide(ctx, t.q)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
 )
 
@@ -61,7 +62,7 @@ func FuzzProxyHeader(f *testing.F) {
 		if err == nil && (told.from == nil) != (told.to == nil) {
 			t.Fatalf("half a header: %v", told)
 		}
-		if told.from != nil && !addrOf(told.from.String()).IsValid() {
+		if told.from != nil && !arrival.AddrOf(told.from.String()).IsValid() {
 			t.Fatalf("no address: %v", told.from)
 		}
 	})

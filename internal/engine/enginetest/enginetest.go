@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/engine/enginetest/overquic"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/route"
 )
@@ -38,18 +39,13 @@ type quicEngine interface {
 	AddrQUIC(listener string) net.Addr
 }
 
-// notOverQUIC are cases about requests without TLS, about connections of TCP, or of what a
-// client of HTTP/3 sends to no one.
-const notOverQUIC = " chosen by ALPN balance-sticky-cookie filter-checks filter-compress-negotiation filter-redirect filter-redirect-forwarded " +
-	"forwarded-trusted forwarded-untrusted guard-hops hop-by-hop match-host match-listener match-path-canonical match-path-slashes proxy-protocol "
-
 // quicCases are cases that mean the same over HTTP/3.
 func quicCases(t testing.TB) []goCase {
 	t.Helper()
 	var cases []goCase
 	own := goCase{"server name and host", func(w *world) { namesAndHosts(w, "h3") }}
 	for _, c := range append(slices.Concat(dataCases(t), http2Cases()), own) {
-		if !strings.Contains(notOverQUIC, " "+c.name+" ") {
+		if overquic.Means(c.name) {
 			cases = append(cases, goCase{c.name, func(w *world) {
 				w.quic = true
 				c.run(w)

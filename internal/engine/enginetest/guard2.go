@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"fairway/internal/engine/enginetest/script"
+
 	"golang.org/x/net/http2/hpack"
 )
 

@@ -1,8 +1,6 @@
 package enginetest
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v4"
-
+	"fairway/internal/engine/enginetest/script"
 	"fairway/internal/route"
 )
 
@@ -85,7 +82,7 @@ func (w *world) table(text string) *route.Table {
 	w.Helper()
 	text = strings.ReplaceAll(text, "$DIR", w.dir)
 	var tt tableText
-	if err := decodeYAML(text, &tt); err != nil {
+	if err := script.Decode(text, &tt); err != nil {
 		w.Fatalf("table: %v", err)
 	}
 	listeners := []route.Listener{{Name: "http", Address: "127.0.0.1:0", TrustedProxies: tt.Trusted}}
@@ -239,45 +236,4 @@ func (mt matchText) match() (route.Match, error) {
 		m.Path, err = route.ParsePath(kind, value)
 	}
 	return m, err
-}
-
-// decodeYAML reads YAML by the JSON names of v; unknown keys are errors.
-func decodeYAML(text string, v any) error {
-	var tree any
-	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
-		return err
-	}
-	if tree == nil {
-		tree = map[string]any{}
-	}
-	plain, err := json.Marshal(plainTree(tree))
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(plain))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
-}
-
-// plainTree turns what YAML makes into what JSON takes, and times into
-// nanoseconds.
-func plainTree(tree any) any {
-	switch v := tree.(type) {
-	case map[string]any:
-		for key, value := range v {
-			v[key] = plainTree(value)
-			text, isText := value.(string)
-			switch key {
-			case "hold", "timeout", "idle", "per", "interval", "slowStart", "bodyTimeout":
-				if d, err := time.ParseDuration(text); isText && err == nil {
-					v[key] = d.Nanoseconds()
-				}
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = plainTree(v[i])
-		}
-	}
-	return tree
 }

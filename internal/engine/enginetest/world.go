@@ -143,11 +143,7 @@ func (w *world) client(listener string, h2 bool) *http.Client {
 
 // overQUIC returns a client as client does, of HTTP/3.
 func (w *world) overQUIC(config *tls.Config) *http.Client {
-	addr := func() net.Addr { return w.engine.(quicEngine).AddrQUIC("https") }
-	return &http.Client{
-		Transport: overquic.Transport(w, addr, config), Timeout: w.limit(),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return overquic.Client(w, func() net.Addr { return w.engine.(quicEngine).AddrQUIC("https") }, config, w.limit())
 }
 
 // answer is a response that was read to its end.

@@ -89,3 +89,28 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestQUICConfig: HTTP/3 is off unless it is asked for, and refused where no client could
+// use it.
+func TestQUICConfig(t *testing.T) {
+	for _, tt := range []struct {
+		c                 QUICConfig
+		engine, listenTLS string
+		want              string
+	}{
+		{QUICConfig{ListenQUIC: "off", QUICPort: 443}, "haproxy", "off", ""},
+		{QUICConfig{}, "embedded", "off", ""},
+		{QUICConfig{ListenQUIC: ":443"}, "embedded", ":443", ""},
+		{QUICConfig{ListenQUIC: ":443"}, "embedded", "off", "HTTP/3 is served beside listen-tls"},
+		{QUICConfig{ListenQUIC: ":443"}, "haproxy", ":443", "Fairway serves HTTP/3 with engine: embedded alone"},
+	} {
+		got := ""
+		tt.c.Check(tt.engine, tt.listenTLS, func(key, value, reason string) { got += reason })
+		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%+v with %s and %s: %q, want %q", tt.c, tt.engine, tt.listenTLS, got, tt.want)
+		}
+	}
+	if address, port := (QUICConfig{ListenQUIC: "off", QUICPort: 443}).QUIC(); address != "" || port != 0 {
+		t.Error("it is on")
+	}
+}
