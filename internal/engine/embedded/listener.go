@@ -140,8 +140,7 @@ func (e *Engine) bind(ctx context.Context, old, next *liveTable, defs []route.Li
 // close frees the address.
 func (l *listener) close() error {
 	if l.quic != nil {
-		l.quic.Close()
-		return nil
+		return l.quic.Close()
 	}
 	return l.socket.Close()
 }

@@ -20,7 +20,7 @@ func (e *Engine) bindQUIC(ctx context.Context, old, next *liveTable, def route.L
 	l, _ := old.listener(key)
 	if l == nil {
 		if before := e.draining[key]; before != nil { // its connections hold the address
-			before.Close()
+			_ = before.Close()
 			delete(e.draining, key)
 		}
 		l = &listener{engine: e, key: key, left: make(chan struct{})}

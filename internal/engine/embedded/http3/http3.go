@@ -198,21 +198,20 @@ func (s *Server) Drain() {
 // Shutdown waits, after Drain, until all connections are over, or closes them when ctx ends.
 // It frees the address.
 func (s *Server) Shutdown(ctx context.Context) {
-	defer context.AfterFunc(ctx, s.Close)()
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	s.running.Wait()
-	s.Close()
+	_ = s.Close()
 }
 
 // Close cuts off what runs and frees the address. It may be called again.
-func (s *Server) Close() {
+func (s *Server) Close() error {
 	s.Drain()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		_ = c.Close()
 	}
-	_ = s.transport.Close()
-	_ = s.socket.Close()
+	return errors.Join(s.transport.Close(), s.socket.Close())
 }
 
 // Conn is a connection of a client. As a net.Conn it can only be closed and named.
