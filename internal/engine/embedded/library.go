@@ -8,10 +8,10 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
-	"strings"
 	"sync"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/library"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
@@ -81,7 +81,7 @@ func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
 func (a *attempt) url() *url.URL {
 	q := a.x.q
 	u := &url.URL{Scheme: "http", Host: a.endpoint.Address(), RawQuery: q.Query, ForceQuery: q.bareQuery}
-	setPath(u, q.path)
+	library.SetPath(u, q.path)
 	if a.x.route.def.Scheme == route.SchemeHTTPS {
 		u.Scheme = "https"
 		if name := a.serverName(); name != "" {
@@ -89,14 +89,4 @@ func (a *attempt) url() *url.URL {
 		}
 	}
 	return u
-}
-
-// setPath puts the very bytes of the path into the request line. Opaque does that, but
-// takes what begins with two slashes for a host.
-func setPath(u *url.URL, path string) {
-	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
-		u.Path, u.RawPath = decoded, path
-		return
-	}
-	u.Opaque = path
 }

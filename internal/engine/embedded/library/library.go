@@ -1,11 +1,14 @@
-// Package library writes answers to requests that libraries have read: net/http those of
+// Package library is between the engine and libraries of HTTP: it writes answers to requests that
+// libraries have read, net/http those of
 // HTTP/2, quic-go those of HTTP/3.
 package library
 
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
@@ -67,4 +70,14 @@ func SameSite(s route.SameSite) http.SameSite {
 		return http.SameSiteNoneMode
 	}
 	return http.SameSiteLaxMode
+}
+
+// SetPath puts the very bytes of the path into the request line. Opaque does that, but
+// takes what begins with two slashes for a host.
+func SetPath(u *url.URL, path string) {
+	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
+		u.Path, u.RawPath = decoded, path
+		return
+	}
+	u.Opaque = path
 }
