@@ -100,7 +100,6 @@ func (b *Backend) Endpoint(id string) *Endpoint {
 	return &b.Endpoints[i]
 }
 
-func (l Listener) id() string { return l.Name }
 func (r *Route) id() string   { return r.ID }
 func (b *Backend) id() string { return b.ID }
 
