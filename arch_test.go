@@ -151,15 +151,16 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy": {2, []string{
 		"internal/engine/errorpage",
 		"internal/clock", "internal/engine/certs",
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/handshake", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/ending", "internal/engine/haproxy/handshake", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/quote", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/latency", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/handshake", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/userhash", "internal/route/match", "internal/route/canonical"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/errorpage", "internal/engine/haproxy/handshake", "internal/engine/haproxy/quote", "internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/rate", "internal/engine/haproxy/socket", "internal/route", "internal/route/userhash", "internal/route/match", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":  {1, []string{"internal/engine/errorpage"}},
 	"internal/engine/haproxy/pcre": {1, nil},
+	"internal/engine/haproxy/rate": {1, []string{"internal/route"}},
 	// handshake is what HAProxy has to know of TLS.
 	"internal/engine/haproxy/handshake": {1, []string{"internal/engine/certs", "internal/engine/haproxy/quote", "internal/route", "internal/route/tlsoption"}},
 	// quote makes words of the files of HAProxy.
@@ -354,7 +355,7 @@ var largePackages = map[string]struct {
 	"internal/engine/embedded":       {4464, "what speaks to endpoints, and the filters, become packages of their own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
-	"internal/engine/haproxy/render": {3480, "the Lua files and the sections may part"},
+	"internal/engine/haproxy/render": {3475, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
 }
 

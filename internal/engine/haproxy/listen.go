@@ -17,6 +17,7 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/plan"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
@@ -205,7 +206,7 @@ func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (m
 	optional := map[string]string{}
 	for _, conflict := range conflicts {
 		_, frontend, _ := strings.Cut(conflict.Bind.Section, " ")
-		name := render.ListenerOf(frontend)
+		name := quote.Listener(frontend)
 		i := slices.IndexFunc(t.Listeners, func(l route.Listener) bool { return l.Name == name })
 		switch {
 		case i >= 0 && t.Listeners[i].Optional:

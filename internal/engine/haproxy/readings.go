@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fairway/internal/clock"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
@@ -414,7 +415,7 @@ func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
 		case "BACKEND":
 			held += row.Number("qcur")
 		case "FRONTEND":
-			if name := render.ListenerOf(row.Proxy()); name != "" {
+			if name := quote.Listener(row.Proxy()); name != "" {
 				open[name] += row.Number("scur")
 			}
 		}

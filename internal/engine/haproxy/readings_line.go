@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/ending"
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
 )
@@ -102,7 +103,7 @@ func parseLine(line, key string, now time.Time) (event, error) {
 	e := event{
 		Request: traffic.Request{
 			ID:       get(render.FieldID),
-			Client:   get(render.FieldClient),
+			Client:   render.ClientOf(get(render.FieldClient)),
 			Method:   get(render.FieldMethod),
 			Host:     get(render.FieldHost),
 			Path:     get(render.FieldPath),
@@ -118,17 +119,14 @@ func parseLine(line, key string, now time.Time) (event, error) {
 		retries:    int(number(render.FieldRetries)),
 		code:       get(render.FieldCode),
 		section:    get(render.FieldSection),
-		server:     get(render.FieldServer),
-		listener:   render.ListenerOf(get(render.FieldListener)),
+		server:     strings.TrimPrefix(get(render.FieldServer), "<NOSRV>"), // it never got one
+		listener:   quote.Listener(get(render.FieldListener)),
 		weight:     max(1, int(number(render.FieldWeight))),
 	}
 	if e.connection {
 		e.received = number(render.FieldStatus)
 	} else {
 		e.Status = int(number(render.FieldStatus))
-	}
-	if e.server == "<NOSRV>" { // it never got one
-		e.server = ""
 	}
 	if e.server != "" {
 		e.Attempts = 1 + e.retries

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"fairway/internal/engine/haproxy/quote"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/metrics"
@@ -33,7 +34,7 @@ func (e *Engine) Statistics(ctx context.Context) ([]byte, error) {
 func namesOf(config *render.Config, r socket.Row) (proxy, server string, ok bool) {
 	server = r.Server()
 	if server == "FRONTEND" {
-		name := render.ListenerOf(r.Proxy())
+		name := quote.Listener(r.Proxy())
 		return name, server, name != ""
 	}
 	s := config.Section(r.Proxy())

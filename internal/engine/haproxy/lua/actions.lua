@@ -136,8 +136,17 @@ local function count_hops(txn, hops)
 	end
 end
 
+-- has_more is true where there are more headers than most.
+local function has_more(headers, most)
+	local n = 0
+	for name in pairs(headers) do
+		n = n + #values(headers, name)
+	end
+	return n > most
+end
+
 -- A request that is not written in the usual way is read here.
-core.register_action("fairway_read", {"http-req"}, function(txn, policy)
+core.register_action("fairway_read", {"http-req"}, function(txn, policy, most)
 	local headers = txn.http:req_get_headers()
 	local why = refused(txn, headers)
 	if why then
@@ -153,16 +162,23 @@ core.register_action("fairway_read", {"http-req"}, function(txn, policy)
 	count_hops(txn, values(headers, "max-forwards"))
 	if identify(txn, headers, authority, port, policy) then
 		txn:set_var("txn.read", true)
+		if has_more(headers, tonumber(most)) then
+			txn:set_var("txn.err", "too-many-headers")
+		end
 	end
-end, 1)
+end, 2)
 
 -- An answer keeps nothing of what its Connection header lists, nor that header: it
--- was for the connection to the endpoint. One with a control character is none.
+-- was for the connection to the endpoint. One with a control character is none, as its
+-- status says then; one without a date gets it.
 core.register_action("fairway_hop", {"http-res"}, function(txn)
 	local headers = txn.http:res_get_headers()
 	if has_controls(headers) then
-		txn:set_var("txn.bad", true)
+		txn.http:res_set_status(199)
 		return
+	end
+	if not headers.date then
+		txn.http:res_set_header("Date", txn.c:http_date(txn.f:date()))
 	end
 	drop_listed(txn, values(headers, "connection"), txn.http.res_del_header)
 	for _, name in ipairs({"connection", "proxy-connection", "proxy-authenticate", "proxy-authorization"}) do

@@ -80,7 +80,7 @@ func (p *profile) write(r *renderer, t *text) {
 	t.hold(p.mode)
 	if p.mode == "http" {
 		t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
-		r.writeSending(t)
+		writeSending(t)
 	}
 }
 
@@ -91,7 +91,7 @@ func (t *text) hold(mode string) {
 		directive = "tcp-request content"
 		t.line("tcp-request inspect-delay 1d")
 	}
-	t.line("%s lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }", directive)
+	t.line("%s lua.fairway_hold if { nbsrv eq 0 } { var(txn.hold) -m found } !{ stopping }", directive)
 }
 
 // each is what sections cannot inherit.
@@ -129,6 +129,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		r.writeSticky(t, p)
 	}
 	if p.balance.Policy == route.BalanceHash && p.mode == "http" {
+		t.clientKnown()
 		t.line("http-request set-var(txn.hash) %s", hashExpression(p.balance))
 		t.line("http-request set-var(txn.hash) var(txn.client) if !{ var(txn.hash) -m len gt 0 }")
 	}
@@ -207,14 +208,9 @@ func (p *profile) noEndpoint(services string) string {
 }
 
 // writeSending writes what bounds the sending of a request.
-func (r *renderer) writeSending(t *text) {
+func writeSending(t *text) {
 	t.line("http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }")
 	t.line("http-request set-timeout server var(txn.to) if { var(txn.to) -m found }")
-	// Before 2.9 one timeout bounds the wait for an answer and every pause in it.
-	// Streams that say so beforehand have none of the sort.
-	t.line("acl stream req.fhdr(accept) -m sub text/event-stream")
-	t.line("acl stream req.fhdr(content-type) -m beg application/grpc")
-	t.line("http-request set-timeout server %s if stream", span(r.o.TunnelTimeout))
 	t.line("http-request set-timeout tunnel var(txn.tunnel) if { var(txn.tunnel) -m found }")
 }
 

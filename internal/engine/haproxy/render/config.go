@@ -130,7 +130,7 @@ type Block struct {
 	Name string `json:"name"`
 	// Kept names the section or profile of a text that may stay after its use.
 	Kept string `json:"kept,omitempty"`
-	// Text has marks around what is secret; see secret.go.
+	// Text has marks around what is secret; see quote.Secret.
 	Text string `json:"text"`
 	// Each is in all sections of a profile, as it cannot be inherited.
 	Each string `json:"each,omitempty"`

@@ -64,7 +64,7 @@ func (d *dedicated) forRequests(p *profile, hasBackend bool) {
 			d.headers("http-request", h, func(string) bool { return true })
 		}
 	}
-	d.writeSending(d.text)
+	writeSending(d.text)
 	for i := range q.Filters {
 		if h := q.Filters[i].ResponseHeaders; h != nil {
 			d.headers("http-response", h, route.Credential)
@@ -294,7 +294,7 @@ func (d *dedicated) stripPrefix(prefix string) {
 // rewritePath replaces the first match. The expression is put between what is in
 // front of it and what follows, which are groups of their own.
 func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
-	search, replace, why := rewriting(f)
+	search, replace, why := pcre.Rewriting(f.Search, f.Replace)
 	if why != "" {
 		d.refuse()
 		return true
@@ -307,39 +307,6 @@ func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
 	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s } !{ path,strcmp(txn.before) eq 0 }", quote.Word(usualPath))
 	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
 	return false
-}
-
-// rewriting makes search and replacement for HAProxy, or says why there are none.
-func rewriting(f *route.RewritePath) (search, replace, why string) {
-	expr, err := pcre.Translate(f.Search, pcre.Plain())
-	if err != nil {
-		return "", "", "its expression cannot be used: " + err.Error()
-	}
-	re, err := regexp.Compile(f.Search)
-	if err != nil {
-		return "", "", err.Error()
-	}
-	last := re.NumSubexp() + 3 // in front, the whole, its groups, behind
-	if last > 9 {
-		return "", "", "its expression has more than 6 groups"
-	}
-	var b strings.Builder
-	b.WriteString(`\1`)
-	for rest := f.Replace; rest != ""; {
-		text, after, found := strings.Cut(rest, `\`)
-		b.WriteString(quote.Literal(text))
-		if !found || after == "" {
-			break
-		}
-		if c := after[0]; c == '\\' {
-			b.WriteString(`\\`)
-		} else {
-			b.WriteString(`\` + itoa(int(c-'0')+2))
-		}
-		rest = after[1:]
-	}
-	b.WriteString(`\` + itoa(last))
-	return `\A([\x00-\xff]*?)(` + expr + `)([\x00-\xff]*)\z`, b.String(), ""
 }
 
 // headers writes the changes of headers, but for those that frame messages. One that is

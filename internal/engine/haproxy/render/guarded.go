@@ -25,6 +25,12 @@ func (l *lookups) writeGuarded(guards []claim, table string) {
 		return
 	}
 	l.line("%s set-var(txn.group) var(txn.host),map_str(%s)%s", l.directive, l.o.mapPath(mapGroups), l.test())
+	asks := func(g claim) bool {
+		return slices.ContainsFunc(g.route.Matches[g.match].Conditions, func(c route.Condition) bool { return c.Kind == route.ConditionClientIP })
+	}
+	if l.directive == "http-request" && l.when == "" && slices.ContainsFunc(guards, asks) {
+		l.clientKnown()
+	}
 	if l.asksQuery && l.directive == "http-request" && l.when == "" {
 		l.line("http-request lua.fairway_query if { query -m found }")
 	}

@@ -17,7 +17,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	if l.TCP {
 		base = baseSection
 	}
-	t.section("frontend %s from %s", FrontendName(l.Name), base)
+	t.section("frontend %s from %s", quote.Frontend(l.Name), base)
 	r.writeBind(t, l)
 	r.writeLog(t, l.TCP)
 	r.writeTrust(t, l)
@@ -37,11 +37,14 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	t.line("tcp-request session set-var(sess.proto) str(%s)", proto)
 	t.line("tcp-request session set-var(sess.port) str(%s)", port)
 	r.writeExtraListener(t)
-	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found } !{ var(txn.err) -m found }", fieldSection)
+	// Without a route the name is empty, and the default backend answers.
+	t.line("use_backend %%[var(txn.r),field(%d,|)] if !{ var(txn.err) -m found }", fieldSection)
 }
 
 // listenerWord is what stands for a listener in variables.
-func listenerWord(name string) string { return strings.TrimPrefix(FrontendName(name), frontendPrefix) }
+func listenerWord(name string) string {
+	return strings.TrimPrefix(quote.Frontend(name), quote.FrontendPrefix)
+}
 
 func (r *renderer) writeTrust(t *text, l *route.Listener) {
 	nets := strings.Join(trustedNets(l.TrustedProxies), " ")

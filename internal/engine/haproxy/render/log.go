@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"fairway/internal/engine/haproxy/quote"
@@ -27,12 +26,14 @@ import (
 const (
 	// VarCode is the code of an answer of Fairway's own, as in X-Fairway-Error.
 	VarCode = "txn.code"
-	// VarID is the request's ID, VarClient the address of the client, VarHost and
-	// VarPath are in canonical form.
+	// VarID is the request's ID, VarClient the address of the client where a rule asked for
+	// it, VarHost and VarPath are in canonical form.
 	VarID     = "txn.id"
 	VarClient = "txn.client"
 	VarHost   = "txn.host"
 	VarPath   = "txn.path"
+	// varPeer is the address that the connection came from.
+	varPeer = "sess.client"
 	// varWeight is for how many requests a line stands, itself included.
 	varWeight = "txn.weight"
 )
@@ -59,8 +60,8 @@ const (
 	FieldWeight  // how many requests the line stands for; empty for one
 	FieldTime    // of the end, milliseconds since 1970
 	FieldListener
-	FieldTLS // 0 or 1
-	FieldClient
+	FieldTLS    // 0 or 1
+	FieldClient // its address, a comma, and that of the connection; "-" for one that is not known
 	FieldID
 	FieldProto
 	FieldMethod
@@ -72,24 +73,6 @@ const (
 
 // RouteKey stands for the ID of a route in map values and in the log.
 func RouteKey(id string) string { return hashed(id, 16) }
-
-const frontendPrefix = "in-"
-
-// FrontendName is HAProxy's name for a listener; bytes that it does not take in a
-// name are written as "_" and two digits in hexadecimal.
-func FrontendName(listener string) string {
-	return frontendPrefix + quote.Escape(listener, "_%02x", func(c byte) bool { return c != '_' && quote.IsPlain(c) })
-}
-
-// ListenerOf is the listener with a FrontendName; empty when the name is none.
-func ListenerOf(frontend string) string {
-	name, ok := strings.CutPrefix(frontend, frontendPrefix)
-	listener, err := url.PathUnescape(strings.ReplaceAll(name, "_", "%"))
-	if !ok || err != nil {
-		return ""
-	}
-	return listener
-}
 
 // Relay is the section that carries lines from the ring. Its one server is no endpoint.
 const Relay = "fairway-relay"
@@ -141,7 +124,7 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 	}
 	fields := []string{
 		quote.Secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight),
-		"%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient), variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath),
+		"%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient) + "," + variable(varPeer), variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath),
 	}
 	if tcp {
 		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = quote.Secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
@@ -177,3 +160,13 @@ func (r *renderer) writeSampling(t *text) {
 const routeField = "%[var(txn.r),field(2,|)]"
 
 func variable(name string) string { return "%[var(" + name + ")]" }
+
+// ClientOf is the client's address in FieldClient: the one that a rule asked for, or the
+// connection's. Lines of workers with older rules have one alone.
+func ClientOf(field string) string {
+	client, peer, _ := strings.Cut(field, ",")
+	if client == "-" {
+		return strings.Trim(peer, "-")
+	}
+	return client
+}

@@ -5,22 +5,6 @@ import (
 	"testing"
 )
 
-func TestFrontendName(t *testing.T) {
-	for listener, want := range map[string]string{
-		"http": "in-http", "tcp-6379": "in-tcp-6379", "": "in-", "a_b": "in-a_5fb", "no\nname ü": "in-no_0aname_20_c3_bc",
-	} {
-		got := FrontendName(listener)
-		if got != want || ListenerOf(got) != listener {
-			t.Errorf("%q is %q and back %q, want %q", listener, got, ListenerOf(got), want)
-		}
-	}
-	for _, foreign := range []string{"stats", "in", "in-a_5", "in-_zz"} {
-		if got := ListenerOf(foreign); got != "" {
-			t.Errorf("%q is said to be of the listener %q", foreign, got)
-		}
-	}
-}
-
 // TestLogLines: a format has as many fields as readers count, and none when there
 // is nowhere to write to.
 func TestLogLines(t *testing.T) {
@@ -37,5 +21,28 @@ func TestLogLines(t *testing.T) {
 	r.writeRing(&nothing)
 	if nothing.Len() > 0 {
 		t.Error("something is logged to nowhere")
+	}
+}
+
+// TestClientOf: the address that the rules have found goes before that of the connection,
+// which lines of workers with older rules do not have.
+func TestClientOf(t *testing.T) {
+	for field, want := range map[string]string{
+		"-,192.0.2.1": "192.0.2.1", "2001:db8::1,192.0.2.1": "2001:db8::1", "192.0.2.7,-": "192.0.2.7", "192.0.2.7": "192.0.2.7", "-,-": "", "-": "", "": "",
+	} {
+		if got := ClientOf(field); got != want {
+			t.Errorf("%q: %q, want %q", field, got, want)
+		}
+	}
+}
+
+// TestUsualRequestsPassFewRules: what every request costs is the rules that it is put to
+// before it is let through. One that is not for all requests stands behind.
+func TestUsualRequestsPassFewRules(t *testing.T) {
+	text := string(mustRender(t, services(t, 1, nil), nil, Options{}).Text)
+	_, rules, _ := strings.Cut(text, "\ndefaults "+requestSection+" ")
+	rules, _, found := strings.Cut(rules, "http-request allow")
+	if n := strings.Count(rules, "http-request "); !found || n > 15 {
+		t.Errorf("%d rules, want 15 at most:\n%s", n, rules)
 	}
 }

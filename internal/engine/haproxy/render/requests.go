@@ -2,12 +2,14 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy/handshake"
 	"fairway/internal/engine/haproxy/quote"
+	"fairway/internal/route"
 )
 
 // text is a piece of configuration under way.
@@ -46,19 +48,22 @@ const requestSection = "requests"
 // What is usual in a request, as expressions. At all else fairway.lua looks.
 const (
 	// usualHost is a host in canonical form without a port, usualPath a path in
-	// canonical form without encoding and parameters.
-	usualHost = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
-	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*+)++$`
-	// unusualHeaders finds headers that say who sent the request, those of one
-	// connection, unusual codings and expectations, and lines with control characters.
+	// canonical form without encoding and parameters; usualTarget is both, one behind
+	// the other.
+	usualHost   = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
+	usualPath   = `^` + segments
+	usualTarget = `^(?=[^/]{1,253}/)(?:[a-z0-9_-]{1,63}(?:\.(?!/)|(?=/)))++` + segments
+	segments    = `(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*+)++$`
+	// unusualHeaders finds headers that say who sent the request, those of one connection,
+	// unusual codings and expectations, lines with control characters, and too many lines.
 	unusualHeaders = `(?m)^(?:forwarded|x[-_](?:forwarded|real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url)|` +
 		`upgrade|http2-settings|keep-alive|trailer|proxy|max-forwards|connection: (?!(?i:close|keep-alive)\r)|te: (?!trailers\r)|` +
-		`transfer-encoding: (?!chunked\r)|content-length: 0[0-9]|expect: (?!100-continue\r)|` + controlLine + `)`
+		`transfer-encoding: (?!chunked\r)|content-length: 0[0-9]|expect: (?!100-continue\r)|` + controlLine + `|\A(?:[^\n]*+\n){201})` // one more than maxHeaders
 	// controlLine is the beginning of a line with a control character.
 	controlLine = `[^\x00-\x08\x0a-\x1f\x7f]*+(?!\r\n)`
-	// unusualAnswer finds headers of answers that are for one connection, and lines with
-	// control characters.
-	unusualAnswer = `(?m)^(?:connection|upgrade|proxy-(?:connection|auth)|` + controlLine + `)`
+	// unusualAnswer finds headers of answers that are for one connection, lines with
+	// control characters, and answers without a date.
+	unusualAnswer = `(?m)^(?:connection|upgrade|proxy-(?:connection|auth)|` + controlLine + `|\A(?![\x00-\xff]*?^date:))`
 )
 
 // writeRequests writes what happens to every request before it gets to a backend.
@@ -68,11 +73,20 @@ func (r *renderer) writeRequests(t *text) {
 	t.line("option disable-h2-upgrade")
 	r.writeReading(t)
 	t.note("the route")
-	r.writeLookups(t, "txn.path", "r", "g", "")
-	if len(r.o.Extra.Frontend) == 0 {
-		t.note("usual requests for routes without any wishes are ready")
-		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }%s", moreMark, r.undemanded())
+	l := r.lookupsOf(t, "txn.path", "r", "g", "")
+	if l.features.Priorities {
+		r.writeAsked(t)
+		l.writeMixed()
+	} else {
+		l.find("r", "var(txn.host)")
+		if len(r.requests.guarded) == 0 {
+			r.writeReady(t, " !{ var(txn.accept) -m found }")
+		}
+		r.writeAsked(t)
+		l.writeWider()
 	}
+	l.writeGuarded(r.requests.guarded, mapGuarded)
+	r.writeReady(t, "")
 	r.writeOther(t)
 	r.writeKnobs(t)
 	r.writeResponses(t)
@@ -89,40 +103,71 @@ func (r *renderer) undemanded() string {
 // writeReading writes how a request is read, by rules or by Lua: then host and path are
 // canonical, headers of one connection and false identities are gone, true ones there.
 func (r *renderer) writeReading(t *text) {
-	usual := "if !{ var(txn.odd) -m found }"
-	t.line("acl usual_host var(txn.host) -m reg -- %s", quote.Word(usualHost))
-	t.line("acl usual_path var(txn.path) -m reg -- %s", quote.Word(usualPath))
+	trusting := slices.ContainsFunc(r.table.Listeners, func(l route.Listener) bool { return !l.TCP && len(l.TrustedProxies) > 0 })
+	t.line("acl usual_target var(txn.host),concat(,txn.path) -m reg -- %s", quote.Word(usualTarget))
 	t.line("acl usual_version req.ver 1.1")
 	t.line("acl usual_version fc_http_major 2")
 	t.line("acl usual_form url -m beg /")
 	t.line("acl usual_form fc_http_major 2") // its URLs are absolute
 	t.line("acl odd req.hdrs -m reg -- %s", quote.Word(unusualHeaders))
 	t.line("acl odd method CONNECT TRACE")
-	t.line("acl odd var(sess.trusted) -m found")
+	if trusting {
+		t.line("acl odd var(sess.trusted) -m found")
+	}
 	// A UUID for each request would cost as much as all headers together.
 	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
 	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
-	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
+	// Most accept nothing that matters here, see writeAsked.
+	t.line("http-request set-var(txn.accept) req.fhdr(accept) if { req.fhdr(accept) -m sub application/json text/html text/event-stream }")
+	t.line("http-request set-var(txn.to) int(%d) if { method POST } { req.fhdr(content-type) -m beg application/grpc }", r.o.TunnelTimeout.Milliseconds())
+	t.line("http-request set-var(txn.host) req.fhdr(host)")
+	t.line("http-request set-var(txn.path) path")
+	t.line("http-request set-var(txn.odd) bool(true) if !usual_target || !usual_version || !usual_form || odd")
+	// A header with an underscore that would be taken for an identity header is deleted. From
+	// who is not trusted Lua takes all of them, so that those of the rules may be there already.
+	lua := "http-request lua.fairway_read delete %d if { var(txn.odd) -m found }"
+	identity := [][2]string{
+		{"X-Forwarded-For", "sess.client"},
+		{"X-Real-Ip", "sess.client"},
+		{"X-Forwarded-Proto", "sess.proto"},
+		{"X-Forwarded-Host", "txn.host"},
+		{"X-Forwarded-Port", "sess.port"},
+	}
+	usual := ""
+	if trusting {
+		t.line(lua, maxHeaders)
+		usual = " if !{ var(txn.odd) -m found }"
+	}
+	for _, h := range identity {
+		t.line("http-request add-header %s %%[var(%s)]%s", h[0], h[1], usual)
+	}
+	if !trusting {
+		t.line(lua, maxHeaders+len(identity))
+	}
+	t.line("http-request add-header X-Request-Id %%[var(txn.id)]")
+	t.lines(r.hostRules.Requests())
+}
+
+// writeAsked writes what a request says that it accepts.
+func (r *renderer) writeAsked(t *text) {
+	t.line("http-request set-var(txn.json) bool(true) if { var(txn.accept) -m sub application/json } !{ var(txn.accept) -m sub text/ }")
 	// Who wants a page has one of the two: Fairway's own, or a set of the operator's.
 	own := "txn.html) str("
 	if r.o.Pages[errorpage.DefaultSet] != nil {
 		own = "txn.set) str(" + errorpage.DefaultSet
 	}
-	t.line("http-request set-var(%s) if { req.fhdr(accept) -m sub text/html }", own)
-	t.line("http-request set-var(txn.client) var(sess.client)")
-	t.line("http-request set-var(txn.host) req.fhdr(host)")
-	t.line("http-request set-var(txn.path) path")
-	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || !usual_form || odd")
-	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", maxHeaders)
-	// A header with an underscore that would be taken for an identity header is deleted.
-	t.line("http-request lua.fairway_read delete if { var(txn.odd) -m found }")
-	t.line("http-request add-header X-Forwarded-For %%[var(txn.client)] %s", usual)
-	t.line("http-request add-header X-Real-Ip %%[var(txn.client)] %s", usual)
-	t.line("http-request add-header X-Forwarded-Proto %%[var(sess.proto)] %s", usual)
-	t.line("http-request add-header X-Forwarded-Host %%[var(txn.host)] %s", usual)
-	t.line("http-request add-header X-Forwarded-Port %%[var(sess.port)] %s", usual)
-	t.line("http-request add-header X-Request-Id %%[var(txn.id)]")
-	t.lines(r.hostRules.Requests())
+	t.line("http-request set-var(%s) if { var(txn.accept) -m sub text/html }", own)
+	// Before 2.9 one timeout bounds the wait for an answer and every pause in it.
+	// Streams that say so beforehand have none of the sort.
+	t.line("http-request set-var(txn.to) int(%d) if { var(txn.accept) -m sub text/event-stream }", r.o.TunnelTimeout.Milliseconds())
+}
+
+// writeReady ends the rules for usual requests of routes without any wishes, unless the
+// operator's follow.
+func (r *renderer) writeReady(t *text, condition string) {
+	if len(r.o.Extra.Frontend) == 0 {
+		t.line("http-request allow if { var(txn.r) -m end |%s } !{ var(txn.odd) -m found }%s%s", plainMark, condition, r.undemanded())
+	}
 }
 
 // lookups writes the search for the route of a request or of a connection.
@@ -150,14 +195,12 @@ func (l *lookups) test(tests ...string) string {
 	return " if " + strings.Join(tests, " ")
 }
 
-// writeLookups writes the search for the route of a request; see lookups for the names.
-func (r *renderer) writeLookups(t *text, path, route, guard, when string) {
-	l := lookups{
+// lookupsOf is the search for the route of a request; see lookups for the names.
+func (r *renderer) lookupsOf(t *text, path, route, guard, when string) *lookups {
+	return &lookups{
 		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
 		path: path, route: route, guard: guard, when: when,
 	}
-	l.write()
-	l.writeGuarded(r.requests.guarded, mapGuarded)
 }
 
 // writeOther checks a path that can be read in two ways: by both it has to belong to the
@@ -166,7 +209,9 @@ func (r *renderer) writeOther(t *text) {
 	t.note("another way to read the path")
 	t.line("acl other var(txn.other) -m found")
 	t.line("acl other_same var(txn.same) -m found")
-	r.writeLookups(t, "txn.other", "o", "og", "other")
+	l := r.lookupsOf(t, "txn.other", "o", "og", "other")
+	l.write()
+	l.writeGuarded(r.requests.guarded, mapGuarded)
 	t.line("http-request set-var(txn.token) var(txn.o),field(%d,|) if other", fieldToken)
 	t.line("http-request set-var(txn.same) bool(true) if other { var(txn.token) -m found } { var(txn.r),field(%d,|),strcmp(txn.token) eq 0 }", fieldToken)
 	t.line("http-request set-path %%[path,regsub(^/+,/)] if other !other_same { var(txn.front) -m found }")
@@ -181,8 +226,13 @@ func (l *lookups) write() {
 		l.writeMixed()
 		return
 	}
-	none := "!{ var(txn." + l.route + ") -m found }"
 	l.find(l.route, "var(txn.host)")
+	l.writeWider()
+}
+
+// writeWider looks at wildcards while there is no route, and at last at those of any host.
+func (l *lookups) writeWider() {
+	none := "!{ var(txn." + l.route + ") -m found }"
 	l.find(l.route, parentExpression, none)
 	for _, n := range l.features.Deep {
 		l.find(l.route, writeDeep(l.text, l.directive, n, l.test(none)), none)
@@ -237,9 +287,10 @@ func (r *renderer) writeKnobs(t *text) {
 	t.note("what the route asks for beside its backend")
 	more := "{ var(txn.more) -m found }"
 	set := func(name string, field int) {
-		t.line("http-request set-var(txn.%s,ifnotempty) var(txn.r),field(%d,|) if %s", name, field, more)
+		t.line("http-request set-var(txn.%s,ifnotexists,ifnotempty) var(txn.r),field(%d,|) if %s", name, field, more)
 	}
 	t.line("http-request set-var(txn.err,ifnotexists) str(internal) if { var(txn.odd) -m found } !{ var(txn.read) -m found }")
+	t.clientKnown()
 	t.line("http-request set-var(txn.proto,ifnotexists) var(sess.proto)")
 	t.line("http-request set-var(txn.told,ifnotexists) var(sess.proto)")
 	t.line("http-request set-var(txn.more) bool(true) if { var(txn.r) -m sub |%s }", moreMark)
@@ -283,26 +334,32 @@ func (r *renderer) writeKnobs(t *text) {
 	}
 }
 
+// clientKnown sets the client of a request that has not been to Lua; few rules ask for it.
+func (t *text) clientKnown() {
+	t.line("http-request set-var(txn.client,ifnotexists) var(sess.client)")
+}
+
 // maxStrip is how many segments a shared section can take off a path.
 const maxStrip = 8
 
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
 	// 101 is for those who have asked for a switch, and for no other protocol.
-	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.upgrade) -m found } { status 101 } { res.fhdr(upgrade),lower,strcmp(txn.upgrade) eq 0 }")
+	t.line("http-response set-var(txn.switch) bool(true) if { status 101 } { var(txn.upgrade) -m found } { res.fhdr(upgrade),lower,strcmp(txn.upgrade) eq 0 }")
 	t.line("http-response lua.fairway_hop if { res.hdrs -m reg -- %s }", quote.Word(unusualAnswer))
-	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found } or { var(txn.bad) -m found }", badGateway().payload())
+	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found }", badGateway().payload())
+	t.line("http-response set-header X-Request-Id %%[var(txn.id)]")
 	t.line("http-response set-var(txn.answered) bool(true)")
 	// What bounds the wait for an answer does not bound a pause within it.
 	t.since("2.9", "http-response set-timeout server "+span(r.o.TunnelTimeout))
 	t.line("http-response del-header keep-alive") // many answers have it
 	r.writeSampling(t)
-	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
-	t.line("http-after-response set-header Date %%[date,http_date] if !{ res.hdr(date) -m found }")
 	own := "!{ var(txn.answered) -m found }"
 	if len(r.o.Extra.Frontend) == 0 {
 		t.line("http-after-response allow if { var(txn.answered) -m found }")
 	}
+	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
+	t.line("http-after-response set-header Date %%[date,http_date] if !{ res.hdr(date) -m found }")
 	// HAProxy's own 500 behind a server is an answer that broke off before it began.
 	t.line("http-after-response set-header X-Fairway-Error %s if %s { status 500 } { srv_id -m found }", badGateway().code, own)
 	t.line("http-after-response set-status 502 if %s { status 500 } { srv_id -m found }", own)

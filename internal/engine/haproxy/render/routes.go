@@ -142,7 +142,8 @@ const (
 	fieldPages    = 14 // the set of pages of errors
 )
 
-const moreMark = "~"
+// What is in fieldMore: whether fields follow.
+const plainMark, moreMark = "!", "~"
 
 // priorityBase is added to priorities: HAProxy reads no sign in the text of a number.
 const priorityBase = 1_000_000
@@ -174,7 +175,8 @@ func valueOf(q *route.Route, b *route.Backend, section string) string {
 	}
 	dedicated := section == answersSection || strings.HasPrefix(section, dedicatedPrefix)
 	if !dedicated && strings.Join(f[fieldMore:], "") == "" {
-		return strings.Join(f[1:fieldMore], "|")
+		f[fieldMore] = plainMark
+		return strings.Join(f[1:fieldMore+1], "|")
 	}
 	f[fieldMore] = moreMark
 	return strings.Join(f[1:], "|")

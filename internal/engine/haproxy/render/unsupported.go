@@ -81,7 +81,7 @@ func (u *unsupported) expressions(d pcre.Dialect, values ...string) {
 func (u *unsupported) filter(f *route.Filter) {
 	switch {
 	case f.RewritePath != nil:
-		if _, _, why := rewriting(f.RewritePath); why != "" {
+		if _, _, why := pcre.Rewriting(f.RewritePath.Search, f.RewritePath.Replace); why != "" {
 			u.because("%s", why)
 		}
 		u.text(f.RewritePath.Replace)

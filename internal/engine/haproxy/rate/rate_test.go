@@ -1,4 +1,4 @@
-package render
+package rate
 
 import (
 	"math/rand/v2"
@@ -10,17 +10,17 @@ import (
 
 // ask is what the rules of a rate limit do, with the 32 bits that HAProxy keeps. It
 // returns how many seconds the client must wait, zero when it passes.
-func (b bucket) ask(full *uint32, micros int64) int64 {
-	now := micros / b.unit & (wrap - 1)
+func (b Bucket) ask(full *uint32, micros int64) int64 {
+	now := micros / b.Unit & (Wrap - 1)
 	ahead := int64(0)
 	if *full != 0 {
-		ahead = (int64(*full)-now+wrap/2)&(wrap-1) - wrap/2
+		ahead = (int64(*full)-now+Wrap/2)&(Wrap-1) - Wrap/2
 	}
 	ahead = max(ahead, 0)
-	if ahead > b.burst {
-		return min(((ahead-b.burst)*b.unit+999_999)/1_000_000, 3600)
+	if ahead > b.Burst {
+		return min(((ahead-b.Burst)*b.Unit+999_999)/1_000_000, 3600)
 	}
-	*full = uint32((now + ahead + b.interval) & (wrap - 1))
+	*full = uint32((now + ahead + b.Interval) & (Wrap - 1))
 	return 0
 }
 
@@ -31,7 +31,7 @@ func TestBucket(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
 		f := &route.RateLimit{Requests: 1 + rng.IntN(1000), Per: time.Duration(1+rng.IntN(3600)) * time.Second, Burst: 1 + rng.IntN(50)}
-		b := bucketOf(f)
+		b := Of(f)
 		interval := f.Per.Seconds() / float64(f.Requests)
 		if interval*float64(f.Burst) > 86400 {
 			continue
@@ -40,7 +40,7 @@ func TestBucket(t *testing.T) {
 		at := 1.7e9 + rng.Float64()*1e6
 		for range 400 {
 			at += rng.ExpFloat64() * interval
-			if at-seen > b.expire.Seconds() {
+			if at-seen > b.Expire.Seconds() {
 				full = 0
 			}
 			tokens = min(tokens+(at-last)/interval, float64(f.Burst))
