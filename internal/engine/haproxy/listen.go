@@ -117,16 +117,16 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 
 // fixLists adds the lists of certificates that have options, which HAProxy reads as a whole.
 func (t *target) fixLists(table *route.Table, authorities map[string]string) {
-	names := map[string][]string{}
-	for path, p := range t.Pairs {
-		names[path] = p.Names
-	}
 	for _, list := range t.Config.CertLists {
 		i := slices.IndexFunc(table.Listeners, func(l route.Listener) bool { return l.Name == list.Listener })
 		if !list.Fixed || i < 0 {
 			continue
 		}
-		data := handshake.List(&table.Listeners[i], list.Paths(), names, authorities)
+		var pairs []handshake.Pair
+		for _, c := range list.Certificates {
+			pairs = append(pairs, handshake.Pair{Path: c.Path, Host: c.Pair.Host, Names: t.Pairs[c.Path].Names})
+		}
+		data := handshake.List(&table.Listeners[i], pairs, authorities)
 		t.contents[list.Path], t.Files[list.Path] = data, digest(data)
 	}
 }

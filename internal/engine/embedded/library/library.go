@@ -1,6 +1,5 @@
-// Package library is between the engine and libraries of HTTP: it writes answers to requests that
-// libraries have read, net/http those of
-// HTTP/2, quic-go those of HTTP/3.
+// Package library is between the engine and libraries of HTTP: it writes answers to requests
+// that they have read, net/http those of HTTP/2, quic-go those of HTTP/3.
 package library
 
 import (

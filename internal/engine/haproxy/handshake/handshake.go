@@ -99,25 +99,41 @@ func options(h, listener tlsoption.Host, copies map[string]string) string {
 	return " [" + words[1:] + "]"
 }
 
-// List returns the crt-list of a listener with Hosts. paths are its key pairs in order, and
-// names what each is for, in lower case.
+// Pair is a key pair of a listener.
+type Pair struct {
+	// Path is where HAProxy has it.
+	Path string
+	// Host is the one that it is bound to; empty for all that it names.
+	Host string
+	// Names are those in the certificate, in lower case.
+	Names []string
+}
+
+// List returns the crt-list of a listener with Hosts, of its pairs in order.
 //
 // Every name stands in a line with the options of its host: HAProxy chooses the line by
 // server name and kind of key, and takes the options of the line. So a host that demands
-// something has a line for each pair that may answer for it. The first line is for clients
-// that ask for no name that is known.
-func List(l *route.Listener, paths []string, names map[string][]string, copies map[string]string) []byte {
-	if len(paths) == 0 {
-		return nil
-	}
+// something has a line for each pair that may answer for it. A pair that is bound to a host
+// stands before others; the first line is for clients that ask for no name that is known.
+func List(l *route.Listener, pairs []Pair, copies map[string]string) []byte {
 	hosts, listener := tlsoption.NewHosts(l.Hosts), tlsoption.Host{MinVersion: l.TLSOptions.MinVersion}
-	list := []byte(paths[0] + " !*\n")
+	var list []byte
 	line := func(path string, h tlsoption.Host, names ...string) {
 		list = fmt.Appendf(list, "%s%s %s\n", path, options(h, listener, copies), strings.Join(names, " "))
 	}
-	for _, path := range paths {
+	first := slices.IndexFunc(pairs, func(p Pair) bool { return p.Host == "" })
+	if first >= 0 {
+		line(pairs[first].Path, tlsoption.Host{}, "!*")
+	}
+	all := slices.Clone(pairs)
+	slices.SortStableFunc(all, func(a, b Pair) int { return cmp.Compare(len(b.Host), len(a.Host)) })
+	for i := range all {
+		p := &all[i]
+		if p.Host != "" {
+			p.Names = []string{p.Host}
+		}
 		kinds, byKind := []tlsoption.Host{}, map[tlsoption.Host][]string{}
-		for _, name := range names[path] {
+		for _, name := range p.Names {
 			h := hosts.Of(name)
 			h.Host = ""
 			if byKind[h] == nil {
@@ -126,22 +142,22 @@ func List(l *route.Listener, paths []string, names map[string][]string, copies m
 			byKind[h] = append(byKind[h], name)
 		}
 		for _, h := range kinds {
-			line(path, h, byKind[h]...)
+			line(p.Path, h, byKind[h]...)
 		}
 	}
 	for _, h := range l.Hosts {
 		_, parent, _ := strings.Cut(h.Host, ".")
 		exact, answered := !strings.HasPrefix(h.Host, "*."), false
-		for _, path := range paths {
-			own := slices.Contains(names[path], h.Host)
-			if exact && !own && slices.Contains(names[path], "*."+parent) {
-				line(path, h, h.Host)
+		for _, p := range all {
+			own := slices.Contains(p.Names, h.Host)
+			if exact && !own && slices.Contains(p.Names, "*."+parent) {
+				line(p.Path, h, h.Host)
 				own = true
 			}
 			answered = answered || own
 		}
-		if !answered {
-			line(paths[0], h, h.Host)
+		if !answered && first >= 0 {
+			line(pairs[first].Path, h, h.Host)
 		}
 	}
 	return list

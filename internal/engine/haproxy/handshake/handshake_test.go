@@ -16,10 +16,9 @@ func TestList(t *testing.T) {
 		{Host: "vip.bank.example", MinVersion: "1.3", ClientCAFile: "vip"},
 		{Host: "new.example", MinVersion: "1.3"},
 	}
-	names := map[string][]string{
-		"/open.pem": {"open.example", "x.bank.example"}, "/rsa.pem": {"*.bank.example"}, "/ecdsa.pem": {"*.bank.example", "vip.bank.example"},
-	}
-	got := string(List(&route.Listener{Hosts: hosts}, []string{"/open.pem", "/rsa.pem", "/ecdsa.pem"}, names, map[string]string{"ca": "/ca.pem", "vip": "/vip.pem"}))
+	open := Pair{Path: "/open.pem", Names: []string{"open.example", "x.bank.example"}}
+	pairs := []Pair{open, {Path: "/rsa.pem", Names: []string{"*.bank.example"}}, {Path: "/ecdsa.pem", Names: []string{"*.bank.example", "vip.bank.example"}}}
+	got := string(List(&route.Listener{Hosts: hosts}, pairs, map[string]string{"ca": "/ca.pem", "vip": "/vip.pem"}))
 	want := strings.Join([]string{
 		"/open.pem !*",
 		"/open.pem open.example",
@@ -33,8 +32,15 @@ func TestList(t *testing.T) {
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
-	if list := List(&route.Listener{Hosts: hosts}, nil, nil, nil); len(list) > 0 {
-		t.Errorf("without certificates there is %q", list)
+	// One that is bound to a host answers for it alone, and before others.
+	bound := Pair{Path: "/bound.pem", Host: "open.example", Names: []string{"open.example", "other.example"}}
+	got = string(List(&route.Listener{Hosts: hosts[2:]}, []Pair{open, bound}, nil))
+	want = "/open.pem !*\n/bound.pem open.example\n/open.pem open.example x.bank.example\n/open.pem [ssl-min-ver TLSv1.3] new.example\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got := string(List(&route.Listener{Hosts: hosts[2:]}, []Pair{bound}, nil)); got != "/bound.pem open.example\n" {
+		t.Errorf("only for its host: %s", got)
 	}
 }
 
@@ -48,6 +54,7 @@ func TestBind(t *testing.T) {
 		},
 		` ssl crt-list "/l" alpn h2,http/1.1 no-tls-tickets`: {Hosts: []tlsoption.Host{{Host: "a.example", ClientCAFile: "ca"}}},
 	} {
+		l.Certificates = []route.Certificate{{CertFile: "c"}}
 		if got := Bind(&l, "/l", map[string]string{"ca": "/copy"}); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
