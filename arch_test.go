@@ -241,7 +241,7 @@ var allowed = map[string]struct {
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/console", "internal/human", "internal/printer"}},
+	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/api/rights", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
 	// signs are those of conditions; happened puts together what happened.

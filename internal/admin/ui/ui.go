@@ -134,6 +134,7 @@ func pages() []page {
 		{path: "/fleet", name: "fleet", title: "Fleet", key: "f", read: readFleet},
 		{path: "/fleet/{name...}", name: "document", read: readDocument},
 		{path: "/access", name: "access", title: "Access", role: api.RoleAdmin, key: "a", read: readAccess},
+		{path: "/owners", name: "owners", title: "Owners", read: readOwners},
 		{path: "/labels", name: "labels", title: "Labels", read: readLabels},
 		{path: "/search", name: "search", title: "Search", read: readSearch},
 		{path: "/sign-in", name: "signin", title: "Sign in", read: readSignIn},

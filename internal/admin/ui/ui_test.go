@@ -23,6 +23,7 @@ import (
 	"fairway/internal/admin/ui/draw"
 	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
+	"fairway/internal/api/rights"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -65,7 +66,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 func everything(text func(field string) string) answers {
 	a := answers{
 		"/v1/info": &api.Info{}, "/v1/status": &api.Status{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
-		"/v1/problems": &api.List[api.Problem]{}, "/v1/search": &api.List[api.Found]{}, "/v1/labels": &api.List[api.Label]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
+		"/v1/problems": &api.List[api.Problem]{}, "/v1/search": &api.List[api.Found]{}, "/v1/labels": &api.List[api.Label]{}, "/v1/owners": &api.List[rights.OwnerRecord]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
 		"/v1/certificates": &api.Certificates{}, "/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
 		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
@@ -145,7 +146,7 @@ func paths(a answers) map[string]string {
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
 		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
-		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "labels": "/labels?for=fairway.none", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
+		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "owners": "/owners", "labels": "/labels?for=fairway.none", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
 	}
 }
 

@@ -3,10 +3,13 @@
 package rights
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"fairway/internal/api"
 )
@@ -40,6 +43,54 @@ type OwnerRecord struct {
 	Refused  int `json:"refused"`
 	// Holds are the hosts of those routes, sorted, at most 100; never null.
 	Holds []string `json:"holds"`
+}
+
+// Whom says in words whom the record is for.
+func (r OwnerRecord) Whom() string {
+	var words []string
+	for _, key := range []struct {
+		name string
+		list []string
+	}{{"source", r.Sources}, {"node", r.Nodes}, {"project", r.Projects}, {"stack", r.Stacks}} {
+		if len(key.list) > 0 {
+			words = append(words, key.name+" "+strings.Join(key.list, "|"))
+		}
+	}
+	words = append(words, r.Labels...)
+	switch {
+	case r.Name == "":
+		return "services that no record fits"
+	case len(words) == 0:
+		return "everybody"
+	}
+	return strings.Join(words, ", ")
+}
+
+// MayClaim says in words what the record allows.
+func (r OwnerRecord) MayClaim() string {
+	if r.Name == "" {
+		return "everything"
+	}
+	words := slices.Clone(r.Hosts)
+	if len(r.Paths) > 0 {
+		words = append(words, "below "+strings.Join(r.Paths, "|"))
+	}
+	if len(r.TCPPorts) > 0 {
+		words = append(words, "TCP "+strings.Join(r.TCPPorts, "|"))
+	}
+	if r.Priorities != "" {
+		words = append(words, "priority "+r.Priorities)
+	}
+	if r.Snippets {
+		words = append(words, "snippets")
+	}
+	if r.Outbound {
+		words = append(words, "outbound")
+	}
+	if len(r.Certificates) > 0 {
+		words = append(words, "certificates "+strings.Join(r.Certificates, "|"))
+	}
+	return cmp.Or(strings.Join(words, ", "), "nothing")
 }
 
 // Question says what is asked. Service is one that exists; without it, the owner is described

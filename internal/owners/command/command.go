@@ -60,57 +60,9 @@ func printRecords(h *command.Host, records []rights.OwnerRecord) {
 		if r.Refused > 0 {
 			refused.Colour = console.Bad
 		}
-		t.Add(cmp.Or(r.Name, "-"), whom(r), allowed(r), r.Services, r.Routes, refused, strings.Join(r.Holds, ", "))
+		t.Add(cmp.Or(r.Name, "-"), r.Whom(), r.MayClaim(), r.Services, r.Routes, refused, strings.Join(r.Holds, ", "))
 	}
 	t.Print()
-}
-
-// whom says whom a record is for.
-func whom(r rights.OwnerRecord) string {
-	var words []string
-	for _, key := range []struct {
-		name string
-		list []string
-	}{{"source", r.Sources}, {"node", r.Nodes}, {"project", r.Projects}, {"stack", r.Stacks}} {
-		if len(key.list) > 0 {
-			words = append(words, key.name+" "+strings.Join(key.list, "|"))
-		}
-	}
-	words = append(words, r.Labels...)
-	switch {
-	case r.Name == "":
-		return "services that no record fits"
-	case len(words) == 0:
-		return "everybody"
-	}
-	return strings.Join(words, ", ")
-}
-
-// allowed says what a record allows.
-func allowed(r rights.OwnerRecord) string {
-	if r.Name == "" {
-		return "everything"
-	}
-	words := slices.Clone(r.Hosts)
-	if len(r.Paths) > 0 {
-		words = append(words, "below "+strings.Join(r.Paths, "|"))
-	}
-	if len(r.TCPPorts) > 0 {
-		words = append(words, "TCP "+strings.Join(r.TCPPorts, "|"))
-	}
-	if r.Priorities != "" {
-		words = append(words, "priority "+r.Priorities)
-	}
-	if r.Snippets {
-		words = append(words, "snippets")
-	}
-	if r.Outbound {
-		words = append(words, "outbound")
-	}
-	if len(r.Certificates) > 0 {
-		words = append(words, "certificates "+strings.Join(r.Certificates, "|"))
-	}
-	return cmp.Or(strings.Join(words, ", "), "nothing")
 }
 
 type checkCommand struct {
