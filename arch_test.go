@@ -27,7 +27,9 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
+	// trust puts the root of the authority into the stores of a machine.
+	"internal/trust": {5, []string{"internal/api", "internal/api/anchor", "internal/console", "internal/fleet/agent/command"}},
 	// printer is what commands print of answers.
 	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
 	// tail prints streams of the API.
@@ -95,6 +97,7 @@ var allowed = map[string]struct {
 	}},
 	// claims answers who may claim what, with rights, its wire types; command prints that.
 	"internal/admin/claims":   {2, []string{"internal/api", "internal/api/rights", "internal/catalog", "internal/owners", "internal/route", "internal/route/canonical"}},
+	"internal/api/anchor":     {2, []string{"internal/acme/authority", "internal/api"}},
 	"internal/api/rights":     {2, []string{"internal/api"}},
 	"internal/owners/command": {5, []string{"internal/api", "internal/api/rights", "internal/check", "internal/console", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/route"}},
 	// owners says who may claim what.
@@ -213,6 +216,7 @@ var allowed = map[string]struct {
 
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
+		"internal/acme/authority", "internal/api/anchor",
 		"internal/condition",
 		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/names", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels

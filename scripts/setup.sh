@@ -37,6 +37,7 @@ for part in "$@"; do
 		want gtlsclient ngtcp2-client
 		want busybox busybox-static
 		want chromium chromium fonts-dejavu-core
+		want certutil libnss3-tools
 		want gcc gcc libc6-dev
 		[ -e "$axe/axe.min.js" ] || want npm npm
 		trap fetch_axe EXIT

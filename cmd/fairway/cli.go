@@ -19,6 +19,7 @@ import (
 	"fairway/internal/fleet/agent/command"
 	owners "fairway/internal/owners/command"
 	"fairway/internal/swarmservice"
+	"fairway/internal/trust"
 )
 
 // The exit codes. They are part of the interface and keep their meaning.
@@ -96,6 +97,8 @@ type grammar struct {
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove Swarm services."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
+	Trust       trust.Command      `cmd:"" group:"access" help:"Have this machine trust the certificates that Fairway issues by itself."`
+	Untrust     trust.Undo         `cmd:"" group:"access" help:"Take that trust back."`
 	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage HAProxy configurations on many Docker hosts."`
 	HAProxy     command.Commands   `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Check readiness, for HEALTHCHECK in images."`
@@ -224,7 +227,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c, &c.Console, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client)),
+		kong.Bind(c, &c.Console, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client), trust.Client(c.client)),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),

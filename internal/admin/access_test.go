@@ -248,14 +248,14 @@ func TestSessionCookieOverTLS(t *testing.T) {
 	}
 }
 
-// authority signs certificates for tests.
-type authority struct {
+// issuer signs certificates for tests.
+type issuer struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pem  []byte
 }
 
-func newAuthority(t *testing.T) *authority {
+func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -273,11 +273,11 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	return &issuer{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 }
 
 // issue returns a certificate with its key in PEM.
-func (a *authority) issue(t *testing.T, subject pkix.Name, names ...string) (cert, key []byte) {
+func (a *issuer) issue(t *testing.T, subject pkix.Name, names ...string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -310,7 +310,7 @@ func TestTLS(t *testing.T) {
 		}
 		return path
 	}
-	ours, theirs := newAuthority(t), newAuthority(t)
+	ours, theirs := newIssuer(t), newIssuer(t)
 	cert, key := ours.issue(t, pkix.Name{CommonName: "one"}, "fairway.example.com", "*.example.com")
 	o := options(t, newWorld(t))
 	o.Anonymous = api.RoleNone
@@ -340,7 +340,7 @@ func TestTLS(t *testing.T) {
 		}
 		return res.StatusCode, string(body), res.TLS
 	}
-	shows := func(a *authority, subject pkix.Name) *tls.Config {
+	shows := func(a *issuer, subject pkix.Name) *tls.Config {
 		cert, key := a.issue(t, subject)
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {

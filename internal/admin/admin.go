@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"fairway/internal/acme/authority"
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/logs"
 	"fairway/internal/admin/meter"
@@ -127,6 +128,8 @@ type Options struct {
 	Certificates func() *certs.Inventory
 	// Names answers DNS; nil where that is off.
 	Names Names
+	// Authority is the root of Fairway's own authority; nil without one.
+	Authority func() (authority.Root, error)
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/admin/requests"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
+	"fairway/internal/api/anchor"
 	"fairway/internal/api/rights"
 	"fairway/internal/catalog"
 	"fairway/internal/condition"
@@ -47,6 +48,7 @@ func (s *Server) operations() []operation {
 		list("/v1/problems", s.problems).with(byService, bySource),
 		list("/v1/sources", s.sources),
 		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
+		where(s.options.Authority != nil, "there is no authority of Fairway's own: set acme.internal to true", get("/v1/authority", func(*request) (anchor.Authority, error) { return anchor.Of(s.options.Authority()) }))[0],
 		list("/v1/owners", func(r *request) ([]rights.OwnerRecord, error) {
 			return claims.Records(s.options.Owners, r.view().Snapshot, r.view().Table), nil
 		}),

@@ -264,6 +264,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Logs:          a.logs,
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
 		Conditions:    conditions,
+		Authority:     a.acme.Authority(),
 		Certificates:  func() *certs.Inventory { return a.certificates.Of(a.control.Table(), time.Now()) },
 		ShownLabel:    shown,
 		Pages:         pages,

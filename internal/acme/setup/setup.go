@@ -152,6 +152,15 @@ type Certificates struct {
 	solves net.Listener   // nil where HTTP-01 is not used
 	server *http.Server
 	alpn   bool
+	own    *authority.Authority // nil for none
+}
+
+// Authority returns the root of Fairway's own authority; nil without one.
+func (a *Certificates) Authority() func() (authority.Root, error) {
+	if a == nil || a.own == nil {
+		return nil
+	}
+	return a.own.Root
 }
 
 // Open reads the files that c names, and opens the address for HTTP-01. Nothing is asked of
@@ -170,7 +179,8 @@ func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) 
 		Recompile: p.Recompile, Report: p.Report, Logger: log, Metrics: p.Metrics,
 	}
 	if c.internal() {
-		o.Authority = authority.New(authority.Options{Dir: filepath.Join(p.StateDir, "authority"), Name: p.Name, Logger: log})
+		a.own = authority.New(authority.Options{Dir: filepath.Join(p.StateDir, "authority"), Name: p.Name, Logger: log})
+		o.Authority = a.own
 	}
 	if c.Agree {
 		if a.client, err = c.client(dir, p.Version, log, a); err != nil {
