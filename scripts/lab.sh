@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the parts that take minutes, once, into a cache:
 #   lab.sh                  all of them
-#   lab.sh pebble           a certificate authority with a DNS server, for tests
+#   lab.sh test             those of `make test`: a certificate authority with a DNS server, and
+#                           a client of HTTP/2 that looks whether a server keeps to RFC 9113
+#   lab.sh pebble           the former alone
 #   lab.sh run PART ARGS... one of them, and runs it
 # FAIRWAY_LAB names another directory than the cache of this account.
 set -eu
@@ -49,6 +51,8 @@ pebble() {
 
 pebble
 [ "${1:-}" != pebble ] || exit 0
+part h2spec github.com/summerwind/h2spec/cmd/h2spec v2.2.1+incompatible
+[ "${1:-}" != test ] || exit 0
 part golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint v2.15.0
 consul
 if [ "${1:-}" = run ]; then

@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 if [ "${1:-}" != with-docker ]; then
 	scripts/setup.sh test
-	scripts/lab.sh pebble || true # what needs it is skipped, and named
+	scripts/lab.sh test || true # what needs it is skipped, and named
 	scripts/dockerd.sh run "$0" with-docker
 	status=$?
 	# Without an engine the tests that need one are skipped, and named.

@@ -70,6 +70,8 @@ func (c *clientConn) forget() {
 const (
 	lingerLimit = 30 * time.Second
 	lingerPause = 5 * time.Second
+	// lingerMemory is what each reads with: many may be slow at once.
+	lingerMemory = 4 << 10
 )
 
 // linger reads what the client still sends, for nothing, until it closes its side: a
@@ -83,8 +85,7 @@ func (c *clientConn) linger() {
 	if c.CloseWrite() != nil {
 		return
 	}
-	buf := e.buffers.Get()
-	defer e.buffers.Put(buf)
+	buf := make([]byte, lingerMemory)
 	for end := time.Now().Add(lingerLimit); time.Now().Before(end); {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerPause))
 		if _, err := c.Conn.Read(buf); err != nil {

@@ -57,10 +57,7 @@ func Run(t *testing.T, e Engine, otherwise map[string]string) {
 		if strings.Contains(one.Want, "504") {
 			routes = append(routes, newRoute(id+"/bad", id, "/bad", answerTime))
 		}
-		backends = append(backends, &route.Backend{
-			ID: id, Service: id, Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin},
-			Endpoints: []route.Endpoint{{ID: "e", Instance: "e", Address: servers[i].Addr().String(), Weight: 1, State: route.EndpointReady}},
-		})
+		backends = append(backends, newBackend(id, servers[i].Addr().String()))
 	}
 	table, err := route.New(1, []route.Listener{{Name: "http", Address: "127.0.0.1:0"}}, routes, backends, nil)
 	if err != nil {
@@ -92,6 +89,13 @@ func newRoute(id, host, path string, timeout time.Duration) *route.Route {
 	return &route.Route{
 		ID: id, Service: host, Backend: host, Timeout: timeout,
 		Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: host}, Path: route.Path{Kind: route.PathPrefix, Value: path}}},
+	}
+}
+
+func newBackend(id, address string) *route.Backend {
+	return &route.Backend{
+		ID: id, Service: id, Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin},
+		Endpoints: []route.Endpoint{{ID: "e", Instance: "e", Address: address, Weight: 1, State: route.EndpointReady}},
 	}
 }
 
