@@ -370,6 +370,7 @@ func (h *secretHouse) commands() {
 		"pause": {{"pause", shop}}, "resume": {{"resume", shop}}, "maintenance": {{"maintenance", shop, "on"}, {"maintenance"}, {"maintenance", shop, "off"}}, "pin": {{"pin"}}, "unpin": {{"unpin"}}, "rollback": {{"rollback", "1"}, {"unpin"}},
 		"commands": {{"commands"}}, "stats": {{"stats"}, {"stats", "--since", "1h"}},
 		"token create": {{"token", "create", "ann", "--role", "viewer"}}, "token list": {{"token", "list"}}, "token revoke": {{"token", "revoke", "nobody"}},
+		"owners list": {{"owners", "list"}}, "owners check": {{"owners", "check", "--host", "shop.example"}, {"owners", "check", "--service", "shop"}, {"owners", "check", "services.yml", "compose.yml"}},
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
 	}
 	// These ask no Fairway about what it serves, or wait for ever.
