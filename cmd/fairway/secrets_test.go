@@ -372,9 +372,10 @@ func (h *secretHouse) commands() {
 		"token create": {{"token", "create", "ann", "--role", "viewer"}}, "token list": {{"token", "list"}}, "token revoke": {{"token", "revoke", "nobody"}},
 		"owners list": {{"owners", "list"}}, "owners check": {{"owners", "check", "--host", "shop.example"}, {"owners", "check", "--service", "shop"}, {"owners", "check", "services.yml", "compose.yml"}},
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
+		"trust": {{"trust", "--print"}},
 	}
-	// These ask no Fairway about what it serves, or wait for ever.
-	others := regexp.MustCompile(`^(run|demo|whoami|completion|requests|service .*|fleet .*|haproxy .*)$`)
+	// These ask no Fairway about what it serves, wait for ever, or change this machine.
+	others := regexp.MustCompile(`^(run|demo|whoami|untrust|completion|requests|service .*|fleet .*|haproxy .*)$`)
 	p, err := newParser(&grammar{}, newCLI(nil, nil, nil))
 	if err != nil {
 		h.t.Fatal(err)
