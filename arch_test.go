@@ -182,7 +182,8 @@ var allowed = map[string]struct {
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
 	// dns answers for what the catalogue has; command is its commands, over the API.
-	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/metrics"}},
+	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/dns/forward", "internal/metrics"}},
+	"internal/dns/forward": {1, []string{"internal/api/names", "internal/clock", "internal/files", "internal/metrics"}},
 	"internal/dns/command": {2, []string{"internal/api", "internal/api/names", "internal/console", "internal/human"}},
 
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route", "internal/route/diff"}},

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
 	"fairway/internal/dns"
+	"fairway/internal/dns/forward"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
 	"fairway/internal/route/tlsoption"
@@ -112,6 +113,8 @@ dns:
   single-label: true
   clients: [10.0.0.0/8]
   recursion: [10.1.0.0/16]
+  forward: ["consul=127.0.0.1:8600", ".=9.9.9.9"]
+  cache: 500
   unsure: nxdomain
 error-pages:
   - {name: default, dir: pages}
@@ -282,7 +285,8 @@ func fullWant() Config {
 		DNS: dns.Config{
 			Listen: []string{"127.0.0.1:8053", "bridges"}, Zones: []string{"docker", "shop.internal"}, TTL: 7 * time.Second, NegativeTTL: 2 * time.Second, Address: "proxy",
 			Views: []dns.View{{Network: netip.MustParsePrefix("10.8.0.0/16"), Mode: "instance"}}, SingleLabel: true,
-			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain",
+			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain", Cache: 500,
+			Forward: []forward.Rule{{Domain: "consul.", Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8600")}}, {Domain: ".", Servers: []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:53")}}},
 		},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
 		History: HistoryConfig{Entries: 500},
@@ -310,7 +314,7 @@ func fullWant() Config {
 	}
 }
 
-var comparePrefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+var comparePrefixes = cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
 
 func TestEveryKeyInTheFile(t *testing.T) {
 	inDir(t, fullFiles())

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"fairway/internal/dns/forward"
 )
 
 // Config is the keys below dns.
@@ -21,6 +23,8 @@ type Config struct {
 	SingleLabel bool           `name:"single-label" preset:"true" help:"Answer host names of containers without a zone, to this machine and its containers."`
 	Clients     []netip.Prefix `name:"clients" placeholder:"CIDR" sep:"," derived:"loopback, link-local and private networks" help:"Networks that may ask; others get no reply. Repeatable."`
 	Recursion   []netip.Prefix `name:"recursion" placeholder:"CIDR" sep:"," derived:"this machine and its containers" help:"Networks that may also have names of others looked up. Repeatable."`
+	Forward     []forward.Rule `name:"forward" placeholder:"DOMAIN=ADDR" sep:"," derived:"the resolvers of /etc/resolv.conf for everything" help:"Resolvers of a domain of others, such as consul=127.0.0.1:8600; the longest domain counts, . is everything, more addresses follow after +. Repeatable."`
+	Cache       int            `name:"cache" placeholder:"N" preset:"10000" least:"0" most:"1000000" help:"Number of answers of others that are kept, within 16 MiB."`
 	Unsure      string         `name:"unsure" placeholder:"HOW" preset:"servfail" oneof:"servfail,nxdomain" help:"Answer for a name that is not there while a source cannot be asked: servfail, or nxdomain as if it could."`
 }
 
@@ -54,6 +58,13 @@ func (c Config) Open(o Options) (*Server, error) {
 		return nil, nil
 	}
 	o.Settings = c.settings()
+	var s *Server
+	o.Foreign = forward.New(forward.Options{Rules: c.Forward, Entries: c.Cache, Logger: o.Logger, Metrics: o.Metrics, Own: func() []string {
+		if s == nil {
+			return nil
+		}
+		return s.Bound()
+	}})
 	s, err := New(o)
 	if errors.Is(err, syscall.EACCES) || errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w\nhint: start it as root or with the capability NET_BIND_SERVICE, or give another port: --dns.listen bridges:8053", err)

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/api/names"
 	"fairway/internal/catalog"
 	"fairway/internal/clock"
 	"fairway/internal/metrics"
@@ -41,9 +42,14 @@ const (
 	foreignAtOnce  = 1000
 )
 
-// Foreign looks up names of others. It ends with its context, and returns nil for no answer.
+// Foreign looks up names of others. *forward.Forwarder is one.
 type Foreign interface {
+	// Lookup answers a question; nil for no answer.
 	Lookup(ctx context.Context, question *dns.Msg, client netip.Addr) *dns.Msg
+	// Resolvers says where it asks.
+	Resolvers() []names.Resolver
+	// Run does what it does beside questions until ctx ends.
+	Run(ctx context.Context)
 }
 
 // Options are what New needs. Listen and Feed are required.
@@ -166,6 +172,9 @@ func (s *Server) Bound() []string {
 // Run answers until ctx ends, and follows the snapshots and the addresses of this machine.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
+	if s.o.Foreign != nil {
+		s.jobs.Go(func() { s.o.Foreign.Run(s.ctx) })
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

@@ -25,6 +25,9 @@ func (s *Server) State() names.Names {
 			out.Instances += len(svc.Instances)
 		}
 	}
+	if s.o.Foreign != nil {
+		out.Resolvers = s.o.Foreign.Resolvers()
+	}
 	for _, t := range z.taken {
 		out.Taken = append(out.Taken, names.TakenName{Name: t.Name + "." + z.settings.Zones[0], Holder: t.Holder, Service: t.Service})
 	}
