@@ -89,6 +89,9 @@ func BenchmarkPost(b *testing.B) {
 // ID are all that a plain request takes, which are texts that may be kept. A body that
 // comes with the head takes none.
 func TestPlainRequestTakesLittleMemory(t *testing.T) {
+	if underRace {
+		t.Skip("memory is not counted under the race detector")
+	}
 	for name, text := range map[string]string{"GET": get, "POST": post} {
 		ask := plain(t, 1<<10, text)
 		for range 10 {
@@ -169,6 +172,9 @@ func TestAnswerWithoutTheBody(t *testing.T) {
 
 // TestPlainRequestOfHTTP2TakesLittleMemory: a request without a body has none to be copied.
 func TestPlainRequestOfHTTP2TakesLittleMemory(t *testing.T) {
+	if underRace {
+		t.Skip("memory is not counted under the race detector")
+	}
 	s := newSite(t, Options{})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
 	s.serve("a.example", newApp(t, func(http.ResponseWriter, *http.Request) {}).addr())

@@ -38,6 +38,9 @@ func inUse() uint64 {
 // TestIdleConnectionsTakeLittleMemory: a connection that waits for its next request has no
 // memory to read and write with.
 func TestIdleConnectionsTakeLittleMemory(t *testing.T) {
+	if underRace {
+		t.Skip("memory is not counted under the race detector")
+	}
 	const most = 7 << 10 // bytes each
 	n := min(10_000, int(maxFiles()-200)/2)
 	if testing.Short() {

@@ -24,7 +24,7 @@ func now(call, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 
 // readNow reads what is there.
 func readNow(fd uintptr, p []byte) (int, error) {
-	n, err := now(syscall.SYS_RECVFROM, fd, p, 0)
+	n, err := recv(fd, p)
 	switch {
 	case err == syscall.EAGAIN:
 		return 0, errWait
@@ -38,7 +38,7 @@ func readNow(fd uintptr, p []byte) (int, error) {
 
 // writeNow writes what is taken at once. What is wrong, another write says.
 func writeNow(fd uintptr, p []byte) int {
-	if n, err := now(syscall.SYS_SENDTO, fd, p, syscall.MSG_NOSIGNAL); err == 0 {
+	if n, err := send(fd, p); err == 0 {
 		return n
 	}
 	return 0
