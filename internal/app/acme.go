@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"os"
 	"slices"
 	"time"
 
@@ -20,8 +22,9 @@ func (a *App) newACME(o Options, m *metrics.Set, settings *compile.Settings) (er
 	if !a.cfg.ACME.On() {
 		return nil
 	}
+	host, _ := os.Hostname() // it is named without, too
 	a.acme, err = setup.Open(context.Background(), &a.cfg.ACME, setup.Parts{
-		StateDir: a.cfg.StateDir, Recompile: a.recompile, Report: a.reportACME, Version: o.Version,
+		StateDir: a.cfg.StateDir, Recompile: a.recompile, Report: a.reportACME, Name: cmp.Or(a.cfg.Notify.Name, host), Version: o.Version,
 		Inventory: func(t *route.Table) *certs.Inventory { return a.certificates.Of(t, time.Now()) },
 		Logger:    a.log.With("part", "acme"), Metrics: m,
 	})
