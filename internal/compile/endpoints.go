@@ -76,10 +76,14 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 // wishes is how a member is reached, and the first of its own labels about that which
 // is at fault. A last good form stands in for what those leave out or have wrong.
 func (c *claimant) wishes(m member) (draft.Wishes, *draft.Problem) {
-	own := m.own[c.draft.Name]
-	switch {
-	case m.own == nil:
+	if m.own == nil {
 		return c.draft.Wishes, nil
+	}
+	var own draft.Own // without wishes, where its labels do not have the route
+	if i := slices.IndexFunc(m.own, func(o draft.Own) bool { return o.Route == c.draft.Name }); i >= 0 {
+		own = m.own[i]
+	}
+	switch {
 	case c.asked.again:
 		return own.Wishes.Or(c.draft.Wishes), nil
 	case own.Fault != nil:

@@ -47,11 +47,11 @@ type asked struct {
 	again   bool // the labels are those of an earlier day
 }
 
-// member is an instance that may serve, with how it is reached by its own labels, by
-// route; nil when the labels that count hold for all instances.
+// member is an instance that may serve, with how it is reached for each route by its own
+// labels; nil when the labels that count hold for all instances.
 type member struct {
 	instance *catalog.Instance
-	own      map[string]draft.Own
+	own      []draft.Own
 }
 
 type planner struct {

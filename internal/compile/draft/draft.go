@@ -29,9 +29,9 @@ type Reading struct {
 	Says map[string]string
 	// Drafts are the routes, the unnamed one first, then by name.
 	Drafts []*Draft
-	// Own is how an instance with these labels is reached, by the name of the route, be it
-	// drafted or not; nil where the wishes of a draft hold for all instances.
-	Own      map[string]Own
+	// Own is how an instance with these labels is reached, of each route, be it drafted or
+	// not; nil where the wishes of a draft hold for all instances.
+	Own      []Own
 	Problems []Problem
 }
 
@@ -45,8 +45,9 @@ func (r *Reading) Draft(name string) *Draft {
 	return nil
 }
 
-// Own is how an instance is reached, by its own labels.
+// Own is how an instance is reached for a route, by its own labels.
 type Own struct {
+	Route  string // its name
 	Wishes Wishes
 	Fault  *Problem // the first of those labels that is at fault; nil for none
 }

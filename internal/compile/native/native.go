@@ -44,7 +44,7 @@ func (*Dialect) Prefix() string { return prefix }
 func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Reading {
 	service, routes := x.sort(labels)
 	service.read()
-	r := draft.Reading{Wanted: service.enable, Says: says(service, routes), Own: map[string]draft.Own{}}
+	r := draft.Reading{Wanted: service.enable, Says: says(service, routes), Own: make([]draft.Own, 0, len(routes))}
 	disabled, count := "", len(service.labels)
 	for _, l := range service.faulty() {
 		disabled, r.Wanted = l.fault.Reason(l.raw), true
@@ -58,7 +58,7 @@ func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Readi
 	for _, d := range routes {
 		count += len(d.labels)
 		d.readRoute(x)
-		r.Own[d.Name] = draft.Own{Wishes: d.Wishes, Fault: d.wishFault}
+		r.Own = append(r.Own, draft.Own{Route: d.Name, Wishes: d.Wishes, Fault: d.wishFault})
 		served, faults := x.settle(d, routes, disabled)
 		r.Problems = append(r.Problems, faults...)
 		if served {
