@@ -27,11 +27,11 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/acme/command", "internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
 	// trust puts the root of the authority into the stores of a machine.
 	"internal/trust": {5, []string{"internal/api", "internal/api/anchor", "internal/console", "internal/fleet/agent/command"}},
 	// printer is what commands print of answers.
-	"internal/printer": {2, []string{"internal/api", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
+	"internal/printer": {2, []string{"internal/api", "internal/api/automatic", "internal/console", "internal/human", "internal/nearest", "internal/usage"}},
 	// tail prints streams of the API.
 	"internal/tail": {2, []string{"internal/api", "internal/console", "internal/human"}},
 
@@ -218,7 +218,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/acme/authority", "internal/api/anchor",
-		"internal/condition",
+		"internal/admin/certified", "internal/condition",
 		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/names", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
@@ -246,7 +246,7 @@ var allowed = map[string]struct {
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/api/rights", "internal/console", "internal/human", "internal/printer"}},
+	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/api/automatic", "internal/api/rights", "internal/console", "internal/human", "internal/printer"}},
 	// listing searches, filters, sorts and cuts what pages list.
 	"internal/admin/ui/listing": {1, nil},
 	// signs are those of conditions; happened puts together what happened.
@@ -303,7 +303,11 @@ var allowed = map[string]struct {
 	// field is the lines of a head, for what reads or changes one.
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
-	"internal/api": {1, []string{"internal/api/events", "internal/human"}},
+	"internal/api":           {1, []string{"internal/api/automatic", "internal/api/events", "internal/human"}},
+	"internal/api/automatic": {1, []string{"internal/human"}},
+	// certified answers about certificates; command is the command line for them.
+	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route"}},
+	"internal/acme/command":    {5, []string{"internal/api", "internal/api/automatic", "internal/console", "internal/fleet/agent/command", "internal/printer"}},
 	// names is what is said about DNS.
 	"internal/api/names": {1, []string{"internal/api"}},
 	// events reads server-sent events.

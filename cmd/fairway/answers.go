@@ -127,7 +127,7 @@ func isList(parsed *kong.Context) bool {
 		return (f.Name == "follow" || f.Name == "watch" || f.Name == "stream") && f.Target.Bool()
 	})
 	return !again && slices.Contains([]string{
-		"status", "errors", "routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs", "owners list", "owners check",
+		"status", "errors", "routes", "services", "problems", "sources", "nodes", "events", "rules", "history", "commands", "stats", "audit", "token list", "config", "certs list", "owners list", "owners check",
 		"notify channels", "notify outbox", "dns names", "fleet list", "fleet status", "fleet history",
 	}, strings.TrimPrefix(parsed.Selected().Path(), "fairway "))
 }

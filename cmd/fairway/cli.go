@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	certs "fairway/internal/acme/command"
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
@@ -69,7 +70,7 @@ type grammar struct {
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`
 	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with hints."`
 	Owners      owners.Commands    `cmd:"" group:"look" help:"List who may claim which hosts, paths and ports, and check it."`
-	Certs       certsCommand       `cmd:"" group:"look" help:"List the certificates, the hosts without one, and when they expire."`
+	Certs       certs.Commands     `cmd:"" group:"look" help:"List the certificates, the hosts without one, and when they expire; renew and revoke them."`
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and their state."`
 	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
 	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`

@@ -105,7 +105,16 @@ is downloaded. Without a Docker engine they are processes.`,
     fairway problems
     fairway problems --service shop-web
     fairway problems -o json | jq -r '.items[] | "\(.service) \(.label): \(.text)"'`,
-	"certs": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, or a host has none.
+	"certs show": `Prints what is known of the certificates for a host: what Fairway does to get one, which label wants it, why the last order failed, and which files have it. The exit code is 1 when something is wrong.
+
+    fairway certs show app.example.com`,
+	"certs renew": `Returns before the certificate is there; certs show says how it goes. At most 5 orders are placed for a host in an hour.
+
+    fairway certs renew app.example.com`,
+	"certs revoke": `The authority revokes the certificate, it is taken out of use at once, and another one is ordered if a route still has the host.
+
+    fairway certs revoke app.example.com --compromised`,
+	"certs list": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, or a host has none.
 
     fairway certs
     fairway certs -o wide

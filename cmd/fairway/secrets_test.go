@@ -360,7 +360,7 @@ func (h *secretHouse) commands() {
 		"check":  {{"check", "services.yml", "compose.yml", "fairway.yml"}, {"check", "changed.yml"}},
 		"config": {{"config", "--config", "fairway.yml"}},
 		"routes": {{"routes"}}, "services": {{"services"}, {"services", "shop"}, {"services", "misspelt"}, {"services", "bad-rule"}, {"services", "moved"}, {"services", "users"}},
-		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "certs": {{"certs"}}, "errors": {{"errors"}, {"errors", "ruled"}}, "logs": {{"logs", "shop"}}, "events": {{"events"}},
+		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "certs list": {{"certs"}}, "certs show": {{"certs", "show", "shop.example.com"}}, "errors": {{"errors"}, {"errors", "ruled"}}, "logs": {{"logs", "shop"}}, "events": {{"events"}},
 		"notify channels": {{"notify", "channels"}}, "notify outbox": {{"notify", "outbox", "failing"}, {"notify", "outbox", "mail"}}, "notify test": {{"notify", "test", "failing"}, {"notify", "test", "hook"}, {"notify", "test", "mail"}},
 		"rules": {{"rules"}}, "explain": {{"explain", "GET", "http://ruled.example/"}, {"explain", "GET", "http://shop.example/"}},
 		"doctor": {{"doctor", "flow"}, {"doctor", "ruled"}, {"doctor", "loser"}, {"doctor", "bad-rule"}, {"doctor", "snippet"}, {"doctor", "bad-snippet"}},

@@ -176,7 +176,7 @@ func TestTablesFit80Columns(t *testing.T) {
 	}
 	for _, line := range []string{
 		"routes", "routes --traffic", "services", "nodes", "sources", "events", "notify channels", "rules", "explain http://a.example/", "history", "commands",
-		"token list", "audit", "certs", "config", "check services.yml", "fleet list", "fleet status", "fleet check web", "fleet history web", "fleet history web --rollouts",
+		"token list", "audit", "certs list", "config", "check services.yml", "fleet list", "fleet status", "fleet check web", "fleet history web", "fleet history web --rollouts",
 	} {
 		_, stdout, stderr := runAt(t, []string{"FAIRWAY_ADMIN=" + url, "COLUMNS=80"}, strings.Fields(line)...)
 		look(line+": "+stderr, stdout)
@@ -261,7 +261,7 @@ func TestListsAsCSV(t *testing.T) {
 		"routes --state down": "ROUTE", "notify outbox": "CHANNEL", "stats --since 1h": "SUBJECT",
 		"status": "SERVICE", "errors": "AT", "routes": "ROUTE", "routes --traffic": "ROUTE", "services": "SERVICE", "services shop": "SERVICE", "problems": "SERVICE", "sources": "SOURCE", "nodes": "NODE",
 		"events": "AT", "rules": "RULE", "history": "ENTRY", "commands": "COMMAND", "stats --latency": "ROUTE / INSTANCE", "audit": "WHEN", "token list": "TOKEN",
-		"config": "KEY", "certs": "NAMES", "notify channels": "CHANNEL", "fleet list": "DOCUMENT", "fleet status": "HOST", "fleet history web": "REVISION",
+		"config": "KEY", "certs list": "NAMES", "notify channels": "CHANNEL", "fleet list": "DOCUMENT", "fleet status": "HOST", "fleet history web": "REVISION",
 	} {
 		_, stdout, stderr := runAt(t, environ, append(strings.Fields(line), "-o", "csv")...)
 		rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()

@@ -88,9 +88,10 @@ type Options struct {
 // Keeper keeps certificates. Run is called once; all other
 // methods may be called from any goroutine.
 type Keeper struct {
-	o    Options
-	live string // directory of the files
-	log  *slog.Logger
+	o     Options
+	live  string        // directory of the files
+	every time.Duration // coveredEvery, but for tests
+	log   *slog.Logger
 
 	wake    chan struct{}                         // of the source
 	certs   atomic.Pointer[[]catalog.Certificate] // what the source answers
@@ -118,7 +119,7 @@ func New(o Options) (*Keeper, error) {
 		return nil, errors.New("acme: directory and metrics are required")
 	}
 	k := &Keeper{
-		o: o, live: filepath.Join(o.Dir, "live"), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		o: o, every: coveredEvery, live: filepath.Join(o.Dir, "live"), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		wake: make(chan struct{}, 1), orders: make(chan order), ended: make(chan struct{}), results: make(chan result),
 	}
 	if o.Covered == nil {

@@ -47,7 +47,7 @@ type order struct {
 }
 
 // ErrUnknown is the reason why nothing is done for a name that Fairway gets no certificate for.
-var ErrUnknown = errors.New("Fairway gets no certificate for this name")
+var ErrUnknown = errors.New("no certificate is got for this name")
 
 // Source is the keeper as a source of the catalogue.
 func (k *Keeper) Source() Source { return Source{k} }
@@ -69,7 +69,7 @@ func (s Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 // has ended.
 func (k *Keeper) Run(ctx context.Context, tables *feed.Feed[route.Table]) error {
 	defer close(k.ended)
-	look := time.NewTicker(coveredEvery)
+	look := time.NewTicker(k.every)
 	defer look.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -327,7 +327,7 @@ func (k *Keeper) give(ctx context.Context, o order) error {
 	select {
 	case k.orders <- o:
 	case <-k.ended:
-		return errors.New("Fairway is ending")
+		return errors.New("this Fairway is ending")
 	case <-ctx.Done():
 		return ctx.Err()
 	}

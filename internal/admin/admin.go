@@ -33,6 +33,7 @@ import (
 
 	"fairway/internal/acme/authority"
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/certified"
 	"fairway/internal/admin/logs"
 	"fairway/internal/admin/meter"
 	"fairway/internal/admin/requests"
@@ -130,6 +131,8 @@ type Options struct {
 	Names Names
 	// Authority is the root of Fairway's own authority; nil without one.
 	Authority func() (authority.Root, error)
+	// Automatic gets certificates; nil where none are to be got.
+	Automatic certified.Automatic
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.

@@ -126,6 +126,14 @@ func (r *request) done(format string, args ...any) (api.Done, error) {
 	return api.Done{Text: r.remark}, nil
 }
 
+// did is done for what may have failed.
+func (r *request) did(err error, format string, args ...any) (api.Done, error) {
+	if err != nil {
+		return api.Done{}, err
+	}
+	return r.done(format, args...)
+}
+
 // notAllowed answers the other methods of a path to who may call any of its operations.
 func notAllowed(known []operation) operation {
 	least := known[0]

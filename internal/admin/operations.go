@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/certified"
 	"fairway/internal/admin/claims"
 	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
@@ -47,7 +48,6 @@ func (s *Server) operations() []operation {
 		list("/v1/services/{name...}", s.service),
 		list("/v1/problems", s.problems).with(byService, bySource),
 		list("/v1/sources", s.sources),
-		where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", s.certificates))[0],
 		where(s.options.Authority != nil, "there is no authority of Fairway's own: set acme.internal to true", get("/v1/authority", func(*request) (anchor.Authority, error) { return anchor.Of(s.options.Authority()) }))[0],
 		list("/v1/owners", func(r *request) ([]rights.OwnerRecord, error) {
 			return claims.Records(s.options.Owners, r.view().Snapshot, r.view().Table), nil
@@ -74,7 +74,23 @@ func (s *Server) operations() []operation {
 		post("/v1/tokens", s.createToken).refuses(http.StatusConflict),
 		act(http.MethodDelete, "/v1/tokens/{name}", s.revokeToken),
 		list("/v1/audit", s.auditLog).by(api.RoleAdmin).with(number("limit", access.MaxEntries, "How many; 100 by default.")),
-	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations(), s.logOperations(), s.nameOperations())
+	}, s.certificateOperations(), s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations(), s.logOperations(), s.nameOperations())
+}
+
+func (s *Server) certified() certified.Certificates {
+	return certified.Certificates{Inventory: s.options.Certificates, Automatic: s.options.Automatic, Table: s.options.Tables.Table}
+}
+
+// certificateOperations are those on the certificates of listeners.
+func (s *Server) certificateOperations() []operation {
+	return append(where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", func(*request) (api.Certificates, error) { return s.certified().List(), nil })),
+		where(s.options.Automatic != nil, "Fairway gets no certificates here: acme.agree is not set",
+			act(http.MethodPost, "/v1/certificates/{name}/renew", func(r *request) (api.Done, error) {
+				return r.did(s.certified().Renew(r.Context(), r.PathValue("name")), "ordered a certificate for %s", r.PathValue("name"))
+			}).refuses(http.StatusConflict),
+			act(http.MethodPost, "/v1/certificates/{name}/revoke", func(r *request) (api.Done, error) {
+				return r.did(s.certified().Revoke(r.Context(), r.PathValue("name"), r.flag("compromised")), "revoked the certificate for %s", r.PathValue("name"))
+			}).with(boolean("compromised", "Says that the key may be known to others.")).refuses(http.StatusConflict))...)
 }
 
 func (s *Server) healthz(*request) (api.Health, error) { return api.Health{Status: "ok"}, nil }
@@ -294,10 +310,6 @@ func (s *Server) nodes(r *request) ([]api.Node, error) {
 	return slices.DeleteFunc(show.Nodes(r.view().Snapshot), func(n api.Node) bool { return !r.wants("source", n.Source) }), nil
 }
 
-func (s *Server) certificates(*request) (api.Certificates, error) {
-	return show.Certificates(s.options.Certificates()), nil
-}
-
 func (s *Server) explain(r *request) (api.Explanation, error) {
 	out, err := explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
 	if err == nil && out.Request.Scheme == "https" && s.options.Certificates != nil {
@@ -326,7 +338,7 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	plan.Observe(r.Context(), r.view().Snapshot, r.view().Table, s.options.Conditions.Report(), s.options.Conditions.Connect, found)
 	if s.options.Certificates != nil {
 		for i := range found {
-			s.uncovered(r.view(), &found[i])
+			s.certified().Diagnose(r.view(), &found[i])
 		}
 	}
 	if s.options.Requests != nil {
@@ -335,20 +347,6 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 		}
 	}
 	return found, nil
-}
-
-// uncovered adds to a diagnosis the first host of the service that has no certificate, where
-// nothing is said of certificates yet.
-func (s *Server) uncovered(v *show.View, d *api.Diagnosis) {
-	if slices.ContainsFunc(d.Checks, func(c api.Check) bool { return c.Name == condition.CodeCertificate }) {
-		return
-	}
-	for _, u := range s.options.Certificates().Uncovered {
-		if slices.ContainsFunc(v.RoutesOf(d.Service), func(of *route.Route) bool { return slices.Contains(u.Routes, of.ID) }) {
-			d.Checks = append(d.Checks, api.Check{Name: condition.CodeCertificate, Outcome: api.CheckDoubt, Text: u.Text, Hint: u.Hint})
-			return
-		}
-	}
 }
 
 func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {

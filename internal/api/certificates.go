@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairway/internal/api/automatic"
 	"fairway/internal/human"
 )
 
@@ -27,6 +28,11 @@ type Certificates struct {
 	// certificate; sorted. There is none where that is not known: a certificate cannot be
 	// read, or a trusted proxy in front ends TLS.
 	Uncovered []UncoveredHost `json:"uncovered"`
+	// Automatic are the hosts that Fairway itself gets certificates for, sorted by name;
+	// left out where there are none.
+	Automatic []automatic.Certificate `json:"automatic,omitempty"`
+	// Authority is why the certificate authority as a whole cannot be used; left out when it can.
+	Authority *automatic.Trouble `json:"authority,omitempty"`
 }
 
 // Wrong is true when a certificate cannot be used now, or a host has none.
@@ -76,15 +82,7 @@ func (c Certificate) Ends(now time.Time) string {
 }
 
 // UncoveredHost is a host without a certificate.
-type UncoveredHost struct {
-	// Host is as routes have it, with "*." for a wildcard.
-	Host string `json:"host"`
-	// Routes are the IDs of its routes; never null.
-	Routes []string `json:"routes"`
-	// Text says what is wrong, Hint what to do.
-	Text string `json:"text"`
-	Hint string `json:"hint"`
-}
+type UncoveredHost = automatic.UncoveredHost
 
 // Certificates lists the certificates of the listeners, and the hosts that have none.
 func (c *Client) Certificates(ctx context.Context) (Certificates, error) {

@@ -196,6 +196,11 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 	return call[T](ctx, c, http.MethodGet, path, query, nil)
 }
 
+// Post asks for an operation that changes something, without a body.
+func Post[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return call[T](ctx, c, http.MethodPost, path, query, nil)
+}
+
 func post[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
 	return call[T](ctx, c, http.MethodPost, path, nil, body)
 }

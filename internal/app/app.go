@@ -283,6 +283,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if names != nil {
 		options.Names = names
 	}
+	if a.acme != nil {
+		options.Automatic = a.acme
+	}
 	if issuer != nil {
 		options.SignIn, pages.Issuer = issuer, issuer.Host()
 		a.lifecycle.onStop("sign-in", func(context.Context) error { issuer.Close(); return nil })

@@ -2,10 +2,13 @@ package printer
 
 import (
 	"cmp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/api/automatic"
 	"fairway/internal/console"
 	"fairway/internal/human"
 )
@@ -22,13 +25,53 @@ func (c *Printer) CertificatesInFull(all api.Certificates) {
 		c.Hint("  ", u.Hint)
 		c.Printf("\n")
 	}
+	if t := all.Authority; t != nil {
+		c.Note("The certificate authority cannot be used: %s", t.Error)
+	}
 	if len(all.Certificates) == 0 {
-		c.Note("No certificates. Give them with tls.certificates: fairway run --tls.certificates CERT.PEM,KEY.PEM")
+		c.Note("No certificates. To get them: fairway run --acme EMAIL; your own: fairway run --tls.certificates CERT.PEM,KEY.PEM")
 		if !c.CSV() { // of which there is the header
 			return
 		}
 	}
 	c.Certificates(all.Certificates, all.At)
+	if !c.CSV() && slices.ContainsFunc(all.Automatic, automatic.Certificate.Wrong) {
+		c.Printf("\n")
+		c.Automatic(slices.DeleteFunc(slices.Clone(all.Automatic), func(one automatic.Certificate) bool { return !one.Wrong() }), all.At)
+	}
+}
+
+// CertificatesOf prints what is known of a host, first what Fairway does about it.
+func (c *Printer) CertificatesOf(all api.Certificates) {
+	if len(all.Automatic) > 0 {
+		c.Automatic(all.Automatic, all.At)
+		for _, one := range all.Automatic {
+			if one.Label != "" {
+				c.Raw("  wanted by the label " + human.Escape(one.Label) + " of " + human.Escape(one.Service))
+			}
+		}
+		c.Printf("\n")
+	}
+	all.Automatic = nil
+	if len(all.Certificates)+len(all.Uncovered) > 0 {
+		c.CertificatesInFull(all)
+	}
+}
+
+// Automatic prints the hosts that Fairway gets certificates for, as they are at a time.
+func (c *Printer) Automatic(all []automatic.Certificate, at time.Time) {
+	t := c.Columns("HOST", "STATE", "NEXT ORDER", "SERVICE", "+ROUTE", "+FAILURES", "WHY")
+	for _, one := range all {
+		colour := console.Good
+		switch {
+		case one.Wrong():
+			colour = console.Bad
+		case one.State != automatic.Valid:
+			colour = console.Doubt
+		}
+		t.Add(one.Name, colour.Cell(one.State), one.Next(at), one.Service, one.Route, strconv.Itoa(one.Failures), one.Error)
+	}
+	t.Print()
 }
 
 // Certificates prints certificates as they are at a time.

@@ -367,3 +367,116 @@ func TestInternal(t *testing.T) {
 		t.Error("a host that no authority issues for has a certificate")
 	}
 }
+
+// call asks for an operation as an administrator.
+func (f *fairway) call(t *testing.T, path string) string {
+	t.Helper()
+	token, err := os.ReadFile(filepath.Join(f.state, "admin-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.admin+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(data)))
+}
+
+// TestRenewAndRevoke: an operator renews and revokes; requests under way get what is newest
+// without one that fails, and HAProxy is not reloaded. The soak renews fifty.
+func TestRenewAndRevoke(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, engine string) {
+		hosts := 3
+		if testkit.Soaking() {
+			hosts = 50
+		}
+		p, address, services := startPebble(t), backend(t), "services:\n"
+		name := func(n int) string { return fmt.Sprintf("h%02d.test", n) }
+		for n := range hosts {
+			services += service(fmt.Sprint("h", n), name(n), address)
+		}
+		f := startFairway(t, p, services, func(c *app.Config) { c.Engine, c.ACME.Challenges = engine, []string{"http-01"} })
+		first := map[string]string{}
+		for n := range hosts {
+			first[name(n)] = f.await(t, name(n)).SerialNumber.String()
+		}
+		reloads := strings.Count(f.log.String(), "HAProxy reloaded")
+		stop, asked := load(t, f, hosts, name)
+		for n := range hosts {
+			if got := f.call(t, "/v1/certificates/"+name(n)+"/renew"); !strings.HasPrefix(got, "200") {
+				t.Fatal(got)
+			}
+		}
+		var last *x509.Certificate
+		for n := range hosts {
+			testkit.Within(t, 2*time.Minute, name(n)+" is renewed", func() string {
+				leaf, err := f.leaf(t, name(n))
+				if err != nil {
+					return err.Error()
+				}
+				if leaf.SerialNumber.String() == first[name(n)] {
+					return "the first is in use"
+				}
+				last = leaf
+				return ""
+			})
+		}
+		stop()
+		if n := asked(); n == 0 {
+			t.Error("no request was made")
+		}
+		testkit.Figure(t, engine+": renewals under load", "%d renewals, %d requests, 0 failed", hosts, asked())
+		if n := strings.Count(f.log.String(), "HAProxy reloaded"); n != reloads {
+			t.Errorf("%d reloads", n-reloads)
+		}
+		if got := f.call(t, "/v1/certificates/"+name(hosts-1)+"/revoke?compromised=true"); !strings.HasPrefix(got, "200") {
+			t.Fatal(got)
+		}
+		if status := string(p.get(t, fmt.Sprintf("/cert-status-by-serial/%x", last.SerialNumber))); !strings.Contains(status, `"Status": "Revoked"`) {
+			t.Errorf("status %s", status)
+		}
+		testkit.Within(t, 30*time.Second, "another one is in use", func() string {
+			leaf, err := f.leaf(t, name(hosts-1))
+			if err != nil {
+				return err.Error()
+			}
+			if leaf.SerialNumber.Cmp(last.SerialNumber) == 0 {
+				return "the revoked one is in use"
+			}
+			return ""
+		})
+		if got := f.call(t, "/v1/certificates/none.test/renew"); !strings.HasPrefix(got, "404") {
+			t.Error(got)
+		}
+	})
+}
+
+// load asks for all hosts in turn until stop, each time over a new connection; every answer has
+// to be 200, over TLS that is trusted.
+func load(t *testing.T, f *fairway, hosts int, name func(int) string) (stop func(), asked func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done, n := make(chan struct{}), 0
+	go func() {
+		defer close(done)
+		for ; ctx.Err() == nil; n++ {
+			if _, err := f.leaf(t, name(n%hosts)); err != nil {
+				t.Errorf("%s: %v", name(n%hosts), err)
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }, func() int { return n }
+}

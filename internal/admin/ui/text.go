@@ -100,6 +100,8 @@ func functions(a *assets.Assets) template.FuncMap {
 		"plural":  human.Plural,
 		"dict":    dict,
 		"pick":    pick,
+		"left":    lifeLeft,
+		"path":    url.PathEscape,
 		"ids":     ids,
 		"class":   class,
 		"join":    strings.Join,
