@@ -126,7 +126,6 @@ func (r *request) done(format string, args ...any) (api.Done, error) {
 	return api.Done{Text: r.remark}, nil
 }
 
-// did is done for what may have failed.
 func (r *request) did(err error, format string, args ...any) (api.Done, error) {
 	if err != nil {
 		return api.Done{}, err

@@ -81,7 +81,6 @@ func (s *Server) certified() certified.Certificates {
 	return certified.Certificates{Inventory: s.options.Certificates, Automatic: s.options.Automatic, Table: s.options.Tables.Table}
 }
 
-// certificateOperations are those on the certificates of listeners.
 func (s *Server) certificateOperations() []operation {
 	return append(where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", func(*request) (api.Certificates, error) { return s.certified().List(), nil })),
 		where(s.options.Automatic != nil, "Fairway gets no certificates here: acme.agree is not set",
