@@ -303,8 +303,8 @@ var allowed = map[string]struct {
 	// field is the lines of a head, for what reads or changes one.
 	"internal/route/field": {1, nil},
 	// api escapes what an answer says, as everything that people read.
-	"internal/api":           {1, []string{"internal/api/automatic", "internal/api/events", "internal/human"}},
-	"internal/api/automatic": {1, []string{"internal/human"}},
+	"internal/api":             {1, []string{"internal/api/automatic", "internal/api/events", "internal/human"}},
+	"internal/api/automatic":   {1, []string{"internal/human"}},
 	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route"}},
 	"internal/acme/command":    {5, []string{"internal/api", "internal/api/automatic", "internal/console", "internal/fleet/agent/command", "internal/printer"}},
 	// names is what is said about DNS.
