@@ -82,12 +82,12 @@ func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	if why.Key != owners.KeyHosts {
 		label = p.blame(c, func(c *claimant) string {
 			if now := c.plan.rights.JudgeBy(why.Key, p.askOf(&c.route, c.backend)); now != nil {
-				return now.Text()
+				return now.Why()
 			}
 			return ""
 		})
 	}
-	fault := draft.Refuse(route.CodeNotAllowed, chars.Printable(why.Text()), chars.Printable(why.Hint()))
+	fault := draft.Refuse(route.CodeNotAllowed, chars.Printable(why.Why()), chars.Printable(why.Hint()))
 	c.plan.problems = append(c.plan.problems, c.problem(label, fault))
 	d := *c.draft
 	d.Refused = fault.Reason(label)

@@ -239,8 +239,8 @@ type Refusal struct {
 	Line string
 }
 
-// Text says what is refused, in one sentence.
-func (r *Refusal) Text() string {
+// Why says what is refused, in one sentence.
+func (r *Refusal) Why() string {
 	return fmt.Sprintf("the record %s of owners does not allow %s", r.Record, r.What)
 }
 
@@ -340,7 +340,7 @@ func (l *List) Uploads(source string) func(names []string) error {
 		rights := l.Of(Who{Source: source})
 		for _, key := range []string{KeyHosts, KeyCertificates} {
 			if r := rights.JudgeBy(key, ask); r != nil {
-				return fmt.Errorf("%s (%s)", r.Text(), r.Hint())
+				return fmt.Errorf("%s (%s)", r.Why(), r.Hint())
 			}
 		}
 		return nil

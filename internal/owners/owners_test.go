@@ -51,7 +51,7 @@ func TestJudge(t *testing.T) {
 		rights := New([]Record{c.record}).Of(Who{})
 		for _, text := range strings.Fields(c.allowed) {
 			if r := rights.Judge(Ask{Matches: []route.Match{parse(t, text)}}); r != nil {
-				t.Errorf("%s: %s: %s", c.record.Name, text, r.Text())
+				t.Errorf("%s: %s: %s", c.record.Name, text, r.Why())
 			}
 		}
 		for _, text := range strings.Fields(c.refused) {

@@ -120,7 +120,7 @@ func answer(service string, r *owners.Rights, ask owners.Ask, asked string) righ
 	}
 	switch {
 	case refused != nil:
-		a.Allowed, a.Text, a.Hint = false, refused.Text(), refused.Hint()
+		a.Allowed, a.Text, a.Hint = false, refused.Why(), refused.Hint()
 	case r == nil:
 		a.Text = "no record of owners fits, so everything is allowed"
 	case asked == "":
