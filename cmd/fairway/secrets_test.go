@@ -373,6 +373,7 @@ func (h *secretHouse) commands() {
 		"owners list": {{"owners", "list"}}, "owners check": {{"owners", "check", "--host", "shop.example"}, {"owners", "check", "--service", "shop"}, {"owners", "check", "services.yml", "compose.yml"}},
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
 		"trust": {{"trust", "--print"}},
+		"dns explain": {{"dns", "explain", "shop.docker"}}, "dns names": {{"dns", "names"}}, "dns status": {{"dns", "status"}}, "dns setup": {{"dns", "setup"}},
 	}
 	// These ask no Fairway about what it serves, wait for ever, or change this machine.
 	others := regexp.MustCompile(`^(run|demo|whoami|untrust|completion|requests|service .*|fleet .*|haproxy .*)$`)

@@ -96,7 +96,7 @@ services:
 `), Variables{})
 	s := p.Service("web")
 	got := fmt.Sprint(s.Labels, s.Lines["fairway.host"], s.Lines["fairway.path"], s.At, s.Networks, s.Ports, *s.Replicas, s.Container, len(p.Services))
-	const want = "map[fairway.host:b fairway.path:/x] {override.yml 5} {compose.yml 4} {override.yml 3} [{front true}] [{80 tcp 192.0.2.1:80} {9000 udp }] 2one1"
+	const want = "map[fairway.host:b fairway.path:/x] {override.yml 5} {compose.yml 4} {override.yml 3} [{front true}] [{80 tcp 192.0.2.1:80 } {9000 udp  }] 2one1"
 	if got != want {
 		t.Errorf("%s, want\n%s", got, want)
 	}
@@ -160,12 +160,12 @@ func TestProjectName(t *testing.T) {
 
 func TestParsePorts(t *testing.T) {
 	for in, want := range map[string]string{
-		"80":                      "[{80 tcp }]",
-		"8080:80":                 "[{80 tcp }]",
-		"127.0.0.1:8080:80/udp":   "[{80 udp }]",
-		"[::1]:8080:80":           "[{80 tcp }]",
-		"3000-3002":               "[{3000 tcp } {3001 tcp } {3002 tcp }]",
-		"9000-9001:3000-3001/tcp": "[{3000 tcp } {3001 tcp }]",
+		"80":                      "[{80 tcp  }]",
+		"8080:80":                 "[{80 tcp  }]",
+		"127.0.0.1:8080:80/udp":   "[{80 udp  }]",
+		"[::1]:8080:80":           "[{80 tcp  }]",
+		"3000-3002":               "[{3000 tcp  } {3001 tcp  } {3002 tcp  }]",
+		"9000-9001:3000-3001/tcp": "[{3000 tcp  } {3001 tcp  }]",
 		"0":                       "[]",
 		"70000":                   "[]",
 		"5-1":                     "[]",

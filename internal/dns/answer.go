@@ -260,7 +260,7 @@ func (f found) counts(in *catalog.Instance) string {
 		return reason("it does not run")
 	case !f.service:
 		return ""
-	case in.State == catalog.StateStarting && in.Labels[labelUnready] == "true":
+	case in.State == catalog.StateStarting && strings.EqualFold(strings.TrimSpace(in.Labels[labelUnready]), "true"):
 	case in.State != catalog.StateReady:
 		return reason("it is " + string(in.State))
 	}

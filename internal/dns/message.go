@@ -2,7 +2,6 @@ package dns
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"github.com/miekg/dns"
 )
@@ -162,14 +161,4 @@ func pack(r *dns.Msg, qtype uint16, rcode, limit int) reply {
 		out.out, _ = failed.Pack()
 	}
 	return out
-}
-
-// prefixOf is the network of an address, as far as strangers share one.
-func prefixOf(a netip.Addr) netip.Prefix {
-	bits := 24
-	if a.Is6() && !a.Is4In6() {
-		bits = 56
-	}
-	p, _ := a.Unmap().Prefix(bits)
-	return p
 }

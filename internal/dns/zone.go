@@ -127,7 +127,9 @@ func Build(before *Zone, s *catalog.Snapshot, settings Settings, local []netip.P
 	return z
 }
 
-func enabled(labels map[string]string) bool { return labels[labelEnable] != "false" }
+func enabled(labels map[string]string) bool {
+	return !strings.EqualFold(strings.TrimSpace(labels[labelEnable]), "false")
+}
 
 // sources notes what is not known.
 func (z *Zone) sources(s *catalog.Snapshot, now time.Time) {

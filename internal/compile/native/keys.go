@@ -134,8 +134,8 @@ var keys = []Key{
 	{"service", scopeService, "name", "Containers of one Compose project with the same name are one service, on whichever engines.", "shop", unread},
 	{"tags", scopeService, "list of words", "Words by which DNS answers with some of the instances: `v1.shop.service.docker`.", "v1, blue", unread},
 	{"dns.name", scopeService, "list of names", "Names in a zone of `dns.zones` that DNS answers with the service, besides its own; `*.name` for all below one.", "db.docker, *.shop.docker", unread},
-	{"dns.enable", scopeService, "true or false", "`false` hides the service or instance from DNS.", "false", to(func(*reading) *bool { return new(bool) }, draft.ReadBool)},
-	{"dns.unready", scopeService, "true or false", "`true` lets the instance answer in DNS for its service while it starts.", "true", to(func(*reading) *bool { return new(bool) }, draft.ReadBool)},
+	{"dns.enable", scopeService, "true or false", "`false` hides the service or instance from DNS.", "false", unread},
+	{"dns.unready", scopeService, "true or false", "`true` lets the instance answer in DNS for its service while it starts.", "true", unread},
 	{"enable", scopeService, "true or false", "`false` makes Fairway ignore all other labels.", "false", to(func(d *reading) *bool { return &d.enable }, draft.ReadBool)},
 }
 

@@ -50,7 +50,7 @@ func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Readi
 		disabled, r.Wanted = l.fault.Reason(l.raw), true
 		r.Problems = append(r.Problems, draft.Problem{OfService: len(routes) == 0 || routes[0].Name != "", Label: l.raw, Refusal: l.fault})
 	}
-	if len(routes) == 0 && disabled == "" {
+	if len(routes) == 0 && disabled == "" && !service.onlyNames() {
 		r.Problems = append(r.Problems, draft.Problem{
 			OfService: true, Refusal: draft.Refuse(route.CodeIncomplete, "no label says which requests are taken", "add a label such as "+prefix+"host"),
 		})
@@ -99,6 +99,11 @@ func (d *reading) read() {
 			d.byKey[l.key.Name] = l
 		}
 	}
+}
+
+// onlyNames reports whether all labels are about DNS, which asks for no route.
+func (d *reading) onlyNames() bool {
+	return len(d.labels) > 0 && !slices.ContainsFunc(d.labels, func(l *label) bool { return l.key.Name != "tags" && !strings.HasPrefix(l.key.Name, "dns.") })
 }
 
 func (d *reading) has(key string) bool { return d.byKey[key] != nil }
