@@ -261,7 +261,7 @@ func (h *secretHouse) operations() {
 	}
 	bodies := map[string]string{
 		"POST /v1/session": `{"token":"CAN-82-wrong-token"}`, "POST /v1/tokens": `{"name":"CAN","role":"CAN-83"}`,
-		"POST /v1/commands": `{"kind":"drain","subject":"nobody"}`, "POST /v1/notify/channels/{name}/test": `{}`,
+		"POST /v1/commands": `{"kind":"drain","subject":"nobody"}`, "POST /v1/notify/channels/{name}/test": `{}`, "POST /v1/certificates/{name}/renew": `{}`, "POST /v1/certificates/{name}/revoke": `{}`,
 		"POST /v1/plan": `{"labels":[{"subject":"shop","label":"fairway.headers.request.set.X-New","value":"CAN-84-plan"},{"subject":"users","label":"fairway.bsic-auth","value":"CAN-85-plan"},
 			{"subject":"shop","label":"fairway.health.path","value":"/up?CAN-86-plan"},{"subject":"snippet","label":"com.df.backendExtra","value":"http-request set-header X-Key CAN-87-plan"}],"remove":["ruled"]}`,
 		"POST /v1/fleet/documents/{document}/revisions": "global", "POST /v1/fleet/documents/{document}/check": "{}",
@@ -360,7 +360,7 @@ func (h *secretHouse) commands() {
 		"check":  {{"check", "services.yml", "compose.yml", "fairway.yml"}, {"check", "changed.yml"}},
 		"config": {{"config", "--config", "fairway.yml"}},
 		"routes": {{"routes"}}, "services": {{"services"}, {"services", "shop"}, {"services", "misspelt"}, {"services", "bad-rule"}, {"services", "moved"}, {"services", "users"}},
-		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "certs list": {{"certs"}}, "certs show": {{"certs", "show", "shop.example.com"}}, "errors": {{"errors"}, {"errors", "ruled"}}, "logs": {{"logs", "shop"}}, "events": {{"events"}},
+		"nodes": {{"nodes"}}, "problems": {{"problems"}}, "sources": {{"sources"}}, "status": {{"status"}}, "certs list": {{"certs"}}, "certs show": {{"certs", "show", "shop.example.com"}}, "certs renew": {{"certs", "renew", "shop.example"}}, "certs revoke": {{"certs", "revoke", "shop.example"}}, "errors": {{"errors"}, {"errors", "ruled"}}, "logs": {{"logs", "shop"}}, "events": {{"events"}},
 		"notify channels": {{"notify", "channels"}}, "notify outbox": {{"notify", "outbox", "failing"}, {"notify", "outbox", "mail"}}, "notify test": {{"notify", "test", "failing"}, {"notify", "test", "hook"}, {"notify", "test", "mail"}},
 		"rules": {{"rules"}}, "explain": {{"explain", "GET", "http://ruled.example/"}, {"explain", "GET", "http://shop.example/"}},
 		"doctor": {{"doctor", "flow"}, {"doctor", "ruled"}, {"doctor", "loser"}, {"doctor", "bad-rule"}, {"doctor", "snippet"}, {"doctor", "bad-snippet"}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairway/internal/acme/setup"
 	"fairway/internal/admin/oidc"
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
@@ -100,6 +101,18 @@ tls:
   curves: [X25519, P-256]
   alpn: [http/1.1]
   hosts: [{host: "*.bank.example", min-version: "1.3", client-ca: ca.pem, require: false}, {host: new.example, min-version: "1.3"}]
+acme:
+  agree: true
+  email: ops@example.com
+  ca: https://ca.example.com/directory
+  ca-root: ca.pem
+  internal: true
+  redirect: true
+  challenges: [http-01]
+  storage: files
+  consul: {addresses: ["https://consul.example.com:8501"], prefix: a/b, token-file: token, ca: ca.pem, cert: cert.pem, key: key.pem, insecure: true}
+  eab-key-id: kid
+  eab-key-file: token
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
@@ -236,6 +249,11 @@ func fullWant() Config {
 		}},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
+		},
+		ACME: setup.Config{
+			Agree: true, Email: "ops@example.com", CA: "https://ca.example.com/directory", CARoot: "ca.pem", Internal: "true", Redirect: true, Challenges: []string{"http-01"}, Storage: "files",
+			Consul:   setup.Consul{Addresses: []string{"https://consul.example.com:8501"}, Prefix: "a/b", TokenFile: "token", CA: "ca.pem", Cert: "cert.pem", Key: "key.pem", Insecure: true},
+			EABKeyID: "kid", EABKeyFile: "token",
 		},
 		TCPPorts:   []string{"5432", "6000-6010"},
 		LabelFiles: []string{"/srv/users", "/run/more"},
