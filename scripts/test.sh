@@ -18,7 +18,8 @@ if [ "${1:-}" != with-docker ]; then
 fi
 . scripts/steps.sh
 
-# The race detector doubles the time of a test, so there is no second run without it.
+# The race detector doubles the time of a test, so there is no second run without it, but
+# for what cannot be tested with it.
 unit() {
 	race=-race
 	if [ "$("$GO" env CGO_ENABLED)" != 1 ] || ! command -v "$("$GO" env CC)" >/dev/null; then
@@ -30,12 +31,19 @@ unit() {
 	tests unit $race -p 3 -short -timeout 8m ./...
 }
 
+# What counts memory, and what is another under the race detector: the calls of sockets.
+without_race() {
+	tests memory -short -timeout 5m -run LittleMemory ./internal/engine/embedded &&
+		tests sockets -short -timeout 5m ./internal/engine/embedded/http1
+}
+
 code() {
 	step "build, static" make -s build
 	step "go vet" "$GO" vet -tags e2e ./...
 	step "gofumpt" formatted
 	step "staticcheck" tool staticcheck -tags e2e ./...
 	step "tests, race detector" unit
+	step "tests without it" without_race
 	step "the program with HAProxy" with_haproxy
 }
 

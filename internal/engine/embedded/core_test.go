@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,24 +83,6 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
-// TestPlainRequestTakesLittleMemory: the head of the request, that of the answer, and the
-// ID are all that a plain request takes, which are texts that may be kept. A body that
-// comes with the head takes none.
-func TestPlainRequestTakesLittleMemory(t *testing.T) {
-	if underRace {
-		t.Skip("memory is not counted under the race detector")
-	}
-	for name, text := range map[string]string{"GET": get, "POST": post} {
-		ask := plain(t, 1<<10, text)
-		for range 10 {
-			ask()
-		}
-		if n := testing.AllocsPerRun(300, ask); n > 4 {
-			t.Errorf("%s: memory is taken %v times", name, n)
-		}
-	}
-}
-
 // TestMalformedAnswerHasItsReason: what is wrong with an answer is in the access log, and
 // nothing of the answer.
 func TestMalformedAnswerHasItsReason(t *testing.T) {
@@ -167,37 +147,5 @@ func TestAnswerWithoutTheBody(t *testing.T) {
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
 	if res := c.answer("POST"); res.StatusCode != 403 || res.body != "but no" {
 		t.Errorf("answered %d %q", res.StatusCode, res.body)
-	}
-}
-
-// TestPlainRequestOfHTTP2TakesLittleMemory: a request without a body has none to be copied.
-func TestPlainRequestOfHTTP2TakesLittleMemory(t *testing.T) {
-	if underRace {
-		t.Skip("memory is not counted under the race detector")
-	}
-	s := newSite(t, Options{})
-	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
-	s.serve("a.example", newApp(t, func(http.ResponseWriter, *http.Request) {}).addr())
-	s.apply()
-	client := s.client("https", true)
-	ask := func() {
-		res, err := client.Get("https://a.example/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _ = res.Body.Close(); res.StatusCode != 200 || res.ProtoMajor != 2 {
-			t.Fatalf("%s over %s", res.Status, res.Proto)
-		}
-	}
-	ask()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	const requests = 100
-	for range requests {
-		ask()
-	}
-	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / requests; n > 32<<10 { // client and endpoint included
-		t.Errorf("%d bytes are taken for each", n)
 	}
 }

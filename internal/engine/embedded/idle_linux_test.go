@@ -1,10 +1,11 @@
+//go:build !race
+
 package embedded
 
 import (
 	"bytes"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -24,23 +25,9 @@ func bareClient(t *testing.T, to netip.AddrPort) (fd int) {
 	return fd
 }
 
-// inUse is the memory of Go in use, what garbage holds left out. Stacks shrink by half in
-// each collection, and pools are empty after two.
-func inUse() uint64 {
-	for range 4 {
-		runtime.GC()
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
-}
-
 // TestIdleConnectionsTakeLittleMemory: a connection that waits for its next request has no
 // memory to read and write with.
 func TestIdleConnectionsTakeLittleMemory(t *testing.T) {
-	if underRace {
-		t.Skip("memory is not counted under the race detector")
-	}
 	const most = 7 << 10 // bytes each
 	n := min(10_000, int(maxFiles()-200)/2)
 	if testing.Short() {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -215,4 +216,15 @@ func (r *room) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.open
+}
+
+// inUse is the memory of Go in use, what garbage holds left out. Stacks shrink by half in
+// each collection, and pools are empty after two.
+func inUse() uint64 {
+	for range 4 {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
 }
