@@ -271,7 +271,7 @@ func (f *fairway) leaf(t *testing.T, host string) (*x509.Certificate, error) {
 func (f *fairway) await(t *testing.T, host string) *x509.Certificate {
 	t.Helper()
 	var leaf *x509.Certificate
-	testkit.Within(t, 30*time.Second, host+" is served over HTTPS", func() string {
+	testkit.Eventually(t, host+" is served over HTTPS", func() string {
 		var err error
 		if leaf, err = f.leaf(t, host); err != nil {
 			return err.Error()
@@ -447,7 +447,7 @@ func TestRenewAndRevoke(t *testing.T) {
 		if status := string(p.get(t, fmt.Sprintf("/cert-status-by-serial/%x", last.SerialNumber))); !strings.Contains(status, `"Status": "Revoked"`) {
 			t.Errorf("status %s", status)
 		}
-		testkit.Within(t, 30*time.Second, "another one is in use", func() string {
+		testkit.Eventually(t, "another one is in use", func() string {
 			leaf, err := f.leaf(t, name(hosts-1))
 			if err != nil {
 				return err.Error()
