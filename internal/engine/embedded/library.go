@@ -19,6 +19,7 @@ import (
 
 // overLibrary sends the request by net/http, to endpoints that speak HTTP/2.
 func (a *attempt) overLibrary(ctx context.Context) (*reply, error) {
+	a.byCore, a.sent, a.reused = false, false, false // the pool may have had a connection of HTTP/1.1
 	out := &a.x.out
 	var mu sync.Mutex
 	over := false // the exchange may belong to another client; net/http may still call

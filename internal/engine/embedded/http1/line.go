@@ -10,7 +10,7 @@ import (
 // the scheduler: a socket of Go never waits, so no other thread needs the processor meanwhile.
 // What a socket does not take or give at once is waited for in the ordinary way.
 //
-// One goroutine reads, as of any connection; any may write.
+// One goroutine reads at a time, and one writes.
 type Line struct {
 	*net.TCPConn
 	raw syscall.RawConn

@@ -271,6 +271,15 @@ func (p *Peer) unbound() {
 	}
 }
 
+// endless lets the rest of the body take its time.
+func (p *Peer) endless() {
+	p.timing.Lock()
+	defer p.timing.Unlock()
+	if p.headed = true; !p.readBy.IsZero() {
+		p.within(time.Time{})
+	}
+}
+
 // freely lets the body take its time, where it has to be waited for.
 func (p *Peer) freely() {
 	p.timing.Lock()

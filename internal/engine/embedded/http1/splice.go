@@ -39,6 +39,7 @@ func (x *Exchange) Splice(p *Peer) (int64, error) {
 	if s.splicing.Add(1) > maxSplicing {
 		return 0, nil
 	}
+	p.endless()
 	began := time.Now()
 	x.piece = io.LimitedReader{R: from.TCPConn, N: most}
 	n, err := to.ReadFrom(&x.piece)

@@ -1,6 +1,9 @@
 package http1
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // turns serve the requests of a connection that are there whole, with their bodies, after a
 // read, all in one turn of its line. Everything else is served between two of them, by
@@ -28,6 +31,9 @@ func (t *turns) open(k *conn) {
 func (t *turns) run() bool {
 	if t.line == nil {
 		return true
+	}
+	if k := t.conn; k.used { // the limit of the request before may have passed
+		k.readWithin(time.Now(), k.server.limits.Idle)
 	}
 	return t.line.turn(t.step) == nil && !t.over
 }

@@ -374,3 +374,24 @@ func TestTurnsEndAfterLongWrite(t *testing.T) {
 		t.Errorf("%d bytes behind the answer: %v", n, err)
 	}
 }
+
+// TestTurnsOutliveTheLimitOfTheHead: what bounded the head of a request that was served
+// between two turns is no limit of the next one.
+func TestTurnsOutliveTheLimitOfTheHead(t *testing.T) {
+	dial, _ := sockets(t, limits(), func(x *Exchange) {
+		x.conn.readBy = time.Unix(1, 0) // it has passed meanwhile
+		_ = x.conn.SetReadDeadline(x.conn.readBy)
+		echo(x)
+	})
+	c := dial()
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for range 2 {
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+	}
+}
