@@ -28,7 +28,7 @@ unit() {
 		race=
 	fi
 	# Three packages at once, because tests wait as much as they compute.
-	tests unit $race -p 3 -short -timeout 8m ./...
+	tests unit $race -p 3 -short -timeout 12m ./...
 }
 
 # What counts memory, and what is another under the race detector: the calls of sockets.

@@ -32,7 +32,7 @@ type cli struct {
 }
 
 func newCLI(stdout, stderr io.Writer, environ []string) *cli {
-	return &cli{Printer: printer.Printer{Console: console.Console{Out: stdout, Err: stderr, Format: "text"}}, environ: environ, env: app.Environment(environ)}
+	return &cli{Printer: printer.Printer{Console: &console.Console{Out: stdout, Err: stderr, Format: "text"}}, environ: environ, env: app.Environment(environ)}
 }
 
 func (c *cli) configure(g *grammar) {

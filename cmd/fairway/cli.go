@@ -228,7 +228,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c, &c.Console, &command.Host{Console: &c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client), trust.Client(c.client)),
+		kong.Bind(c, c.Console, &command.Host{Console: c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client), trust.Client(c.client)),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),

@@ -11,20 +11,23 @@ import (
 // What pages ask operations to do, and the commands that ask for the same.
 func pageCalls() map[string][]string {
 	return map[string][]string{
-		"POST /v1/commands":                                    {"drain", "pause", "maintenance", "weight", "pin", "rollback"},
-		"DELETE /v1/commands/*":                                {"undrain", "resume", "unpin", "weight"},
-		"POST /v1/tokens":                                      {"token create"},
-		"DELETE /v1/tokens/*":                                  {"token revoke"},
-		"POST /v1/notify/channels/*/test":                      {"notify test"},
-		"POST /v1/fleet/documents/*/drift":                     {"fleet drift"},
-		"DELETE /v1/fleet/documents/*/rollout":                 {"fleet stop"},
-		"POST /v1/fleet/documents/*/rollout":                   {"fleet rollout", "fleet rollback"},
-		"POST /v1/fleet/documents/*/check":                     {"fleet check"},
-		"POST /v1/fleet/documents/*/revisions":                 {"fleet put"},
-		"POST /v1/session":                                     nil, // a browser's own; commands show a token
-		"DELETE /v1/session":                                   nil,
-		"GET by the client: Recent (a page waits for nothing)": {"routes"},
-		"GET by the client: Info (a page waits for nothing)":   {"status"}, // which says of the table what matters
+		"POST /v1/commands":                                          {"drain", "pause", "maintenance", "weight", "pin", "rollback"},
+		"DELETE /v1/commands/*":                                      {"undrain", "resume", "unpin", "weight"},
+		"POST /v1/certificates/*/renew":                              {"certs renew"},
+		"POST /v1/certificates/*/revoke":                             {"certs revoke"},
+		"GET by the client: Certificates (a page waits for nothing)": {"certs list"},
+		"POST /v1/tokens":                                            {"token create"},
+		"DELETE /v1/tokens/*":                                        {"token revoke"},
+		"POST /v1/notify/channels/*/test":                            {"notify test"},
+		"POST /v1/fleet/documents/*/drift":                           {"fleet drift"},
+		"DELETE /v1/fleet/documents/*/rollout":                       {"fleet stop"},
+		"POST /v1/fleet/documents/*/rollout":                         {"fleet rollout", "fleet rollback"},
+		"POST /v1/fleet/documents/*/check":                           {"fleet check"},
+		"POST /v1/fleet/documents/*/revisions":                       {"fleet put"},
+		"POST /v1/session":                                           nil, // a browser's own; commands show a token
+		"DELETE /v1/session":                                         nil,
+		"GET by the client: Recent (a page waits for nothing)":       {"routes"},
+		"GET by the client: Info (a page waits for nothing)":         {"status"}, // which says of the table what matters
 	}
 }
 

@@ -17,7 +17,7 @@ type errorsCommand struct {
 // Run prints the last errors.
 func (f *errorsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Follow {
-		return tail.Requests(ctx, &c.Console, a, f.Name, api.RequestQuery{Failed: true})
+		return tail.Requests(ctx, c.Console, a, f.Name, api.RequestQuery{Failed: true})
 	}
 	found, err := a.Errors(ctx, api.ErrorQuery{Service: f.Name, Limit: f.Limit})
 	if tail.IsNotFound(err) && f.Name != "" {
@@ -25,7 +25,7 @@ func (f *errorsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 			found, err = second, nil
 		}
 	}
-	return list(c, found, err, orNote(c, "No errors are kept.", func(items []api.Request) { tail.Errors(&c.Console, items) }))
+	return list(c, found, err, orNote(c, "No errors are kept.", func(items []api.Request) { tail.Errors(c.Console, items) }))
 }
 
 type requestsCommand struct {
@@ -36,7 +36,7 @@ type requestsCommand struct {
 
 // Run prints requests until it is interrupted.
 func (f *requestsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	return tail.Requests(ctx, &c.Console, a, f.Name, api.RequestQuery{Status: f.Status, Failed: f.Failed})
+	return tail.Requests(ctx, c.Console, a, f.Name, api.RequestQuery{Status: f.Status, Failed: f.Failed})
 }
 
 type logsCommand struct {
@@ -50,5 +50,5 @@ func (f *logsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
 	if f.Tail < 1 || f.Tail > 2000 {
 		return usageError{errors.New("--tail: from 1 to 2000")}
 	}
-	return tail.Logs(ctx, &c.Console, a, f.Name, f.Tail, f.Follow)
+	return tail.Logs(ctx, c.Console, a, f.Name, f.Tail, f.Follow)
 }

@@ -5,4 +5,4 @@ package printer
 import "fairway/internal/console"
 
 // Printer prints answers. Its methods are for one goroutine. The zero value has nowhere to.
-type Printer struct{ console.Console }
+type Printer struct{ *console.Console }

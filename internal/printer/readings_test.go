@@ -23,7 +23,7 @@ func TestKeptReadings(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	c := &Printer{Console: console.Console{Out: &out, Err: &out}}
+	c := &Printer{Console: &console.Console{Out: &out, Err: &out}}
 	c.Series([]api.Series{s}, from, from.Add(32*time.Minute))
 	want := `SUBJECT      FIELD  LAST   MEAN   PEAK   OVER 32m
 shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████

@@ -37,7 +37,7 @@ func (listCommand) Run(ctx context.Context, h *command.Host, a *api.Client) erro
 	return end(h.Print(found, func() { printed(h).CertificatesInFull(found) }), found)
 }
 
-func printed(h *command.Host) *printer.Printer { return &printer.Printer{Console: *h.Console} }
+func printed(h *command.Host) *printer.Printer { return &printer.Printer{Console: h.Console} }
 
 // end ends a command that has printed certificates.
 func end(err error, found api.Certificates) error {

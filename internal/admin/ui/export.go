@@ -87,7 +87,7 @@ func (p *Pages) export(w http.ResponseWriter, c *call, of page, data any) (done 
 	out := list.export()
 	w.Header().Set("Content-Security-Policy", contentPolicy)
 	listing.Send(w, "fairway-"+of.name+c.now.UTC().Format("-20060102"), format, out.items, func(w io.Writer) {
-		out.print(&printer.Printer{Console: console.Console{Out: w, Err: w, Format: "csv"}})
+		out.print(&printer.Printer{Console: &console.Console{Out: w, Err: w, Format: "csv"}})
 	})
 	return true, nil
 }

@@ -203,10 +203,11 @@ func TestSilence(t *testing.T) {
 
 // A resolver that sends questions back is left out; the others answer (case 49).
 func TestLoop(t *testing.T) {
-	var f *Forwarder
-	loop := newResolver(t, func(q *dns.Msg, _ string) *dns.Msg { return f.Lookup(context.Background(), q, client) })
+	var asks atomic.Pointer[Forwarder]
+	loop := newResolver(t, func(q *dns.Msg, _ string) *dns.Msg { return asks.Load().Lookup(context.Background(), q, client) })
 	good := newResolver(t, records(1, "192.0.2.4"))
-	f = newForwarder(t, 0, loop, good)
+	f := newForwarder(t, 0, loop, good)
+	asks.Store(f)
 	f.probe(t.Context())
 	if m := lookup(f, "example.com"); said(m) != "192.0.2.4" {
 		t.Errorf("beside a loop: %v", m)
