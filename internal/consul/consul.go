@@ -211,6 +211,7 @@ type call struct {
 	query        url.Values
 	body         any           // JSON, or the bytes themselves
 	hold         time.Duration // how long Consul may hold the answer back
+	again        bool          // it may be made twice, as reading may
 }
 
 // answer is what came for a call.
@@ -221,8 +222,8 @@ type answer struct {
 }
 
 // do makes a call at the address that answered last, then at the others: after a failure
-// that left no request behind, and for reading after any. A status of 400 or above is an
-// *Error, except those in accept.
+// that left no request behind, and after any for what may be made twice. The next call begins
+// behind an address that failed. A status beyond 2xx is an *Error, except those in accept.
 func (c *Client) do(ctx context.Context, in call, accept ...int) (answer, error) {
 	var body []byte
 	switch b := in.body.(type) {
@@ -245,7 +246,7 @@ func (c *Client) do(ctx context.Context, in call, accept ...int) (answer, error)
 		n := (int(first) + i) % len(c.addresses)
 		a := c.addresses[n]
 		out, err := c.once(ctx, a, in, body, token)
-		if err == nil && out.status >= 400 && !slices.Contains(accept, out.status) {
+		if err == nil && (out.status < 200 || out.status >= 300) && !slices.Contains(accept, out.status) {
 			text, _, _ := strings.Cut(strings.TrimSpace(string(out.body[:min(len(out.body), 512)])), "\n")
 			err = &Error{out.status, strings.ToValidUTF8(text, "?")}
 		}
@@ -254,6 +255,9 @@ func (c *Client) do(ctx context.Context, in call, accept ...int) (answer, error)
 			return out, nil
 		}
 		errs = append(errs, err)
+		if !isSaid(err) && !errors.Is(ctx.Err(), context.Canceled) {
+			c.last.Store(uint32((n + 1) % len(c.addresses)))
+		}
 		if ctx.Err() != nil || !again(in, err) {
 			break
 		}
@@ -267,11 +271,13 @@ func again(in call, err error) bool {
 	if errors.As(err, &op) && op.Op == "dial" {
 		return true
 	}
+	return !isSaid(err) && (in.again || in.method == http.MethodGet)
+}
+
+// isSaid reports whether an address works and says what the others would.
+func isSaid(err error) bool {
 	var said *Error
-	if errors.As(err, &said) && said.Status < 500 {
-		return false
-	}
-	return in.method == http.MethodGet
+	return errors.As(err, &said) && said.Status < 500
 }
 
 // once makes a call at one address.

@@ -86,6 +86,42 @@ func TestNextAddress(t *testing.T) {
 	}
 }
 
+// An agent that hangs costs no lock while another answers, and what says neither yes nor no
+// is an error.
+func TestHungAgent(t *testing.T) {
+	hung, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	var calls []string
+	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls = append(calls, r.URL.Path)
+		fmt.Fprint(w, "true")
+	}))
+	defer good.Close()
+	c := client(t, Config{Addresses: []string{hung.Addr().String(), good.URL}, Timeout: 50 * time.Millisecond})
+	c.drop(t.Context(), "s") // is asked of both
+	c.last.Store(0)
+	if err := c.Put(t.Context(), "k", nil, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("writing at one that hangs: %v", err)
+	}
+	if err := c.Put(t.Context(), "k", nil, 0); err != nil {
+		t.Errorf("the next call begins at the one that hangs: %v", err)
+	}
+	if got := strings.Join(calls, " "); got != "/v1/session/destroy/s /v1/kv/k" {
+		t.Errorf("calls: %s", got)
+	}
+	moved := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotModified)
+	}))
+	defer moved.Close()
+	var said *Error
+	if _, err := client(t, Config{Addresses: []string{moved.URL}}).do(t.Context(), call{method: http.MethodPut, path: "/v1/x"}); !errors.As(err, &said) || said.Status != http.StatusNotModified {
+		t.Errorf("an answer 304: %v", err)
+	}
+}
+
 func TestNothingHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {

@@ -95,7 +95,7 @@ func (c *Client) Lock(ctx context.Context, key string, opts LockOptions) (*Lock,
 // isRefusal reports whether asking again is of no use.
 func isRefusal(err error) bool {
 	var said *Error
-	return errors.As(err, &said) && said.Status >= 400 && said.Status < 500 && said.Status != http.StatusTooManyRequests
+	return errors.As(err, &said) && said.Status < 500 && said.Status != http.StatusTooManyRequests
 }
 
 // free reports whether no session holds a lock, and the index to wait for a change with.
@@ -131,10 +131,10 @@ const defaultTTL = 15 * time.Second
 
 // drop ends a session, also when ctx is over.
 func (c *Client) drop(ctx context.Context, session string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout) // one may hang
 	defer cancel()
 	// A session that stays ends by its TTL.
-	_, _ = c.do(ctx, call{method: http.MethodPut, path: "/v1/session/destroy/" + session})
+	_, _ = c.do(ctx, call{method: http.MethodPut, path: "/v1/session/destroy/" + session, again: true})
 }
 
 func (c *Client) acquire(ctx context.Context, key, session string) (bool, error) {
@@ -173,7 +173,7 @@ func (l *Lock) renew(last time.Time) {
 		}
 		began := time.Now()
 		ctx, cancel := context.WithDeadline(l.ctx, doubt.Add(time.Millisecond))
-		out, err := l.c.do(ctx, call{method: http.MethodPut, path: "/v1/session/renew/" + l.session}, http.StatusNotFound)
+		out, err := l.c.do(ctx, call{method: http.MethodPut, path: "/v1/session/renew/" + l.session, again: true}, http.StatusNotFound)
 		cancel()
 		switch {
 		case err == nil && out.status == http.StatusNotFound:

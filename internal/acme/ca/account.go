@@ -35,7 +35,7 @@ func (c *Client) account(ctx context.Context, client *acmez.Client) (acme.Accoun
 	if a, err := c.keptAccount(ctx); err == nil {
 		return a, nil
 	}
-	const lock = "fairway-account"
+	const lock = "fairway-registration"
 	if err := c.o.Storage.Lock(ctx, lock); err != nil {
 		return acme.Account{}, fmt.Errorf("storage: %w", err)
 	}

@@ -174,7 +174,7 @@ func (c *Client) Obtain(ctx context.Context, name string, replaces *x509.Certifi
 		ctx, done = s.Work(ctx)
 		defer done()
 	}
-	lock := "fairway-" + certmagic.StorageKeys.Safe(name)
+	lock := "issue_cert_" + name // as certmagic calls it: a storage that fences knows by that what to guard
 	if err := c.o.Storage.Lock(ctx, lock); err != nil {
 		return nil, c.failure(ctx, fmt.Errorf("storage: %w", err), nil)
 	}

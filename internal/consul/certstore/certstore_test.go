@@ -19,14 +19,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"fairway/internal/acme/ca"
 	"fairway/internal/consul"
 	"fairway/internal/consul/consultest"
 	"fairway/internal/testkit"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
 	"go.uber.org/zap"
 )
 
@@ -290,6 +293,34 @@ func TestSlowWritesNothing(t *testing.T) {
 	}
 	if err := slow.storage.Unlock(ctx, "issue_cert_*.a.example"); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the orders of Fairway keep is guarded by their lock, for every name; registering an
+// account stands in no other's way.
+func TestOrderIsFenced(t *testing.T) {
+	r := newReplica(t, newAuthority(t), consultest.Start(t))
+	r.storage.settings.Lock.TTL = time.Minute
+	for _, name := range []string{"*.a.example", "account"} {
+		var guarded atomic.Int32
+		directory := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if r.storage.guard(certmagic.StorageKeys.SiteCert("test", name)) != nil {
+				guarded.Add(1)
+			}
+			http.Error(w, "no", http.StatusForbidden)
+		}))
+		client, err := ca.New(ca.Options{Directory: directory.URL, Storage: r.storage, Challenges: []string{ca.DNS01}, DNS: struct{ acmez.Solver }{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+		_, err = client.Obtain(ctx, name, nil, 0)
+		if err == nil || ctx.Err() != nil || guarded.Load() == 0 {
+			t.Errorf("%s: guarded %d times while it is ordered: %v", name, guarded.Load(), err)
+		}
+		cancel()
+		client.Close()
+		directory.Close()
 	}
 }
 
