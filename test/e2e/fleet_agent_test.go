@@ -214,7 +214,9 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	centre, url := fileServer(t, statsConfig(8080))
-	h := runHAProxy(t, haproxyOptions{name: "first", agent: true, env: []string{"VIP=127.0.0.1", "CFG_GET_URL=" + url}})
+	// Once it is gone, the server of another test may have its address.
+	centre.put(map[string]string{"/www/first/127.0.0.1": statsConfig(8080)})
+	h := runHAProxy(t, haproxyOptions{name: "first", agent: true, env: []string{"VIP=127.0.0.1", "CFG_GET_URL=" + url + "first/"}})
 	// From the first moment on; each would kill HAProxy 2.6 if it came too early.
 	for range 30 {
 		h.kill("USR2")
