@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,20 +71,29 @@ func (q question) missing(apex, rel string) Answer {
 	z := q.z
 	labels := strings.Count(rel, ".") + 1
 	kind := rel[strings.LastIndexByte(rel, '.')+1:]
-	switch {
-	case z.starting:
-		q.say("nothing is known yet: a source has not answered")
-		return Answer{Rcode: dns.RcodeServerFailure, Code: dns.ExtendedErrorCodeNotReady, Text: "a source has not answered yet"}
-	case z.unsure != "" && !z.settings.Deny && (labels <= 2 || slices.Contains(reserved, kind)):
-		text := z.unsure
-		if z.unsureFor > 0 && z.unsureFor < 10*365*24*time.Hour {
-			text += ", for " + z.unsureFor.Round(time.Second).String()
-		}
-		q.say("it is not known whether the name is there: " + text)
-		return Answer{Rcode: dns.RcodeServerFailure, Code: dns.ExtendedErrorCodeNetworkError, Text: text}
+	if a, unknown := q.unknown(); unknown && (z.starting || labels <= 2 || slices.Contains(reserved, kind)) {
+		return a
 	}
 	q.say("there is no such name")
 	return Answer{Rcode: dns.RcodeNameError, SOA: z.soa(apex), Authoritative: true}
+}
+
+// unknown answers where it cannot be said that a name is not there.
+func (q question) unknown() (Answer, bool) {
+	z := q.z
+	switch {
+	case z.starting:
+		q.say("nothing is known yet: a source has not answered")
+		return Answer{Rcode: dns.RcodeServerFailure, Code: dns.ExtendedErrorCodeNotReady, Text: "a source has not answered yet"}, true
+	case z.unsure == "" || z.settings.Deny:
+		return Answer{}, false
+	}
+	text := z.unsure
+	if !z.since.IsZero() {
+		text += ", for " + time.Since(z.since).Round(time.Second).String()
+	}
+	q.say("it is not known whether the name is there: " + text)
+	return Answer{Rcode: dns.RcodeServerFailure, Code: dns.ExtendedErrorCodeNetworkError, Text: text}, true
 }
 
 func (q question) say(text string) {
@@ -101,12 +112,24 @@ func (q question) outside(lower string) Answer {
 		q.say("a name of others")
 		return Answer{Foreign: true}
 	}
-	if list := q.z.hosts[label]; q.z.settings.SingleLabel && len(list) > 0 && q.z.mayRecurse(q.v.from.Addr) && label != "localhost" && label != "wpad" && label != "isatap" {
+	mayBe := q.z.settings.SingleLabel && label != "localhost" && label != "wpad" && label != "isatap"
+	if list := q.z.hosts[label]; mayBe && len(list) > 0 && q.z.mayRecurse(q.v.from.Addr) {
 		return q.answer(".", found{form: "host name without a zone", members: list})
+	}
+	if slices.Contains(q.z.settings.Forwarded, label) || !slices.Contains(hostTypes, q.qtype) {
+		q.say("a name of others")
+		return Answer{Foreign: true}
+	}
+	if a, unknown := q.unknown(); mayBe && unknown {
+		return a
 	}
 	q.say("a name of one label, which is no host name of a container")
 	return Answer{Rcode: dns.RcodeNameError, SOA: q.z.soa("."), Authoritative: true}
 }
+
+// hostTypes are what programs ask for to reach a host. Names of one label are looked up
+// elsewhere for other types: they are top-level domains then.
+var hostTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeMX, dns.TypeANY}
 
 // reversed reads the address out of a name below in-addr.arpa or ip6.arpa.
 func reversed(name string) (netip.Addr, bool) {
@@ -130,7 +153,8 @@ func reversed(name string) (netip.Addr, bool) {
 // pointer answers for the name of an address.
 func (q question) pointer(ip netip.Addr) Answer {
 	x, known := q.z.pointers[ip]
-	if !known && !contains(q.z.bridges, ip) {
+	_, near := q.z.localOf(ip)
+	if !known && !contains(q.z.bridges, ip) && (q.z.snapshot != nil || !near) {
 		q.say("an address of others")
 		return Answer{Foreign: true}
 	}
@@ -138,6 +162,9 @@ func (q question) pointer(ip netip.Addr) Answer {
 		q.why.Form = "name of an address"
 	}
 	if !known {
+		if a, unknown := q.unknown(); unknown {
+			return a
+		}
 		q.say("no instance has the address")
 		return Answer{Rcode: dns.RcodeNameError, SOA: q.z.soa(q.name), Authoritative: true}
 	}
@@ -220,7 +247,7 @@ func (q question) stale(out Answer, members []at) Answer {
 }
 
 func (q question) header(name string, t uint16) dns.RR_Header {
-	return dns.RR_Header{Name: name, Rrtype: t, Class: dns.ClassINET, Ttl: uint32(q.z.settings.TTL / time.Second)}
+	return dns.RR_Header{Name: name, Rrtype: t, Class: dns.ClassINET, Ttl: uint32(max(0, q.z.settings.TTL) / time.Second)}
 }
 
 // record makes a record of an address; nil for the other family.
@@ -240,7 +267,7 @@ func (z *Zone) soa(apex string) dns.RR {
 	if z.apex(apex) == "" { // the root, or an address
 		ns, mail = z.fqdn("ns"), z.fqdn("hostmaster")
 	}
-	negative := uint32(z.settings.NegativeTTL / time.Second)
+	negative := uint32(max(0, z.settings.NegativeTTL) / time.Second)
 	return &dns.SOA{
 		Hdr: dns.RR_Header{Name: apex, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: negative},
 		Ns:  ns, Mbox: mail, Serial: z.serial, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: negative,
@@ -424,7 +451,11 @@ func (q question) services(f found) (records, extra []dns.RR) {
 			continue
 		}
 		records = append(records, srv)
-		q.note(r.x, netip.AddrPortFrom(p.addr, number).String(), p.where)
+		host := p.name
+		if host == "" {
+			host = p.addr.String()
+		}
+		q.note(r.x, net.JoinHostPort(host, strconv.Itoa(int(number))), p.where)
 		for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			rr := q.record(target, t, p.addr)
 			if rr != nil && !slices.ContainsFunc(extra, func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }) {

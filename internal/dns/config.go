@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,8 +31,18 @@ type Config struct {
 
 // settings are those of the zone.
 func (c Config) settings() Settings {
+	var forwarded []string
+	for _, r := range c.Forward {
+		forwarded = append(forwarded, strings.TrimSuffix(r.Domain, "."))
+	}
+	if c.TTL == 0 {
+		c.TTL = -1
+	}
+	if c.NegativeTTL == 0 {
+		c.NegativeTTL = -1
+	}
 	return Settings{
-		Zones: c.Zones, TTL: c.TTL, NegativeTTL: c.NegativeTTL, Mode: c.Address, Views: c.Views, SingleLabel: c.SingleLabel,
+		Forwarded: forwarded, Zones: c.Zones, TTL: c.TTL, NegativeTTL: c.NegativeTTL, Mode: c.Address, Views: c.Views, SingleLabel: c.SingleLabel,
 		Clients: c.Clients, Recursion: c.Recursion, Deny: c.Unsure == "nxdomain",
 	}
 }

@@ -53,13 +53,17 @@ type Settings struct {
 	// Zones are the domains that Fairway answers for, such as "docker"; the first is that
 	// of names in other answers.
 	Zones []string
-	// TTL is how long an answer may be kept, NegativeTTL that something is not there.
+	// TTL is how long an answer may be kept, NegativeTTL that something is not there;
+	// below zero is not at all.
 	TTL, NegativeTTL time.Duration
 	// Mode is how askers from elsewhere see instances; Views are exceptions by network.
 	Mode  string
 	Views []View
 	// SingleLabel answers host names without a zone, to this machine and its containers.
 	SingleLabel bool
+	// Forwarded are domains of others whose resolvers are named. One of one label is looked up
+	// there.
+	Forwarded []string
 	// Clients may ask; an empty list is loopback, link-local and private addresses. Recursion
 	// are those who may ask for names of others, too; an empty list is loopback and the networks
 	// of containers on this machine.

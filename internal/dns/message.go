@@ -32,6 +32,19 @@ type reply struct {
 	qtype   uint16
 	rcode   int
 	cut     bool // not everything fitted
+
+	target string // in place of the name in foreign; its records follow those of begun
+	begun  Answer
+}
+
+// alias is the name that an answer leads to, and empty for none.
+func alias(a Answer) string {
+	if len(a.Records) == 1 {
+		if rr, ok := a.Records[0].(*dns.CNAME); ok {
+			return rr.Target
+		}
+	}
+	return ""
 }
 
 // handle reads a packet and answers it out of the zone. It is pure but for the order of
@@ -42,7 +55,7 @@ func (z *Zone) handle(p packet) reply {
 		return reply{}
 	}
 	client := p.from.Addr.Unmap().WithZone("")
-	if !contains(z.settings.Clients, client) && !z.isMachine(client) {
+	if !z.mayAsk(client) {
 		if !p.tcp {
 			return reply{refused: refusedClient}
 		}
@@ -73,6 +86,9 @@ func (z *Zone) handle(p packet) reply {
 			return reply{foreign: &msg, qtype: q.Qtype}
 		}
 		a, refused = Answer{Rcode: dns.RcodeRefused, Code: dns.ExtendedErrorCodeProhibited, Text: "names of others are looked up for this machine and its containers alone"}, refusedRecursion
+	}
+	if target := alias(a); target != "" && q.Qtype != dns.TypeCNAME && recurse {
+		return reply{foreign: &msg, qtype: q.Qtype, target: target, begun: a}
 	}
 	out := p.finish(&msg, a, z.limit(p, opt, recurse))
 	out.refused = refused
@@ -137,9 +153,17 @@ func (p packet) finish(msg *dns.Msg, a Answer, limit int) reply {
 	return pack(r, msg.Question[0].Qtype, a.Rcode, limit)
 }
 
-// pack writes a message so that it fits: without what is beside the answer, then with TC.
+// pack writes a message so that it fits: without words, then without what is beside the
+// answer, then with TC.
 func pack(r *dns.Msg, qtype uint16, rcode, limit int) reply {
 	out := reply{qtype: qtype, rcode: rcode}
+	if o := r.IsEdns0(); o != nil && r.Len() > limit {
+		for _, option := range o.Option {
+			if e, ok := option.(*dns.EDNS0_EDE); ok {
+				e.ExtraText = ""
+			}
+		}
+	}
 	if r.Len() > limit && len(r.Answer) > 0 {
 		var opt []dns.RR
 		if o := r.IsEdns0(); o != nil {

@@ -36,6 +36,7 @@ const (
 
 	tcpConnections = 256
 	tcpPerClient   = 16
+	tcpStrangers   = 16 // connections of those who may not ask
 	tcpIdle        = 10 * time.Second
 	tcpFirst       = 2 * time.Second
 	tcpWrite       = 5 * time.Second
@@ -62,6 +63,7 @@ type Options struct {
 	// Foreign looks up names of others; nil refuses them.
 	Foreign Foreign
 	// Local returns the addresses of this machine with their networks; nil asks the system.
+	// An empty answer is none: what was known stays.
 	Local   func() []netip.Prefix
 	Logger  *slog.Logger
 	Metrics *metrics.Set
@@ -73,7 +75,8 @@ type Server struct {
 	wanted  []listen
 	zone    atomic.Pointer[Zone]
 	m       measures
-	sockets map[netip.AddrPort]*socket // Run's alone, once it runs
+	sockets map[netip.AddrPort]*socket // Run's alone, once it runs, as failed
+	failed  map[netip.AddrPort]string  // why an address is not bound
 	foreign chan struct{}              // places for questions that are looked up elsewhere
 	jobs    sync.WaitGroup
 	ctx     context.Context // ends with Run
@@ -82,6 +85,7 @@ type Server struct {
 	mu      sync.Mutex
 	clients map[netip.Addr]int // TCP connections of each
 	total   int                // of all
+	strange int                // of those who may not ask
 	bound   []string
 }
 
@@ -180,9 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for {
 		changed := s.o.Feed.Changed()
 		s.build(time.Now())
-		if err := s.bind(); err != nil {
-			s.o.Logger.Warn("an address for DNS cannot be bound", "error", err)
-		}
+		s.rebind()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -192,9 +194,23 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
+// rebind is bind that says what has changed for the worse.
+func (s *Server) rebind() {
+	before := s.failed
+	_ = s.bind() // in failed
+	for at, why := range s.failed {
+		if before[at] != why {
+			s.o.Logger.Warn("an address for DNS cannot be bound", "address", at, "error", why)
+		}
+	}
+}
+
 // build makes the zone anew when the snapshot or the addresses of this machine changed.
 func (s *Server) build(now time.Time) {
 	snapshot, local, before := s.o.Feed.Newest(), s.o.Local(), s.zone.Load()
+	if len(local) == 0 && before != nil {
+		local = before.local
+	}
 	if before != nil && before.snapshot == snapshot && slices.Equal(before.local, local) {
 		return
 	}
@@ -206,7 +222,7 @@ func (s *Server) build(now time.Time) {
 
 // systemAddresses asks the system.
 func systemAddresses() (list []netip.Prefix) {
-	all, _ := net.InterfaceAddrs() // none is none
+	all, _ := net.InterfaceAddrs() // an error leaves none
 	for _, a := range all {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
 			list = append(list, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()))
@@ -240,7 +256,8 @@ func (s *Server) addresses() map[netip.AddrPort]bool {
 	return want
 }
 
-// bind opens and closes sockets. The error is of an address that must be bound, or that none is.
+// bind opens and closes sockets, and notes those that cannot be opened. The error is of an
+// address that must be bound, or that none is.
 func (s *Server) bind() error {
 	want := s.addresses()
 	for at, k := range s.sockets {
@@ -249,19 +266,20 @@ func (s *Server) bind() error {
 			delete(s.sockets, at)
 		}
 	}
-	var failed []error
+	var required, other error
+	s.failed = map[netip.AddrPort]string{}
 	for at, must := range want {
 		if s.sockets[at] != nil || len(s.sockets) >= maxSockets {
 			continue
 		}
 		k, err := s.open(at)
-		switch {
-		case err == nil:
+		if err == nil {
 			s.sockets[at] = k
-		case must:
-			return err
-		default:
-			failed = append(failed, err)
+			continue
+		}
+		s.failed[at] = err.Error()
+		if other = err; must {
+			required = err
 		}
 	}
 	var bound []string
@@ -272,10 +290,10 @@ func (s *Server) bind() error {
 	s.mu.Lock()
 	s.bound = bound
 	s.mu.Unlock()
-	if len(s.sockets) == 0 && len(failed) > 0 {
-		return failed[0]
+	if len(s.sockets) == 0 {
+		return cmp.Or(required, other)
 	}
-	return nil
+	return required
 }
 
 // socket is one address that is listened on, over UDP and TCP.
@@ -316,7 +334,8 @@ func (s *Server) serveUDP(k *socket, asked netip.Addr) {
 			return
 		}
 		if err != nil {
-			continue // of one that could not be reached, not of the socket
+			_ = clock.Sleep(s.ctx, time.Millisecond) // of one that could not be reached, most likely
+			continue
 		}
 		p := packet{buffer[:n], Asker{from.Addr().Unmap(), asked}, false}
 		r := s.zone.Load().handle(p)
@@ -361,17 +380,32 @@ func (s *Server) lookup(p packet, r reply) []byte {
 	transport := map[bool]string{false: "udp", true: "tcp"}[p.tcp]
 	z := s.zone.Load()
 	limit := z.limit(p, r.foreign.IsEdns0(), true)
-	if s.o.Foreign == nil {
+	question := r.foreign
+	switch {
+	case r.target != "" && s.o.Foreign != nil:
+		question = question.Copy()
+		question.Question[0].Name = r.target
+	case r.target != "":
+		out := p.finish(r.foreign, r.begun, limit)
+		s.m.count(out, transport)
+		return out.out
+	case s.o.Foreign == nil:
 		out := p.finish(r.foreign, Answer{Rcode: dns.RcodeRefused, Code: dns.ExtendedErrorCodeNotAuthoritative, Text: "names of others are not looked up here"}, limit)
 		out.refused = refusedRecursion
 		s.m.count(out, transport)
 		return out.out
 	}
-	m := s.o.Foreign.Lookup(s.ctx, r.foreign, p.from.Addr)
+	m := s.o.Foreign.Lookup(s.ctx, question, p.from.Addr)
 	if m == nil {
 		return nil
 	}
-	out := pack(m, r.qtype, m.Rcode, limit)
+	var out reply
+	if r.target != "" {
+		r.begun.Rcode, r.begun.Records = m.Rcode, append(r.begun.Records, m.Answer...)
+		out = p.finish(r.foreign, r.begun, limit)
+	} else {
+		out = pack(m, r.qtype, m.Rcode, limit)
+	}
 	s.m.count(out, transport)
 	return out.out
 }
@@ -388,12 +422,13 @@ func (s *Server) serveTCP(k *socket, asked netip.Addr) {
 			continue
 		}
 		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-		if !s.enter(from) {
+		stranger := !s.zone.Load().mayAsk(from)
+		if !s.enter(from, stranger) {
 			_ = conn.Close()
 			continue
 		}
 		s.jobs.Go(func() {
-			defer s.leave(from)
+			defer s.leave(from, stranger)
 			defer conn.Close()
 			stop := context.AfterFunc(s.ctx, func() { _ = conn.Close() })
 			defer stop()
@@ -402,20 +437,26 @@ func (s *Server) serveTCP(k *socket, asked netip.Addr) {
 	}
 }
 
-func (s *Server) enter(from netip.Addr) bool {
+func (s *Server) enter(from netip.Addr, stranger bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.clients[from] >= tcpPerClient || s.total >= tcpConnections {
+	if s.clients[from] >= tcpPerClient || s.total >= tcpConnections || stranger && s.strange >= tcpStrangers {
 		return false
+	}
+	if stranger {
+		s.strange++
 	}
 	s.clients[from]++
 	s.total++
 	return true
 }
 
-func (s *Server) leave(from netip.Addr) {
+func (s *Server) leave(from netip.Addr, stranger bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if stranger {
+		s.strange--
+	}
 	s.total--
 	if s.clients[from]--; s.clients[from] == 0 {
 		delete(s.clients, from)
@@ -448,7 +489,7 @@ func (s *Server) converse(conn net.Conn, from Asker) {
 			return
 		}
 		_ = conn.SetWriteDeadline(time.Now().Add(tcpWrite))
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)); err != nil {
+		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)); err != nil || r.refused == refusedClient {
 			return
 		}
 	}

@@ -1,7 +1,9 @@
 package dns
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/api/names"
 	"fairway/internal/catalog"
 	"fairway/internal/metrics"
 	"fairway/internal/testkit"
@@ -147,6 +150,91 @@ func TestListen(t *testing.T) {
 	if want := "127.0.0.1:53 172.17.0.1:53 172.18.0.1:53 172.19.0.1:53 [fd00:18::1]:53"; strings.Join(got, " ") != want {
 		t.Errorf("bridges: %v", got)
 	}
+}
+
+// elsewhere answers every name with an address.
+type elsewhere struct{}
+
+func (elsewhere) Lookup(_ context.Context, question *dns.Msg, _ netip.Addr) *dns.Msg {
+	m := new(dns.Msg).SetReply(question)
+	m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 9}, A: net.IPv4(192, 0, 2, 7)}}
+	return m
+}
+func (elsewhere) Resolvers() []names.Resolver { return nil }
+func (elsewhere) Run(context.Context)         {}
+
+// An instance that is known by a name alone has its address in the answer, too: programs
+// that ask do not ask again.
+func TestFixedName(t *testing.T) {
+	w := newWorld()
+	w.run("old", "", "80/tcp").Addresses = []catalog.Address{{Host: "old.example.com", Reach: catalog.ReachFixed}}
+	s, address := serve(t, w, func(o *Options) { o.Foreign = elsewhere{} })
+	m := exchange(t, "udp", address, query("old.docker", dns.TypeA, 1232))
+	if len(m.Answer) != 2 || m.Answer[0].Header().Name != "old.docker." || m.Answer[1].Header().Name != "old.example.com." || m.Question[0].Name != "old.docker." {
+		t.Errorf("a name of its own: %v", m)
+	}
+	if why, err := s.Explain("_old._tcp.docker", "SRV", ""); err != nil || len(why.Members) != 1 || why.Members[0].Address != "old.example.com:80" {
+		t.Errorf("%+v, %v", why, err)
+	}
+	for client, want := range map[string]string{"203.0.113.9": "dns.clients", "10.0.0.77": "dns.recursion"} {
+		if why, err := s.Explain("example.com", "", client); err != nil || why.Rcode != "REFUSED" || !strings.Contains(why.Text, want) {
+			t.Errorf("%s: %+v, %v", client, why, err)
+		}
+	}
+}
+
+// What cannot be bound is logged once, and addresses stay while the system gives none.
+func TestBindFails(t *testing.T) {
+	var log bytes.Buffer
+	known := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("198.51.100.7/24")}
+	feed := &catalog.Feed{}
+	s, err := New(Options{Listen: []string{":" + testkit.FreePort(t)}, Feed: feed, Local: func() []netip.Prefix { return known }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.failed = nil
+	s.rebind()
+	s.rebind()
+	if n := strings.Count(log.String(), "cannot be bound"); n != 1 || !strings.Contains(log.String(), "198.51.100.7") {
+		t.Errorf("logged %d times: %s", n, log.String())
+	}
+	known = nil
+	if s.build(time.Now()); len(s.Zone().local) != 2 {
+		t.Errorf("addresses: %v", s.Zone().local)
+	}
+}
+
+// Those who may not ask have few connections, and each for one answer.
+func TestStrangers(t *testing.T) {
+	s := &Server{clients: map[netip.Addr]int{}}
+	s.zone.Store(newWorld().zone())
+	s.m = newMeasures(nil, s)
+	for i := range tcpStrangers + 1 {
+		if got, want := s.enter(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), true), i < tcpStrangers; got != want {
+			t.Errorf("stranger %d: %t", i, got)
+		}
+	}
+	if !s.enter(askers["B"].Addr, false) {
+		t.Error("strangers have all places")
+	}
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.converse(there, Asker{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("10.0.0.5")})
+		_ = there.Close()
+	}()
+	c := &dns.Conn{Conn: here}
+	_ = here.SetDeadline(time.Now().Add(testkit.Patience))
+	if err := c.WriteMsg(unpack(t, query("res.docker", dns.TypeA, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.ReadMsg(); err != nil || m.Rcode != dns.RcodeRefused {
+		t.Errorf("%v, %v", m, err)
+	}
+	<-done
+	_ = here.Close()
 }
 
 // Connections have bounds, for each client too.

@@ -114,7 +114,13 @@ func (s *Server) Explain(name, qtype, client string) (names.NameExplanation, err
 	out := names.NameExplanation{Name: strings.TrimSuffix(name, "."), Type: dns.TypeToString[t], Client: from.Addr.String(), Records: []string{}, Members: []names.NameMember{}}
 	a := z.Answer(dns.Fqdn(name), t, from, &out)
 	out.Rcode = RcodeText(a.Rcode)
-	if a.Foreign {
+	switch {
+	case !z.mayAsk(from.Addr):
+		out.Rcode, out.Text = RcodeText(dns.RcodeRefused), "the client may not ask: it is in none of dns.clients"
+		return out, nil
+	case a.Foreign && !z.mayRecurse(from.Addr):
+		out.Rcode, out.Text = RcodeText(dns.RcodeRefused), "a name of others, which the client may not have looked up: it is in none of dns.recursion"
+	case a.Foreign:
 		out.Rcode = "FOREIGN"
 	}
 	for _, rr := range a.Records {
@@ -140,10 +146,10 @@ func (z *Zone) asked(client netip.Addr) netip.Addr {
 	if z.isMachine(client) {
 		return best
 	}
+	if p, ok := z.localOf(client); ok {
+		return p.Addr()
+	}
 	for _, p := range z.local {
-		if p.Contains(client) {
-			return p.Addr()
-		}
 		if p.Addr().Is4() == client.Is4() && !p.Addr().IsLoopback() && (best.IsLoopback() || slices.Contains(z.bridges, p.Masked())) && !slices.Contains(z.bridges, p.Masked()) {
 			best = p.Addr()
 		}

@@ -86,10 +86,8 @@ func (v view) gateway() netip.Addr {
 		}
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	for _, p := range v.z.local {
-		if v.instance != nil && p.Contains(v.from.Addr) {
-			return p.Addr()
-		}
+	if p, ok := v.z.localOf(v.from.Addr); ok && v.instance != nil {
+		return p.Addr()
 	}
 	return v.from.Asked
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fairway/internal/api/names"
@@ -247,6 +248,13 @@ var cases = []struct {
 		}
 	}, "B: res.docker A → 172.17.0.2\nB: nope.docker A → SERVFAIL, EDE 23"},
 	{54, func(w *world) { w.snapshot = nil }, "B: res.docker A → SERVFAIL, EDE 14\nB: nope.docker A → SERVFAIL, EDE 14"},
+	{54, func(w *world) { w.snapshot = nil }, "B: nope A → SERVFAIL, EDE 14\nB: localhost A → NXDOMAIN\nF: 99.0.18.172.in-addr.arpa PTR → SERVFAIL, EDE 14\nF: 8.8.8.8.in-addr.arpa PTR → foreign"},
+	{53, stale, "B: nope A → SERVFAIL, EDE 23\nF: 99.0.18.172.in-addr.arpa PTR → SERVFAIL, EDE 23\nB: localhost A → NXDOMAIN"},
+	{53, func(w *world) { stale(w); w.settings.Deny = true }, "B: nope A → NXDOMAIN\nF: 99.0.18.172.in-addr.arpa PTR → NXDOMAIN"},
+	{2, func(w *world) { w.settings.Forwarded = []string{"corp", "lan.example"} }, "B: corp A → foreign\nB: com DS → foreign\nB: com NS → foreign\nB: com A → NXDOMAIN"},
+	{37, func(w *world) { w.instance("shop-api-1").Labels[labelName] = "*.a.b.docker" }, "W: b.docker A → NODATA\nW: a.b.docker A → NODATA\nW: x.a.b.docker A → 172.18.0.30"},
+	// One that is hidden asks by its networks, and has no names.
+	{18, func(w *world) { w.instance("shop-db-1").Labels[labelEnable] = "false" }, "D: shop-api.docker A → 172.19.0.30\nF: shop-db-1.docker A → NXDOMAIN\nF: 20.0.19.172.in-addr.arpa PTR → NXDOMAIN"},
 	{54, func(w *world) { w.snapshot.Sources[1].Synced = false }, "B: res.docker A → 172.17.0.2\nB: nope.docker A → SERVFAIL, EDE 14"},
 }
 
@@ -287,6 +295,37 @@ func TestCases(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The smallest network that has an address counts, not one around it.
+func TestNestedNetworks(t *testing.T) {
+	w := newWorld()
+	w.run("in", "net=10.1.0.9", "80/tcp")
+	wide := []netip.Prefix{netip.MustParsePrefix("10.0.0.5/8"), netip.MustParsePrefix("10.1.0.1/16"), netip.MustParsePrefix("172.18.0.1/16")}
+	z := Build(nil, w.snapshot, w.settings, wide, start)
+	if got := fmt.Sprint(z.Bridges()); got != "[10.1.0.0/16 172.18.0.0/16]" {
+		t.Errorf("networks of containers: %s", got)
+	}
+	if lan := netip.MustParseAddr("10.9.9.9"); z.mayRecurse(lan) || !z.Answer("9.9.9.10.in-addr.arpa.", dns.TypePTR, askers["M"], nil).Foreign {
+		t.Error("the network of this machine is taken for one of containers")
+	}
+	inside := netip.MustParseAddr("10.1.0.9")
+	if got := said(z.Answer("host.docker.", dns.TypeA, Asker{inside, inside}, nil)); got != "10.1.0.1" || z.asked(inside) != netip.MustParseAddr("10.1.0.1") {
+		t.Errorf("this machine is %s, asked by %s", got, z.asked(inside))
+	}
+}
+
+// The age of a silent source is that at the time of the answer.
+func TestAgeGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.snapshot.Sources[1].Stale, w.snapshot.Sources[1].LastSuccess = true, time.Now()
+		z := Build(nil, w.snapshot, w.settings, local, time.Now())
+		time.Sleep(time.Minute)
+		if a := z.Answer("nope.docker.", dns.TypeA, askers["B"], nil); !strings.HasSuffix(a.Text, ", for 1m0s") {
+			t.Errorf("after a minute: %s", a.Text)
+		}
+	})
 }
 
 // Each instance is first as often as the others (case 5), and by its weight (case 29).

@@ -37,11 +37,11 @@ type Zone struct {
 	askers    map[netip.Addr]at
 	pointers  map[netip.Addr]at
 
-	unsure    string // why it is not known that a name is not there; empty for known
-	unsureFor time.Duration
-	starting  bool // nothing is known of a source at all
-	stale     map[string]bool
-	taken     []Taken
+	unsure   string    // why it is not known that a name is not there; empty for known
+	since    time.Time // when the first of the sources answered last; zero for never
+	starting bool      // nothing is known of a source at all
+	stale    map[string]bool
+	taken    []Taken
 }
 
 // at is an instance and its service.
@@ -94,7 +94,7 @@ func Build(before *Zone, s *catalog.Snapshot, settings Settings, local []netip.P
 		z.starting = true
 		return z
 	}
-	z.sources(s, now)
+	z.sources(s)
 	for _, n := range s.Nodes {
 		for _, name := range spellings(n.Name) {
 			z.nodes[name] = cmp.Or(z.nodes[name], n)
@@ -105,26 +105,41 @@ func Build(before *Zone, s *catalog.Snapshot, settings Settings, local []netip.P
 	ordered := slices.Clone(s.Services)
 	slices.SortStableFunc(ordered, func(a, b *catalog.Service) int { return a.Created.Compare(b.Created) })
 	for _, svc := range ordered {
-		if !enabled(svc.Labels) {
-			continue
+		shown := enabled(svc.Labels)
+		if shown {
+			z.addService(svc)
 		}
-		z.addService(svc)
 		for _, in := range svc.Instances {
-			if enabled(in.Labels) {
+			shown := shown && enabled(in.Labels)
+			if shown {
 				z.addInstance(at{svc, in})
 			}
+			z.addAddresses(at{svc, in}, shown)
 		}
 	}
 	z.claim(before, ordered)
+	marked := map[netip.Prefix]bool{}
+	for a := range z.askers {
+		if p, ok := z.localOf(a); ok && p.Addr() != a {
+			marked[p.Masked()] = true
+		}
+	}
 	for _, p := range local {
-		for a := range z.askers {
-			if p.Contains(a) && a != p.Addr() {
-				z.bridges = append(z.bridges, p.Masked())
-				break
-			}
+		if marked[p.Masked()] && !slices.Contains(z.bridges, p.Masked()) {
+			z.bridges = append(z.bridges, p.Masked())
 		}
 	}
 	return z
+}
+
+// localOf returns the address of this machine on the smallest of its networks that has an address.
+func (z *Zone) localOf(a netip.Addr) (best netip.Prefix, ok bool) {
+	for _, p := range z.local {
+		if p.Contains(a) && (!ok || p.Bits() > best.Bits()) {
+			best, ok = p, true
+		}
+	}
+	return best, ok
 }
 
 func enabled(labels map[string]string) bool {
@@ -132,13 +147,15 @@ func enabled(labels map[string]string) bool {
 }
 
 // sources notes what is not known.
-func (z *Zone) sources(s *catalog.Snapshot, now time.Time) {
+func (z *Zone) sources(s *catalog.Snapshot) {
 	for _, src := range s.Sources {
 		switch {
 		case src.Stale:
 			z.stale[src.Name] = true
 			z.unsure = "source " + src.Name + " cannot be asked"
-			z.unsureFor = max(z.unsureFor, now.Sub(src.LastSuccess))
+			if z.since.IsZero() || !src.LastSuccess.IsZero() && src.LastSuccess.Before(z.since) {
+				z.since = src.LastSuccess
+			}
 		case !src.Synced && s.Restored:
 			z.unsure = "source " + src.Name + " has not answered in this run"
 		case !src.Synced:
@@ -195,6 +212,11 @@ func (z *Zone) addInstance(x at) {
 	if id := x.instance.ShortID(); catalog.IsShortID(id) {
 		z.ids[id] = x
 	}
+}
+
+// addAddresses notes who asks from the addresses of an instance. One that is hidden asks, too,
+// but its addresses have no name.
+func (z *Zone) addAddresses(x at, shown bool) {
 	for _, a := range x.instance.Addresses {
 		ip, err := netip.ParseAddr(a.Host)
 		if err != nil || a.Network == hostNetwork {
@@ -202,7 +224,9 @@ func (z *Zone) addInstance(x at) {
 		}
 		if a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge {
 			z.askers[ip] = x
-			z.pointers[ip] = x
+			if shown {
+				z.pointers[ip] = x
+			}
 		}
 	}
 }
@@ -236,7 +260,7 @@ func (z *Zone) claim(before *Zone, ordered []*catalog.Service) {
 		for _, name := range z.wished(svc) {
 			if base, star := strings.CutPrefix(name, "*."); star {
 				give(z.stars, before.stars, base, svc)
-				z.above[base] = true
+				z.under(name)
 			} else {
 				give(z.explicit, before.explicit, name, svc)
 			}
@@ -303,6 +327,9 @@ func (z *Zone) Taken() []Taken { return z.taken }
 
 // Bridges are the networks of this machine that containers are on.
 func (z *Zone) Bridges() []netip.Prefix { return z.bridges }
+
+// mayAsk reports whether an asker gets an answer at all.
+func (z *Zone) mayAsk(a netip.Addr) bool { return contains(z.settings.Clients, a) || z.isMachine(a) }
 
 // mayRecurse reports whether an asker may have names of others looked up.
 func (z *Zone) mayRecurse(a netip.Addr) bool {

@@ -166,9 +166,9 @@ func (f *Forwarder) reread() bool {
 		list = cmpOr(read(stub, own), list)
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.stamp = stamp
 	f.domains["."] = servers(list, f.domains["."])
+	f.mu.Unlock()
 	f.o.Logger.Info("resolvers of names of others", "file", f.o.ResolvConf, "resolvers", list)
 	return true
 }
@@ -251,7 +251,7 @@ var private = []string{
 	"local.", "localhost.", "invalid.", "test.", "onion.", "10.in-addr.arpa.", "168.192.in-addr.arpa.", "254.169.in-addr.arpa.", "127.in-addr.arpa.",
 	"16.172.in-addr.arpa.", "17.172.in-addr.arpa.", "18.172.in-addr.arpa.", "19.172.in-addr.arpa.", "20.172.in-addr.arpa.", "21.172.in-addr.arpa.", "22.172.in-addr.arpa.", "23.172.in-addr.arpa.",
 	"24.172.in-addr.arpa.", "25.172.in-addr.arpa.", "26.172.in-addr.arpa.", "27.172.in-addr.arpa.", "28.172.in-addr.arpa.", "29.172.in-addr.arpa.", "30.172.in-addr.arpa.", "31.172.in-addr.arpa.",
-	"d.f.ip6.arpa.", "8.e.f.ip6.arpa.",
+	"c.f.ip6.arpa.", "d.f.ip6.arpa.", "8.e.f.ip6.arpa.", "9.e.f.ip6.arpa.", "a.e.f.ip6.arpa.", "b.e.f.ip6.arpa.",
 }
 
 // Lookup answers a question for a client; never nil.
