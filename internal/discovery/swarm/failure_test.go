@@ -161,7 +161,7 @@ func TestSilentListener(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.engines[1].LoseStreams()
 		l.engines[1].Freeze()
-		time.Sleep(8 * time.Second) // a ping and its deadline
+		time.Sleep(9 * time.Second) // more than the 8 s of a ping and its deadline
 		l.engines[1].Calm()
 		time.Sleep(2*listenMost + callDeadline)
 		l.engines[1].container("kill", "t1", "signal", "15")
