@@ -115,6 +115,7 @@ type Pair struct {
 // server name and kind of key, and takes the options of the line. So a host that demands
 // something has a line for each pair that may answer for it. A pair that is bound to a host
 // stands before others; the first line is for clients that ask for no name that is known.
+// What a certificate names that is no host is left out: it could be lines of its own.
 func List(l *route.Listener, pairs []Pair, copies map[string]string) []byte {
 	hosts, listener := tlsoption.NewHosts(l.Hosts), tlsoption.Host{MinVersion: l.TLSOptions.MinVersion}
 	var list []byte
@@ -132,6 +133,7 @@ func List(l *route.Listener, pairs []Pair, copies map[string]string) []byte {
 		if p.Host != "" {
 			p.Names = []string{p.Host}
 		}
+		p.Names = slices.DeleteFunc(slices.Clone(p.Names), func(n string) bool { return tlsoption.Host{Host: n}.Check() != nil })
 		kinds, byKind := []tlsoption.Host{}, map[tlsoption.Host][]string{}
 		for _, name := range p.Names {
 			h := hosts.Of(name)

@@ -16,7 +16,7 @@ func TestList(t *testing.T) {
 		{Host: "vip.bank.example", MinVersion: "1.3", ClientCAFile: "vip"},
 		{Host: "new.example", MinVersion: "1.3"},
 	}
-	open := Pair{Path: "/open.pem", Names: []string{"open.example", "x.bank.example"}}
+	open := Pair{Path: "/open.pem", Names: []string{"open.example", "x.bank.example", "a b\n/x [verify none] vip.bank.example", "!vip.bank.example", "#", ""}}
 	pairs := []Pair{open, {Path: "/rsa.pem", Names: []string{"*.bank.example"}}, {Path: "/ecdsa.pem", Names: []string{"*.bank.example", "vip.bank.example"}}}
 	got := string(List(&route.Listener{Hosts: hosts}, pairs, map[string]string{"ca": "/ca.pem", "vip": "/vip.pem"}))
 	want := strings.Join([]string{
