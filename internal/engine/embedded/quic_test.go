@@ -205,6 +205,31 @@ func TestQUICRoom(t *testing.T) {
 	testkit.Eventually(t, "it does not count any more", func() bool { return s.engine.OpenConnections()["https"] == 2 })
 }
 
+// TestQUICHalfAHead: a connection whose client never finishes the head of a request ends like
+// one that is idle.
+func TestQUICHalfAHead(t *testing.T) {
+	s := newSite(t, Options{IdleTimeout: 200 * time.Millisecond})
+	s.withQUIC("127.0.0.1:0")
+	s.apply()
+	c, err := quic.DialAddr(t.Context(), s.engine.AddrQUIC("https").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseWithError(0, "") }()
+	stream, err := c.OpenStreamSync(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Write([]byte{0x01, 0x40, 0x64, 0, 0}); err != nil { // HEADERS of 100 bytes, and two of them
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Context().Done():
+	case <-time.After(testkit.Patience):
+		t.Error("the connection is still open")
+	}
+}
+
 func newGet(t testing.TB, url string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -173,10 +173,12 @@ func (s *Server) begin(c *Conn) {
 		Handler: c.counting(s.o.Handler), MaxHeaderBytes: s.o.MaxHeaderBytes, IdleTimeout: s.o.Idle, Logger: s.o.Log,
 		ConnContext: func(ctx context.Context, _ *quic.Conn) context.Context { return c.client.Within(ctx) },
 	}
+	c.limit, c.idle = s.o.Idle, time.AfterFunc(s.o.Idle, c.closeIdle)
 	s.conns[c] = true
 	s.running.Go(func() {
 		_ = c.server.ServeQUICConn(c.quic) // it ends with the connection
 		_ = c.Close()
+		c.idle.Stop()
 		c.client.Ended()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -220,6 +222,8 @@ type Conn struct {
 	quic     *quic.Conn
 	server   *library.Server
 	client   Client
+	idle     *time.Timer   // runs while no request does
+	limit    time.Duration // of idle
 
 	mu      sync.Mutex
 	active  int
@@ -261,6 +265,11 @@ func (c *Conn) add(n int) bool {
 	c.active += n
 	if before == 0 || c.active == 0 {
 		c.client.Busy(c.active > 0)
+		if c.active > 0 {
+			c.idle.Stop()
+		} else {
+			c.idle.Reset(c.limit)
+		}
 	}
 	if c.active == 0 && c.leaving {
 		c.closeSoon()
@@ -283,14 +292,16 @@ func (c *Conn) leave() {
 }
 
 // closeSoon closes a connection on which nothing runs, once its last bytes may have come.
-func (c *Conn) closeSoon() {
-	time.AfterFunc(lastFlight, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.active == 0 {
-			_ = c.Close()
-		}
-	})
+func (c *Conn) closeSoon() { time.AfterFunc(lastFlight, c.closeIdle) }
+
+// closeIdle closes a connection on which nothing runs. The library has a time for that, too,
+// which does not run while a stream is open: half a head would keep it for ever.
+func (c *Conn) closeIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active == 0 {
+		_ = c.Close()
+	}
 }
 
 // Ended reports whether a request has no body. Where it names no length only the end of its
