@@ -25,7 +25,7 @@ func (a *App) newACME(o Options, m *metrics.Set, settings *compile.Settings) (er
 	host, _ := os.Hostname() // it is named without, too
 	a.acme, err = setup.Open(context.Background(), &a.cfg.ACME, setup.Parts{
 		StateDir: a.cfg.StateDir, Recompile: a.recompile, Report: a.reportACME, Name: cmp.Or(a.cfg.Notify.Name, host), Version: o.Version,
-		Inventory: func(t *route.Table) *certs.Inventory { return a.certificates.Of(t, time.Now()) },
+		Inventory: func(t *route.Table) *certs.Inventory { return a.certificates.Exact(t, time.Now()) },
 		Logger:    a.log.With("part", "acme"), Metrics: m,
 	})
 	if err != nil {

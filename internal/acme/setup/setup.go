@@ -44,7 +44,7 @@ type Config struct {
 	CARoot     string   `name:"ca-root" placeholder:"PATH" file:"" help:"CA certificates in PEM that the server of a private certificate authority is trusted by. Such a one is also asked for names that no public one issues for, as app.internal."`
 	Internal   string   `name:"internal" placeholder:"true" oneof:"true,false" derived:"the value of acme.agree" help:"Issue certificates by an authority of Fairway's own for hosts that no public one issues for, as app.localhost, and for the label tls=internal. fairway trust makes this machine trust it."`
 	Redirect   bool     `name:"redirect" preset:"true" help:"Redirect HTTP to HTTPS for hosts once they have a certificate that was obtained; the label redirect-https decides for its route."`
-	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"http-01 where listen is on; with the embedded engine also tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen), tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy), dns-01 (acme.dns). Tried in turn. Repeatable."`
+	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"http-01 where listen is on; with the embedded engine also tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen) or tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy). Tried in turn. Repeatable."`
 	EABKeyID   string   `name:"eab-key-id" placeholder:"ID" needs:"acme.eab-key-file" help:"Key ID of an external account, where the certificate authority wants one."`
 	Storage    string   `name:"storage" placeholder:"NAME" preset:"files" oneof:"files,consul" help:"Where accounts, certificates with their keys and locks are kept: files, in state-dir, or consul, which replicas share."`
 	Consul     Consul   `embed:"" prefix:"consul."`
@@ -122,7 +122,7 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 		case name == ca.HTTP01 && !plain:
 			add("acme.challenges", name, "needs listen, for HTTP")
 		case name == ca.TLSALPN01 && haproxy:
-			add("acme.challenges", name, "HAProxy cannot answer it; use http-01 or dns-01")
+			add("acme.challenges", name, "HAProxy cannot answer it; use http-01")
 		case !slices.Contains([]string{ca.HTTP01, ca.TLSALPN01}, name):
 			add("acme.challenges", name, "no such challenge; write http-01 or tls-alpn-01")
 		}
@@ -133,7 +133,8 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 type Parts struct {
 	// StateDir is where everything is kept, below acme.
 	StateDir string
-	// Inventory is of the certificates of a table's listeners.
+	// Inventory is of the certificates of just this table's listeners: what it lacks is
+	// ordered.
 	Inventory func(*route.Table) *certs.Inventory
 	// Recompile and Report are as in acme.Options.
 	Recompile func()

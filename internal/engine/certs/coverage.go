@@ -41,19 +41,44 @@ func (c *Coverage) Of(t *route.Table, now time.Time) *Inventory {
 	if t == nil {
 		t = &route.Table{}
 	}
-	c.mu.Lock()
-	newest, isNew := c.newest, c.newest == nil || c.table != t || now.Sub(c.newest.At) >= rereadNames
-	c.mu.Unlock()
-	if isNew && c.looking.TryLock() { // others go on with what is known
-		newest = c.look(t, now)
-		c.mu.Lock()
-		c.table, c.newest = t, newest
-		c.mu.Unlock()
-		c.looking.Unlock()
+	newest, fresh := c.known(t, now)
+	if !fresh && c.looking.TryLock() { // others go on with what is known
+		defer c.looking.Unlock()
+		newest = c.renew(t, now)
 	}
 	if newest == nil {
 		return &Inventory{At: now}
 	}
+	return newest
+}
+
+// Exact is as Of, but waits while another goroutine reads files: what it returns is of this
+// table.
+func (c *Coverage) Exact(t *route.Table, now time.Time) *Inventory {
+	if t == nil {
+		t = &route.Table{}
+	}
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	if newest, fresh := c.known(t, now); fresh {
+		return newest
+	}
+	return c.renew(t, now)
+}
+
+// known is the newest inventory, nil before the first, and whether it will do for a table.
+func (c *Coverage) known(t *route.Table, now time.Time) (newest *Inventory, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.newest, c.newest != nil && c.table == t && now.Sub(c.newest.At) < rereadNames
+}
+
+// renew reads the files. It needs looking.
+func (c *Coverage) renew(t *route.Table, now time.Time) *Inventory {
+	newest := c.look(t, now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.table, c.newest = t, newest
 	return newest
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,37 @@ func TestCoverage(t *testing.T) {
 		if uncovered != tt.uncovered {
 			t.Errorf("%s: uncovered are %q", name, uncovered)
 		}
+	}
+}
+
+// TestExact: who has to know what this table's certificates cover waits for who reads files;
+// everybody else goes on with what was known before.
+func TestExact(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	file := route.Certificate{CertFile: filepath.Join(dir, "shop.crt"), KeyFile: filepath.Join(dir, "shop.key")}
+	write(t, file, "shop.example")
+	table := &route.Table{Listeners: []route.Listener{{Name: "https", TLS: true, Certificates: []route.Certificate{file}}}}
+	c := NewCoverage(slog.New(slog.DiscardHandler), nil)
+	c.looking.Lock() // another one reads
+	if got := c.Of(table, now); len(got.Certificates) != 0 {
+		t.Errorf("one that does not wait got %d certificates", len(got.Certificates))
+	}
+	var waiting sync.WaitGroup
+	for range 8 {
+		waiting.Go(func() {
+			if got := c.Exact(table, now); len(got.Certificates) != 1 {
+				t.Errorf("one that waits got %d certificates", len(got.Certificates))
+			}
+		})
+	}
+	c.looking.Unlock()
+	waiting.Wait()
+	first := c.Exact(table, now)
+	if c.Exact(table, now) != first || c.Of(table, now) != first {
+		t.Error("files are read again for the same table")
+	}
+	if got := c.Exact(nil, now); len(got.Certificates) != 0 {
+		t.Errorf("no table has %d certificates", len(got.Certificates))
 	}
 }
 
