@@ -53,8 +53,8 @@ func (f Command) Run(ctx context.Context, h *command.Host, connect Client) error
 		return nil
 	}
 	return show(h, thisMachine(h).install(ctx, r), func() {
-		h.Note("Root: %s, until %s", found.Name, h.Time(found.NotAfter))
-		h.Note("SHA-256: %s", found.Fingerprint)
+		h.Note("Root: %s, until %s", r.subject, h.Time(r.until))
+		h.Note("SHA-256: %s", r.fingerprint)
 	})
 }
 

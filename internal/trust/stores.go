@@ -58,7 +58,13 @@ type root struct {
 	pem  []byte
 	name string // unique, with the fingerprint
 	file string // of the system's store
+
+	subject, fingerprint string // as it says, and its SHA-256
+	until                time.Time
 }
+
+// short is how many bytes of the fingerprint tell roots apart.
+const short = 8
 
 // parse takes nothing but one root that holds now.
 func parse(text string, now time.Time) (*root, error) {
@@ -76,8 +82,11 @@ func parse(text string, now time.Time) (*root, error) {
 		return nil, fmt.Errorf("the root has ended on %s", c.NotAfter.Format(time.DateOnly))
 	}
 	sum := sha256.Sum256(c.Raw)
-	short := hex.EncodeToString(sum[:8])
-	return &root{pem: pem.EncodeToMemory(block), name: c.Subject.CommonName + " " + short, file: "fairway-" + short + ".crt"}, nil
+	id := hex.EncodeToString(sum[:short])
+	return &root{
+		pem: pem.EncodeToMemory(block), name: c.Subject.CommonName + " " + id, file: "fairway-" + id + ".crt",
+		subject: c.Subject.CommonName, fingerprint: hex.EncodeToString(sum[:]), until: c.NotAfter,
+	}, nil
 }
 
 // ours begins the names of all roots of Fairway.
@@ -130,7 +139,7 @@ func (m Machine) install(ctx context.Context, r *root) []Outcome {
 // remove takes every root of Fairway out of every store that is there.
 func (m Machine) remove(ctx context.Context) []Outcome {
 	all := []Outcome{m.system(func(dir, update string) (string, error) {
-		found, _ := filepath.Glob(filepath.Join(dir, "fairway-*.crt"))
+		found, _ := filepath.Glob(filepath.Join(dir, "fairway-"+strings.Repeat("[0-9a-f]", 2*short)+".crt"))
 		if len(found) == 0 {
 			return Nothing, nil
 		}

@@ -75,7 +75,7 @@ func results(all []Outcome) string {
 func TestSystemStore(t *testing.T) {
 	s, r := newStage(t), newRoot(t)
 	s.missing["certutil"] = true
-	foreign := filepath.Join(s.system, "company.crt")
+	foreign := filepath.Join(s.system, "fairway-company.crt") // of somebody else
 	if err := os.WriteFile(foreign, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,10 @@ func TestParse(t *testing.T) {
 		"not PEM":   {"<html>", time.Now(), "not one certificate"},
 		"a key too": {string(made.PEM) + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", time.Now(), "not one certificate"},
 	} {
-		_, err := parse(tt.text, tt.now)
+		r, err := parse(tt.text, tt.now)
+		if err == nil && (r.fingerprint != made.Fingerprint || r.subject != made.Name || !r.until.Equal(made.NotAfter)) {
+			t.Errorf("%s: it is called %q, %s, until %s", name, r.subject, r.fingerprint, r.until)
+		}
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
