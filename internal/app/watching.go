@@ -73,7 +73,7 @@ func (a *App) newRules(m *metrics.Set) (err error) {
 			fired[e.Subject], still[e.Subject] = e.At, true
 		}
 	}
-	a.notifier.Forget(notify.RuleFired, still) // of rules that are gone
+	a.notifier.Forget(notify.RuleFired, func(subject string) bool { return !still[subject] }) // of rules that are gone
 	a.rules, err = rules.New(rules.Options{
 		Rules: a.cfg.Rules, Driver: d, Fired: fired, Logger: d.log, Metrics: m,
 		World: func() *rules.World {

@@ -329,11 +329,12 @@ func (n *Notifier) Suppress(events ...Event) {
 	})
 }
 
-// Forget withdraws, without an event, the conditions of a kind but for those of subjects.
-func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
+// Forget withdraws, without an event, the conditions of a kind whose subjects are gone. gone
+// must not call the notifier.
+func (n *Notifier) Forget(kind Kind, gone func(subject string) bool) {
 	n.amend(func(tx *changes) {
 		for condition, e := range n.standing {
-			if e.Kind == kind && !subjects[e.Subject] {
+			if e.Kind == kind && gone(e.Subject) {
 				n.withdraw(condition, tx)
 			}
 		}

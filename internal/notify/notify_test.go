@@ -228,7 +228,7 @@ func TestConditionsAreToldOnce(t *testing.T) {
 			t.Errorf("standing %+v", got)
 		}
 		mustReport(t, n, cleared, cleared, fired)
-		n.Forget(RuleFired, map[string]bool{})
+		n.Forget(RuleFired, func(string) bool { return true })
 		mustReport(t, n, cleared)
 		synctest.Wait()
 		first, _ := b.events()

@@ -12,9 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
+	"fairway/internal/route"
 )
 
 // Departures of a service are reported although endpoints of others, or of itself,
@@ -56,13 +60,14 @@ func TestDrainEvent(t *testing.T) {
 func TestCertificateEvents(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	write := func(name string, expires time.Time) string {
+	const day = 24 * time.Hour
+	write := func(name string, life time.Duration, expires time.Time) string {
 		t.Helper()
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		made := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: expires, DNSNames: []string{"a.example"}}
+		made := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: expires.Add(-life), NotAfter: expires, DNSNames: []string{"a.example"}}
 		der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -74,18 +79,21 @@ func TestCertificateEvents(t *testing.T) {
 		}
 		return path
 	}
-	const day = 24 * time.Hour
 	empty := filepath.Join(dir, "empty.pem")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string][]string{
-		write("good.pem", now.Add(30*day)): nil,
-		write("soon.pem", now.Add(10*day)): {"14 days"},
-		write("near.pem", now.Add(2*day)):  {"3 days", "14 days"},
-		write("gone.pem", now.Add(-day)):   {"expired", "3 days", "14 days"},
-		empty:                              {"unreadable"},
-		filepath.Join(dir, "absent.pem"):   {"unreadable"},
+		write("good.pem", 90*day, now.Add(30*day)):          nil,
+		write("soon.pem", 90*day, now.Add(10*day)):          {"14 days"},
+		write("near.pem", 90*day, now.Add(2*day)):           {"3 days", "14 days"},
+		write("gone.pem", 90*day, now.Add(-day)):            {"expired", "3 days", "14 days"},
+		write("short.pem", 7*day, now.Add(2*day)):           nil,
+		write("short-soon.pem", 7*day, now.Add(day)):        {"14 days"},
+		write("short-near.pem", 7*day, now.Add(day/2)):      {"3 days", "14 days"},
+		write("short-gone.pem", 7*day, now.Add(-time.Hour)): {"expired", "3 days", "14 days"},
+		empty:                            {"unreadable"},
+		filepath.Join(dir, "absent.pem"): {"unreadable"},
 	} {
 		var bad []string
 		for _, e := range certificateEvents(path, now) {
@@ -97,4 +105,46 @@ func TestCertificateEvents(t *testing.T) {
 			t.Errorf("%s: %q, want %q", filepath.Base(path), bad, want)
 		}
 	}
+}
+
+// TestCertificateThatIsGone: what was said of a file is withdrawn with the file, once it is
+// known that no label names it; what is said of orders is left alone.
+func TestCertificateThatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n, err := notify.New(notify.Options{Dir: dir, Feed: &catalog.Feed{}, Metrics: &metrics.Set{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		synced := false
+		o := Observer{Notifier: n, Synced: func() bool { return synced }}
+		with := func(files ...string) *route.Table {
+			l := route.Listener{Name: "https", TLS: true}
+			for _, name := range files {
+				l.Certificates = append(l.Certificates, route.Certificate{CertFile: filepath.Join(dir, name)})
+			}
+			return &route.Table{Listeners: []route.Listener{l}}
+		}
+		standing := func() (names []string) {
+			for _, e := range n.Standing() {
+				names = append(names, filepath.Base(e.Name))
+			}
+			slices.Sort(names)
+			return names
+		}
+		if err := n.Report(notify.Event{Kind: notify.CertificateBad, Subject: "certificate/acme/app.example", Name: "order", Text: "no"}); err != nil {
+			t.Fatal(err)
+		}
+		o.reportCertificates(with("gone.pem", "left.pem"))
+		o.reportCertificates(with("left.pem"))
+		if got := standing(); !slices.Equal(got, []string{"gone.pem", "left.pem", "order"}) {
+			t.Errorf("before all is known: %q", got)
+		}
+		synced = true
+		o.reportCertificates(with("left.pem"))
+		if got := standing(); !slices.Equal(got, []string{"left.pem", "order"}) {
+			t.Errorf("standing are %q", got)
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/condition"
 	"fairway/internal/files"
+	"fairway/internal/human"
 	"fairway/internal/notify"
 	"fairway/internal/route"
 )
@@ -150,7 +151,9 @@ func problemEvent(p route.Problem) notify.Event {
 	return e
 }
 
-// reportCertificates reports those that cannot be read, have expired or will soon.
+// reportCertificates reports those that cannot be read, have expired or will soon. What was
+// said of a file that no listener has any more is withdrawn; orders of certificates are
+// reported, and withdrawn, by who places them.
 func (o *Observer) reportCertificates(table *route.Table) {
 	seen, now := map[string]bool{}, time.Now()
 	for _, l := range table.Listeners {
@@ -161,11 +164,20 @@ func (o *Observer) reportCertificates(table *route.Table) {
 			}
 		}
 	}
+	if o.Synced() {
+		o.Notifier.Forget(notify.CertificateBad, func(subject string) bool {
+			file := strings.TrimPrefix(subject[:strings.LastIndex(subject, "/")], "certificate/")
+			return !seen[file] && !strings.HasPrefix(subject, orders)
+		})
+	}
 }
+
+// orders begins the subjects of events on orders of certificates.
+const orders = "certificate/acme/"
 
 // certificateEvents has a condition for a file that cannot be used, and for each term.
 func certificateEvents(file string, now time.Time) []notify.Event {
-	expires, names, err := readExpiry(file)
+	cert, err := read(file)
 	var events []notify.Event
 	add := func(what string, bad bool, text string) {
 		e := notify.Event{Kind: notify.CertificateGood, Subject: "certificate/" + file + "/" + what, Name: file, Text: "certificate " + file + " is sound again"}
@@ -173,7 +185,7 @@ func certificateEvents(file string, now time.Time) []notify.Event {
 			e.Kind, e.Text = notify.CertificateBad, "certificate "+file+" "+text
 		}
 		if err == nil {
-			e.Details = map[string]string{"expires": expires.UTC().Format(time.RFC3339), "names": names}
+			e.Details = map[string]string{"expires": cert.NotAfter.UTC().Format(time.RFC3339), "names": strings.Join(cert.DNSNames, " ")}
 		}
 		events = append(events, e)
 	}
@@ -181,32 +193,29 @@ func certificateEvents(file string, now time.Time) []notify.Event {
 	if err != nil {
 		return events
 	}
-	left := expires.Sub(now)
+	left, life := cert.NotAfter.Sub(now), cert.NotAfter.Sub(cert.NotBefore)
 	add("expired", left <= 0, "has expired")
-	for _, days := range []int{3, 14} {
-		add(fmt.Sprintf("%d days", days), left < time.Duration(days)*24*time.Hour, fmt.Sprintf("expires within %d days", days))
+	for _, one := range []struct{ days, part int }{{3, 10}, {14, 5}} { // of a short life a part of it
+		term := min(time.Duration(one.days)*24*time.Hour, life/time.Duration(one.part))
+		add(fmt.Sprintf("%d days", one.days), left < term, "expires within "+human.Days(term))
 	}
 	return events
 }
 
-// readExpiry reads the first certificate of a PEM file.
-func readExpiry(file string) (expires time.Time, names string, err error) {
+// read reads the first certificate of a PEM file.
+func read(file string) (*x509.Certificate, error) {
 	data, err := files.ReadStream(file, maxCertificate)
 	if err != nil {
-		return time.Time{}, "", err
+		return nil, err
 	}
 	for {
 		block, rest := pem.Decode(data)
 		if block == nil {
-			return time.Time{}, "", errors.New("there is no certificate in it")
+			return nil, errors.New("there is no certificate in it")
 		}
 		if data = rest; block.Type != "CERTIFICATE" {
 			continue
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return time.Time{}, "", err
-		}
-		return cert.NotAfter, strings.Join(cert.DNSNames, " "), nil
+		return x509.ParseCertificate(block.Bytes)
 	}
 }
