@@ -114,7 +114,7 @@ is downloaded. Without a Docker engine they are processes.`,
 	"certs revoke": `The authority revokes the certificate, it is taken out of use at once, and another one is ordered if a route still has the host.
 
     fairway certs revoke app.example.com --compromised`,
-	"certs list": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, or a host has none.
+	"certs list": `Lists the certificates that the listeners show, the soonest end first, and before them the hosts that are served over HTTPS, or redirected there, without a certificate. The certificates of the admin API and the fleet are listed, too. The exit code is 1 when one has expired or cannot be read, a host has none or its last order failed, or the certificate authority cannot be used.
 
     fairway certs
     fairway certs -o wide

@@ -85,7 +85,7 @@ func (s *Server) certificateOperations() []operation {
 	return append(where(s.options.Certificates != nil, "certificates are not known here", get("/v1/certificates", func(*request) (api.Certificates, error) { return s.certified().List(), nil })),
 		where(s.options.Automatic != nil, "Fairway gets no certificates here: acme.agree is not set",
 			act(http.MethodPost, "/v1/certificates/{name}/renew", func(r *request) (api.Done, error) {
-				return r.did(s.certified().Renew(r.Context(), r.PathValue("name")), "ordered a certificate for %s", r.PathValue("name"))
+				return r.did(s.certified().Renew(r.Context(), r.PathValue("name")), "a certificate for %s is to be ordered", r.PathValue("name"))
 			}).refuses(http.StatusConflict),
 			act(http.MethodPost, "/v1/certificates/{name}/revoke", func(r *request) (api.Done, error) {
 				return r.did(s.certified().Revoke(r.Context(), r.PathValue("name"), r.flag("compromised")), "revoked the certificate for %s", r.PathValue("name"))

@@ -15,6 +15,30 @@ import (
 
 // CertificatesInFull prints certificates, and before them the hosts that have none.
 func (c *Printer) CertificatesInFull(all api.Certificates) {
+	c.lacking(all)
+	gets := len(all.Automatic) > 0 || all.Authority != nil
+	some := len(all.Certificates) > 0
+	switch {
+	case !some && gets:
+		c.Note("No certificates yet: Fairway gets them by itself")
+	case !some:
+		c.Note("No certificates. To get them: fairway run --acme EMAIL; your own: fairway run --tls.certificates CERT.PEM,KEY.PEM")
+	}
+	if some || c.CSV() { // of which there is the header
+		c.Certificates(all.Certificates, all.At)
+	}
+	shown := slices.DeleteFunc(slices.Clone(all.Automatic), func(one automatic.Certificate) bool { return some && !one.Wrong() })
+	if c.CSV() || len(shown) == 0 {
+		return
+	}
+	if some {
+		c.Printf("\n")
+	}
+	c.Automatic(shown, all.At)
+}
+
+// lacking prints the hosts that have no certificate, and what is wrong with the authority.
+func (c *Printer) lacking(all api.Certificates) {
 	for _, u := range all.Uncovered {
 		if c.CSV() {
 			c.Note("no certificate: %s: %s", u.Host, u.Text)
@@ -27,17 +51,6 @@ func (c *Printer) CertificatesInFull(all api.Certificates) {
 	}
 	if t := all.Authority; t != nil {
 		c.Note("The certificate authority cannot be used: %s", t.Error)
-	}
-	if len(all.Certificates) == 0 {
-		c.Note("No certificates. To get them: fairway run --acme EMAIL; your own: fairway run --tls.certificates CERT.PEM,KEY.PEM")
-		if !c.CSV() { // of which there is the header
-			return
-		}
-	}
-	c.Certificates(all.Certificates, all.At)
-	if !c.CSV() && slices.ContainsFunc(all.Automatic, automatic.Certificate.Wrong) {
-		c.Printf("\n")
-		c.Automatic(slices.DeleteFunc(slices.Clone(all.Automatic), func(one automatic.Certificate) bool { return !one.Wrong() }), all.At)
 	}
 }
 
@@ -52,9 +65,9 @@ func (c *Printer) CertificatesOf(all api.Certificates) {
 		}
 		c.Printf("\n")
 	}
-	all.Automatic = nil
-	if len(all.Certificates)+len(all.Uncovered) > 0 {
-		c.CertificatesInFull(all)
+	c.lacking(all)
+	if len(all.Certificates) > 0 || c.CSV() && len(all.Automatic) == 0 {
+		c.Certificates(all.Certificates, all.At)
 	}
 }
 
