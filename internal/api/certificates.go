@@ -12,7 +12,7 @@ import (
 // The states of a certificate.
 const (
 	CertificateValid      = "valid"
-	CertificateExpiring   = "expiring" // within 14 days
+	CertificateExpiring   = "expiring" // within 14 days, or the last fifth of a shorter life
 	CertificateExpired    = "expired"
 	CertificateNotYet     = "not-yet-valid"
 	CertificateUnreadable = "unreadable" // nothing was ever read of it
@@ -35,9 +35,11 @@ type Certificates struct {
 	Authority *automatic.Trouble `json:"authority,omitempty"`
 }
 
-// Wrong is true when a certificate cannot be used now, or a host has none.
+// Wrong is true when a certificate cannot be used now, a host has none or gets none, or the
+// certificate authority cannot be used.
 func (c Certificates) Wrong() bool {
-	return len(c.Uncovered) > 0 || slices.ContainsFunc(c.Certificates, Certificate.Wrong)
+	return len(c.Uncovered) > 0 || c.Authority != nil || slices.ContainsFunc(c.Certificates, Certificate.Wrong) ||
+		slices.ContainsFunc(c.Automatic, automatic.Certificate.Wrong)
 }
 
 // Certificate is a certificate of listeners.

@@ -26,7 +26,7 @@ func (c *Client) solvers(name string, attempt int) (map[string]acmez.Solver, err
 		return map[string]acmez.Solver{kind: solver{c}}, nil
 	}
 	if c.o.DNS == nil {
-		return nil, errors.New("a wildcard needs the challenge dns-01: set acme.dns.provider")
+		return nil, errors.New("a wildcard needs the challenge dns-01, which Fairway does not know yet: give it a certificate of yours in tls.certificates")
 	}
 	return map[string]acmez.Solver{DNS01: c.o.DNS}, nil
 }

@@ -7,9 +7,11 @@ import (
 	"fairway/internal/engine/certs"
 )
 
-// expiresSoon is how long before its end a certificate is called expiring. The event of it
-// has the same term.
-const expiresSoon = 14 * 24 * time.Hour
+// expiresSoon is how long before its end a certificate is called expiring: a fifth of its
+// life, and two weeks at most. The event of it has the same term.
+func expiresSoon(u certs.Use) time.Duration {
+	return min(14*24*time.Hour, u.NotAfter.Sub(u.NotBefore)/5)
+}
 
 // Certificates are the certificates of the listeners, and the hosts that have none.
 func Certificates(i *certs.Inventory) api.Certificates {
@@ -35,7 +37,7 @@ func certificateState(u certs.Use, now time.Time) string {
 		return api.CertificateExpired
 	case now.Before(u.NotBefore):
 		return api.CertificateNotYet
-	case u.NotAfter.Sub(now) < expiresSoon:
+	case u.NotAfter.Sub(now) < expiresSoon(u):
 		return api.CertificateExpiring
 	}
 	return api.CertificateValid
