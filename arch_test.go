@@ -190,7 +190,7 @@ var allowed = map[string]struct {
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files, the engine and conditions show.
 	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files", "internal/metrics"}},
-	"internal/notify/observe": {2, []string{"internal/condition", "internal/files", "internal/notify", "internal/route"}},
+	"internal/notify/observe": {2, []string{"internal/condition", "internal/files", "internal/human", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.

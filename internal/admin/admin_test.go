@@ -240,7 +240,7 @@ func certificates() *certs.Inventory {
 		Certificates: []certs.Use{
 			{File: "/certs/none.pem", Error: "certificate: no such file", Listeners: []string{"https"}},
 			{File: "/certs/old.pem", Names: []string{"old.example.com"}, Issuer: "self-signed", Key: "RSA 2048", NotBefore: day(1), NotAfter: day(2), Listeners: []string{"admin"}},
-			{File: "/certs/soon.pem", Error: "not PEM; what it held before is in use", Names: []string{"soon.example.com"}, Issuer: "R11", Key: "Ed25519", NotBefore: day(1), NotAfter: day(10), Listeners: []string{"https"}},
+			{File: "/certs/soon.pem", Error: "not PEM; what it held before is in use", Names: []string{"soon.example.com"}, Issuer: "R11", Key: "Ed25519", NotBefore: day(-80), NotAfter: day(10), Listeners: []string{"https"}},
 			{File: "/certs/shop.pem", Names: []string{"shop.example.com", "*.shop.example.com"}, Issuer: "R11", Key: "ECDSA P-256", NotBefore: day(1), NotAfter: day(31), Listeners: []string{"https"}, Routes: []string{"shop@docker"}},
 		},
 		Uncovered: []certs.Uncovered{{Host: "secure.example.com", Routes: []string{"shop@docker/secure"}, Text: "no certificate covers it", Hint: "add one"}},

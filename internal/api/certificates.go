@@ -35,11 +35,9 @@ type Certificates struct {
 	Authority *automatic.Trouble `json:"authority,omitempty"`
 }
 
-// Wrong is true when a certificate cannot be used now, a host has none or gets none, or the
-// certificate authority cannot be used.
+// Wrong is true when a certificate cannot be used or had, a host has none, or the authority fails.
 func (c Certificates) Wrong() bool {
-	return len(c.Uncovered) > 0 || c.Authority != nil || slices.ContainsFunc(c.Certificates, Certificate.Wrong) ||
-		slices.ContainsFunc(c.Automatic, automatic.Certificate.Wrong)
+	return len(c.Uncovered) > 0 || c.Authority != nil || slices.ContainsFunc(c.Certificates, Certificate.Wrong) || slices.ContainsFunc(c.Automatic, automatic.Certificate.Wrong)
 }
 
 // Certificate is a certificate of listeners.

@@ -63,7 +63,7 @@ type root struct {
 	until                time.Time
 }
 
-// short is how many bytes of the fingerprint tell roots apart.
+// short is how many bytes of the fingerprint a file is named by.
 const short = 8
 
 // parse takes nothing but one root that holds now.

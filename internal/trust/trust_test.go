@@ -75,7 +75,7 @@ func results(all []Outcome) string {
 func TestSystemStore(t *testing.T) {
 	s, r := newStage(t), newRoot(t)
 	s.missing["certutil"] = true
-	foreign := filepath.Join(s.system, "fairway-company.crt") // of somebody else
+	foreign := filepath.Join(s.system, "fairway-company.crt")
 	if err := os.WriteFile(foreign, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
