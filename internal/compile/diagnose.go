@@ -207,8 +207,8 @@ func nearMisses(labels map[string]string) []string {
 
 func (d *doctor) problems(in *catalog.Instance) {
 	list := slices.DeleteFunc(slices.Clone(d.table.Problems), func(p route.Problem) bool { return p.Service != d.plan.service.ID })
-	if len(list) == 0 {
-		list = d.plan.problems // the table lists only so many
+	if len(d.plan.problems) >= len(list) {
+		list = d.plan.problems // the table lists only so many, and one that counts the others
 	}
 	for _, p := range list {
 		if in != nil && p.Instance != "" && p.Instance != in.Name && (p.Code == route.CodeNoPort || p.Code == route.CodeNoAddress || p.Code == route.CodeDiffer) {

@@ -122,7 +122,7 @@ func unreadOf(c *claimant) *draft.Unread {
 }
 
 // Allowed returns a table of an earlier run without the routes that owners of today may not
-// claim. Who they are is in s, the snapshot that it was made of; what s does not have is
+// claim, and without the certificates that none is to be obtained for. Who they are is in s, the snapshot that it was made of; what s does not have is
 // kept. t is not changed.
 func (s Settings) Allowed(t *route.Table, snapshot *catalog.Snapshot) (*route.Table, error) {
 	if s.Owners == nil || snapshot == nil {
@@ -132,15 +132,20 @@ func (s Settings) Allowed(t *route.Table, snapshot *catalog.Snapshot) (*route.Ta
 	for _, service := range snapshot.Services {
 		rights[service.ID] = s.Owners.Of(owners.WhoHas(service, machines))
 	}
+	var routes []*route.Route
 	used := map[string]bool{}
-	routes := slices.DeleteFunc(slices.Clone(t.Routes), func(r *route.Route) bool {
+	for _, r := range t.Routes {
 		if rights[r.Service].Judge(s.askOf(r, t.Backend(r.Backend))) != nil {
-			return true
+			continue
 		}
 		used[r.Backend] = true
-		return false
-	})
-	if len(routes) == len(t.Routes) {
+		if r.TLS == route.TLSAuto && r.Refused == "" && !rights[r.Service].Auto() {
+			without := *r
+			without.TLS, r = route.TLSOff, &without
+		}
+		routes = append(routes, r)
+	}
+	if slices.Equal(routes, t.Routes) {
 		return t, nil
 	}
 	backends := slices.DeleteFunc(slices.Clone(t.Backends), func(b *route.Backend) bool { return !used[b.ID] })

@@ -155,12 +155,18 @@ func TestManyForeignNames(t *testing.T) {
 		return p.Text == "9101 more problems of what the record others of owners is for are not listed"
 	})
 	if last < 0 {
-		t.Errorf("the last problem does not count the others:\n%v", table.Problems[len(table.Problems)-3:])
+		t.Fatalf("the last problem does not count the others:\n%v", table.Problems[len(table.Problems)-3:])
 	}
 	// The doctor says it all the same.
 	found := c.Diagnose(snapshot, table, "bad-9994-1")
 	if len(found) != 1 || !slices.ContainsFunc(found[0].Checks, func(c Check) bool { return strings.Contains(c.Text, "does not allow the host *.good.example") }) {
 		t.Errorf("the doctor says %+v", found)
+	}
+	// So it does of the one whose problem counts those that are not listed.
+	name, _, _ := strings.Cut(table.Problems[last].Service, "@")
+	found = c.Diagnose(snapshot, table, name+"-1")
+	if len(found) != 1 || !slices.ContainsFunc(found[0].Checks, func(c Check) bool { return strings.Contains(c.Text, "does not allow the host") }) {
+		t.Errorf("the doctor says of %s %+v", name, found)
 	}
 }
 
@@ -177,6 +183,19 @@ func TestAllowed(t *testing.T) {
 	}
 	if same, err := both().Allowed(before, snapshot); err != nil || same != before {
 		t.Error("without records it is another table", err)
+	}
+	// Certificates that the record does not allow any more are not ordered.
+	strict := both()
+	strict.Owners = owners.New([]owners.Record{{Name: "all", Hosts: []string{"*"}, Certificates: []string{owners.CertFile}}})
+	after, err = strict.Allowed(before, snapshot)
+	if err != nil || len(after.Routes) != len(before.Routes) || len(after.Backends) != len(before.Backends) || slices.ContainsFunc(after.Routes, func(r *route.Route) bool { return r.TLS != route.TLSOff }) {
+		t.Errorf("%v\n%s", err, after.Text())
+	}
+	if same, err := strict.Allowed(after, snapshot); err != nil || same != after {
+		t.Error("what is allowed is another table", err)
+	}
+	if before.Route("c").TLS != route.TLSAuto {
+		t.Error("the table of before has changed")
 	}
 	// A last good form goes by the owners of today, too.
 	labels := snapshot.Services[1].Instances[0].Labels
