@@ -13,6 +13,7 @@ import (
 	"fairway/internal/engine/embedded/http3"
 	"fairway/internal/engine/embedded/library"
 	"fairway/internal/engine/embedded/relay"
+	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
 )
@@ -99,7 +100,7 @@ func (l *listener) greet(counted *clientConn, config *tls.Config) {
 	err := c.HandshakeContext(ctx)
 	state := c.ConnectionState()
 	switch {
-	case err != nil:
+	case err != nil, state.NegotiatedProtocol == terminate.ChallengeProtocol:
 		_ = c.Close()
 	case state.NegotiatedProtocol == "h2":
 		if line := counted.Line(); line != nil {

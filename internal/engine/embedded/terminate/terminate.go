@@ -49,12 +49,13 @@ type view struct {
 // whether a host is ours.
 type Challenge func(ctx context.Context, host string) (*tls.Certificate, error)
 
-// challengeProtocol is what such a client speaks, and nothing else.
-const challengeProtocol = "acme-tls/1"
+// ChallengeProtocol is what such a client speaks, and nothing else: it is done once the
+// handshake is.
+const ChallengeProtocol = "acme-tls/1"
 
 // answer is what such a client sees; nil for all others.
 func (c Challenge) answer(hello *tls.ClientHelloInfo) *tls.Config {
-	if c == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != challengeProtocol {
+	if c == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != ChallengeProtocol {
 		return nil
 	}
 	return &tls.Config{
