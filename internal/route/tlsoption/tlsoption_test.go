@@ -79,12 +79,12 @@ func TestConfig(t *testing.T) {
 		"tls.hosts: the version \"1.1\"":   {Hosts: []HostConfig{{Host: "a.example", MinVersion: "1.1"}}},
 		"tls.hosts: the host is there":     {Hosts: []HostConfig{{Host: "a.example"}, {Host: "A.example"}}},
 		"tls.hosts: it says":               {Hosts: []HostConfig{{Host: "a.example", Require: &yes}}},
-		"tls.hosts: host \"10.0.0.1:80\"":  {Hosts: []HostConfig{{Host: "[::1]:80"}}},
+		"tls.hosts: host \"::1\"":          {Hosts: []HostConfig{{Host: "[::1]:80"}}},
 	} {
 		var found []string
 		wrong.Check(func(key, _, reason string) { found = append(found, key+": "+reason) })
 		text := strings.Join(found, "\n")
-		if prefix, _, _ := strings.Cut(want, ":"); len(found) == 0 || !strings.HasPrefix(text, prefix) {
+		if !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %q", want, text)
 		}
 	}
