@@ -100,7 +100,7 @@ func (k *checkCommand) Run(ctx context.Context, h *command.Host, connect Client)
 	}
 	described := q.Service + q.Source + q.Node + q.Project + q.Stack + strings.Join(q.Labels, "")
 	switch {
-	case len(k.Paths) > 0 && (described != "" || q.Host != "" || q.Path != "" || q.TCPPort != 0):
+	case len(k.Paths) > 0 && (described != "" || q.Host != "" || q.Path != "" || q.TCPPort != 0 || q.Priority != 0 || q.Snippets):
 		return misused(h, errors.New("files say for themselves who asks for what: leave the flags out"))
 	case len(k.Paths) > 0:
 		return k.files(h)
