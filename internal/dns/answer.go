@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -451,11 +452,7 @@ func (q question) services(f found) (records, extra []dns.RR) {
 			continue
 		}
 		records = append(records, srv)
-		host := p.name
-		if host == "" {
-			host = p.addr.String()
-		}
-		q.note(r.x, net.JoinHostPort(host, strconv.Itoa(int(number))), p.where)
+		q.note(r.x, net.JoinHostPort(cmp.Or(p.name, p.addr.String()), strconv.Itoa(int(number))), p.where)
 		for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			rr := q.record(target, t, p.addr)
 			if rr != nil && !slices.ContainsFunc(extra, func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }) {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -35,14 +36,8 @@ func (c Config) settings() Settings {
 	for _, r := range c.Forward {
 		forwarded = append(forwarded, strings.TrimSuffix(r.Domain, "."))
 	}
-	if c.TTL == 0 {
-		c.TTL = -1
-	}
-	if c.NegativeTTL == 0 {
-		c.NegativeTTL = -1
-	}
 	return Settings{
-		Forwarded: forwarded, Zones: c.Zones, TTL: c.TTL, NegativeTTL: c.NegativeTTL, Mode: c.Address, Views: c.Views, SingleLabel: c.SingleLabel,
+		Forwarded: forwarded, Zones: c.Zones, TTL: cmp.Or(c.TTL, -1), NegativeTTL: cmp.Or(c.NegativeTTL, -1), Mode: c.Address, Views: c.Views, SingleLabel: c.SingleLabel,
 		Clients: c.Clients, Recursion: c.Recursion, Deny: c.Unsure == "nxdomain",
 	}
 }

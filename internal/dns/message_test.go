@@ -61,6 +61,19 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// A time of zero is one: the answer is not kept.
+func TestZeroTTL(t *testing.T) {
+	w := newWorld()
+	w.settings = Config{SingleLabel: true}.settings()
+	z := w.zone()
+	if a := z.Answer("res.docker.", dns.TypeA, askers["B"], nil); a.Records[0].Header().Ttl != 0 {
+		t.Errorf("answer: %v", a.Records)
+	}
+	if a := z.Answer("nope.docker.", dns.TypeA, askers["B"], nil); a.SOA.Header().Ttl != 0 {
+		t.Errorf("not there: %v", a.SOA)
+	}
+}
+
 // An answer that does not fit says so, and over TCP all of it is there (case 41).
 func TestSizes(t *testing.T) {
 	w := newWorld()

@@ -87,6 +87,7 @@ type Server struct {
 	total   int                // of all
 	strange int                // of those who may not ask
 	bound   []string
+	unbound []string // failed, for people
 }
 
 // listen is one of Options.Listen.
@@ -287,8 +288,13 @@ func (s *Server) bind() error {
 		bound = append(bound, k.udp.LocalAddr().String())
 	}
 	slices.Sort(bound)
+	var unbound []string
+	for at, why := range s.failed {
+		unbound = append(unbound, at.String()+": "+why)
+	}
+	slices.Sort(unbound)
 	s.mu.Lock()
-	s.bound = bound
+	s.bound, s.unbound = bound, unbound
 	s.mu.Unlock()
 	if len(s.sockets) == 0 {
 		return cmp.Or(required, other)

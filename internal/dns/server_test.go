@@ -199,6 +199,9 @@ func TestBindFails(t *testing.T) {
 	if n := strings.Count(log.String(), "cannot be bound"); n != 1 || !strings.Contains(log.String(), "198.51.100.7") {
 		t.Errorf("logged %d times: %s", n, log.String())
 	}
+	if list := s.State().Unbound; len(list) != 1 || !strings.HasPrefix(list[0], "198.51.100.7:") {
+		t.Errorf("not bound: %v", list)
+	}
 	known = nil
 	if s.build(time.Now()); len(s.Zone().local) != 2 {
 		t.Errorf("addresses: %v", s.Zone().local)

@@ -19,6 +19,9 @@ func (s *Server) State() names.Names {
 	if z.starting {
 		out.Unsure = cmp.Or(out.Unsure, "a source has not answered yet")
 	}
+	s.mu.Lock()
+	out.Unbound = s.unbound
+	s.mu.Unlock()
 	if z.snapshot != nil {
 		out.Services = len(z.snapshot.Services)
 		for _, svc := range z.snapshot.Services {

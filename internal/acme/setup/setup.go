@@ -67,6 +67,24 @@ func (c *Consul) settings() consul.Config {
 	return consul.Config{Addresses: c.Addresses, Insecure: c.Insecure, TokenFile: c.TokenFile, CA: c.CA, Cert: c.Cert, Key: c.Key}
 }
 
+// check tries the addresses and the files, each by itself, so that the key at fault is named.
+func (c *Consul) check(add func(key, value, reason string)) {
+	for _, part := range []struct {
+		key string
+		cfg consul.Config
+	}{
+		{"addresses", consul.Config{Addresses: c.Addresses, Insecure: c.Insecure}},
+		{"ca", consul.Config{CA: c.CA}},
+		{"cert", consul.Config{Cert: c.Cert, Key: c.Key}},
+	} {
+		if client, err := consul.New(part.cfg); err != nil {
+			add("acme.consul."+part.key, "", err.Error())
+		} else {
+			client.Close()
+		}
+	}
+}
+
 // On says whether certificates are to be got from anywhere.
 func (c *Config) On() bool { return c.Agree || c.internal() }
 
@@ -102,11 +120,7 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 		return
 	}
 	if c.Storage == storageConsul {
-		if client, err := consul.New(c.Consul.settings()); err != nil {
-			add("acme.consul.addresses", "", err.Error())
-		} else {
-			client.Close()
-		}
+		c.Consul.check(add)
 	}
 	if a, err := mail.ParseAddress(c.Email); c.Email != "" && (err != nil || a.Address != c.Email) {
 		add("acme.email", c.Email, "no address of mail; write it like ops@example.com")

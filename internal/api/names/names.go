@@ -12,6 +12,8 @@ import (
 type Names struct {
 	// Listen are the addresses that are listened on, sorted.
 	Listen []string `json:"listen"`
+	// Unbound are addresses that should be listened on and cannot be, each with why, sorted.
+	Unbound []string `json:"unbound,omitempty"`
 	// Zones are the domains that are answered for; the first is that of names in answers.
 	Zones []string `json:"zones"`
 	// Serial grows with each change of the zones.

@@ -124,6 +124,9 @@ func (*Status) Run(ctx context.Context, c *console.Console, a *api.Client) error
 	return c.Print(s, func() {
 		var f console.Fields
 		f.Lines("listen", s.Listen)
+		if len(s.Unbound) > 0 {
+			f.Lines("cannot listen", s.Unbound)
+		}
 		f.Add("zones", strings.Join(s.Zones, ", "))
 		f.Add("services", s.Services)
 		f.Add("instances", s.Instances)

@@ -144,7 +144,13 @@ func (s *server) exchange(ctx context.Context, m *dns.Msg, network string) (*dns
 	m = m.Copy()
 	m.Id = dns.Id()
 	c := &dns.Client{Net: network, Timeout: patience, UDPSize: maxUDP}
-	r, _, err := c.ExchangeContext(ctx, m, s.at.String())
+	conn, err := c.DialContext(ctx, s.at.String())
+	if err != nil {
+		return nil, fmt.Errorf("resolver %s: %w", s.at, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // another one was quicker
+	r, _, err := c.ExchangeWithConnContext(ctx, m, conn)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("resolver %s: %w", s.at, err)

@@ -106,6 +106,7 @@ type Options struct {
 type Forwarder struct {
 	o       Options
 	bound   time.Duration // patience, but for tests
+	behind  string        // stub, but for tests
 	cache   *cache
 	flights singleflight.Group
 	results *metrics.Vec[metrics.Counter]
@@ -115,7 +116,7 @@ type Forwarder struct {
 	domains map[string][]*server
 	probes  map[string]*server // names on their way to a server
 	clients map[netip.Addr]int
-	stamp   files.Stamp
+	stamps  [2]files.Stamp // of ResolvConf, and of behind
 }
 
 // New makes a forwarder, and reads ResolvConf.
@@ -123,7 +124,7 @@ func New(o Options) *Forwarder {
 	o.ResolvConf = cmp.Or(o.ResolvConf, "/etc/resolv.conf")
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	m := cmp.Or(o.Metrics, &metrics.Set{})
-	f := &Forwarder{o: o, bound: patience, cache: newCache(o.Entries), domains: map[string][]*server{}, probes: map[string]*server{}, clients: map[netip.Addr]int{}}
+	f := &Forwarder{o: o, bound: patience, behind: stub, cache: newCache(o.Entries), domains: map[string][]*server{}, probes: map[string]*server{}, clients: map[netip.Addr]int{}}
 	f.results = m.CounterVec("fairway_dns_forward_total", "Questions that were looked up elsewhere, by result: cached, stale, or the rcode of an answer, failed without one.", "result")
 	f.loops = m.Counter("fairway_dns_loops_total", "Times that a resolver sent a question back.")
 	m.GaugeFunc("fairway_dns_cache_entries", "Number of answers that are kept.", func() float64 { return float64(f.cache.len()) })
@@ -137,7 +138,7 @@ func New(o Options) *Forwarder {
 // Run follows ResolvConf and looks for loops until ctx ends.
 func (f *Forwarder) Run(ctx context.Context) {
 	f.mu.Lock()
-	f.stamp = files.Stamp{} // what Fairway answers on is known by now
+	f.stamps = [2]files.Stamp{} // what Fairway answers on is known by now
 	f.mu.Unlock()
 	for last := (time.Time{}); ctx.Err() == nil; _ = clock.Sleep(ctx, lookEvery) {
 		if f.reread() || time.Since(last) >= probeEvery {
@@ -149,9 +150,9 @@ func (f *Forwarder) Run(ctx context.Context) {
 
 // reread reads ResolvConf when it changed, and reports whether it did.
 func (f *Forwarder) reread() bool {
-	stamp := files.StampOf(f.o.ResolvConf)
+	stamps := [2]files.Stamp{files.StampOf(f.o.ResolvConf), files.StampOf(f.behind)}
 	f.mu.Lock()
-	same := f.domains["."] != nil && f.stamp.Same(stamp)
+	same := f.domains["."] != nil && f.stamps[0].Same(stamps[0]) && f.stamps[1].Same(stamps[1])
 	ruled := slices.ContainsFunc(f.o.Rules, func(r Rule) bool { return r.Domain == "." })
 	f.mu.Unlock()
 	if same || ruled {
@@ -163,10 +164,10 @@ func (f *Forwarder) reread() bool {
 	}
 	list := read(f.o.ResolvConf, own)
 	if len(list) == 1 && list[0].Addr().String() == "127.0.0.53" {
-		list = cmpOr(read(stub, own), list)
+		list = cmpOr(read(f.behind, own), list)
 	}
 	f.mu.Lock()
-	f.stamp = stamp
+	f.stamps = stamps
 	f.domains["."] = servers(list, f.domains["."])
 	f.mu.Unlock()
 	f.o.Logger.Info("resolvers of names of others", "file", f.o.ResolvConf, "resolvers", list)
@@ -339,9 +340,11 @@ func (f *Forwarder) probe(ctx context.Context) {
 	}
 	all.Wait()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	for name, s := range sent {
+	for name := range sent {
 		delete(f.probes, name)
+	}
+	f.mu.Unlock()
+	for _, s := range sent {
 		if back := s.back.Load(); s.loop.Swap(back) != back && back {
 			f.loops.Inc()
 			f.o.Logger.Warn("a resolver sends questions back to Fairway, and is left out", "resolver", s.at)

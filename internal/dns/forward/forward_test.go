@@ -156,6 +156,7 @@ func TestCached(t *testing.T) {
 func TestSecond(t *testing.T) {
 	first, second := newResolver(t, silent), newResolver(t, records(1, "192.0.2.2"))
 	f := newForwarder(t, 0, first, second)
+	before := goleak.IgnoreCurrent()
 	for i := range 3 {
 		if m := lookup(f, "example.com"); said(m) != "192.0.2.2" {
 			t.Errorf("question %d: %v", i, m)
@@ -164,6 +165,7 @@ func TestSecond(t *testing.T) {
 	if n := first.asked.Load(); n != 1 {
 		t.Errorf("the silent one was asked %d times", n)
 	}
+	goleak.VerifyNone(t, before) // it is waited for no longer
 	for _, r := range f.Resolvers() {
 		if want := map[string]string{first.at.String(): "down", second.at.String(): "up"}[r.Address]; r.State != want || r.Domain != "." {
 			t.Errorf("%+v, want %s", r, want)
@@ -240,6 +242,27 @@ func TestResolvConf(t *testing.T) {
 	}
 	if list := f.Resolvers(); len(list) != 1 || list[0].Address != "10.1.1.1:53" {
 		t.Errorf("resolvers %v", list)
+	}
+	// systemd-resolved has a file of its own, which changes alone.
+	f.behind = filepath.Join(t.TempDir(), "behind")
+	write("nameserver 127.0.0.53\n")
+	f.reread()
+	if err := os.WriteFile(f.behind, []byte("nameserver 10.2.2.2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list := f.Resolvers(); !f.reread() || f.Resolvers()[0].Address != "10.2.2.2:53" {
+		t.Errorf("behind systemd-resolved: %v, then %v", list, f.Resolvers())
+	}
+}
+
+// Reverse names of private addresses go nowhere.
+func TestPrivate(t *testing.T) {
+	up := newResolver(t, records(1, "192.0.2.9"))
+	f := newForwarder(t, 0, up)
+	for _, name := range []string{"1.168.192.in-addr.arpa", "1.c.f.ip6.arpa", "1.d.f.ip6.arpa", "1.8.e.f.ip6.arpa", "1.9.e.f.ip6.arpa", "1.a.e.f.ip6.arpa", "1.b.e.f.ip6.arpa"} {
+		if m := lookup(f, name); m.Rcode != dns.RcodeNameError || up.asked.Load() > 0 {
+			t.Errorf("%s: %v", name, m)
+		}
 	}
 }
 
