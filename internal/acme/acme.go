@@ -70,6 +70,8 @@ type Options struct {
 	// get none.
 	Issuer    Issuer
 	Authority Authority
+	// Directory stands for the issuer's authority: certificates of another one are replaced.
+	Directory string
 	// Covered are the names, some with "*.", that certificates of others have; nil for none.
 	Covered func(*route.Table) []string
 	// Private says that the issuer's authority is a private one: names that no public one
@@ -111,6 +113,7 @@ type Keeper struct {
 	table   *route.Table
 	results chan result
 	running int
+	unsaved bool // the state has changed since it was saved
 }
 
 // New reads what an earlier run has left. It orders nothing yet.

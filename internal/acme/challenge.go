@@ -49,7 +49,7 @@ func challenges(t *route.Table, covered []string, private bool, address string) 
 		return nil, nil
 	}
 	for _, w := range wants(t, covered, private, false) {
-		if !w.Internal {
+		if !w.Internal && w.Refused == "" {
 			matches = append(matches, route.Match{
 				Host: route.Host{Kind: route.HostExact, Value: w.Name}, Path: route.Path{Kind: route.PathPrefix, Value: challengePath},
 			})

@@ -3,6 +3,7 @@ package acme
 import (
 	"cmp"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,13 +39,17 @@ type state struct {
 	issuer trouble
 	// after is when, by the pace, the bucket of orders is full again.
 	after time.Time
+	// directory is the source of certificates of the issuer.
+	directory string
 }
 
 // name is the state of one host.
 type name struct {
 	host string
 	want *Want // nil: not wanted any more
-	has  *held // nil: no certificate yet
+	// source is where the certificate is to come from.
+	source string
+	has    *held // nil: no certificate yet
 	// window is when the authority wants it renewed; zero for unknown. ask is when to ask.
 	from, to, ask time.Time
 	orders        []time.Time // in the last orderSpan, oldest first
@@ -58,7 +63,14 @@ type held struct {
 	file                string
 	notBefore, notAfter time.Time
 	issuer              string
+	source              string // sourceInternal or a directory; empty for unknown
 }
+
+// sourceInternal is the source of certificates of Fairway's own authority.
+const sourceInternal = "internal"
+
+// foreign says whether the certificate is of another source than the one that is wanted.
+func (n *name) foreign() bool { return n.want != nil && n.has.source != "" && n.has.source != n.source }
 
 // trouble is what failed, how often, and when it is tried again.
 type trouble struct {
@@ -89,18 +101,20 @@ func decide(s *state, public, internal bool, now time.Time) (do action, on *name
 			again = t
 		}
 	}
-	running, asking := 0, 0
+	running, asking, issuing := 0, 0, 0
 	for _, n := range s.names {
 		switch n.busy {
 		case actObtain:
 			running++
 		case actWindow:
 			asking++
+		case actIssue:
+			issuing++
 		}
 	}
 	open := s.opens()
 	for _, n := range s.names {
-		if n.want == nil || n.busy != "" {
+		if n.want == nil || n.want.Refused != "" || n.busy != "" {
 			continue
 		}
 		due := n.due()
@@ -117,7 +131,9 @@ func decide(s *state, public, internal bool, now time.Time) (do action, on *name
 				}
 			}
 		case n.want.Internal:
-			return actIssue, n, time.Time{}
+			if issuing < maxRunning { // else the end of one wakes the loop
+				return actIssue, n, time.Time{}
+			}
 		case running >= maxRunning || s.issuer.failures > 0 && running > 0:
 			// the end of what runs wakes the loop
 		case open.After(now):
@@ -170,9 +186,10 @@ func (n *name) due() time.Time {
 
 // renews is when the certificate is to be replaced: at a moment within the window that the
 // authority wants, else when two thirds of its life have passed and a little more, so that
-// many that came together do not end together. It is zero without a certificate.
+// many that came together do not end together. It is zero without a certificate, and for one of
+// another source than the one that is wanted.
 func (n *name) renews() time.Time {
-	if n.has == nil {
+	if n.has == nil || n.foreign() {
 		return time.Time{}
 	}
 	life := n.has.notAfter.Sub(n.has.notBefore)
@@ -185,7 +202,7 @@ func (n *name) renews() time.Time {
 
 // asks is when to ask the authority for the window; zero for never.
 func (n *name) asks() time.Time {
-	if n.has == nil || n.want.Internal {
+	if n.has == nil || n.want.Internal || n.foreign() {
 		return time.Time{}
 	}
 	if n.ask.IsZero() { // soon, but not all at once
@@ -294,8 +311,9 @@ func (n *name) windowed(from, to, again time.Time, err error, now time.Time) {
 	}
 }
 
-// wanted brings the names to what is wanted, and forgets those that nothing is left of.
-func (s *state) wanted(list []Want, now time.Time) {
+// wanted brings the names to what is wanted, and forgets those that nothing is left of. It
+// returns the hosts that are wanted no more, and whose trouble was reported.
+func (s *state) wanted(list []Want, now time.Time) (over []string) {
 	for _, n := range s.names {
 		n.want = nil
 	}
@@ -306,14 +324,22 @@ func (s *state) wanted(list []Want, now time.Time) {
 			n = &name{host: w.Name}
 			s.names[w.Name] = n
 		}
-		n.want = w
+		if n.want, n.source = w, s.directory; w.Internal {
+			n.source = sourceInternal
+		}
 	}
 	for host, n := range s.names {
+		if n.want == nil && n.trouble.reported {
+			n.trouble.reported = false
+			over = append(over, host)
+		}
 		n.orders = recent(n.orders, now)
 		if n.want == nil && n.busy == "" && n.has == nil && len(n.orders) == 0 {
 			delete(s.names, host)
 		}
 	}
+	slices.Sort(over)
+	return over
 }
 
 // expired are the names that are not wanted any more and whose certificates have ended.

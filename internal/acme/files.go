@@ -29,10 +29,10 @@ import (
 
 const (
 	suffix         = ".pem"
-	wildcardPrefix = "wildcard_."
+	wildcardPrefix = "+."
 	stateFile      = "state.json"
-	// placeholderFile comes first, and no host has its name.
-	placeholderFile = "_placeholder" + suffix
+	// placeholderFile is published first. No host has a plus in it.
+	placeholderFile = "+placeholder" + suffix
 	maxFile         = 1 << 20
 	maxState        = 16 << 20
 )
@@ -48,11 +48,11 @@ func (k *Keeper) fileOf(host string) string {
 // hostOf is the host of a file; empty for others.
 func hostOf(file string) string {
 	host, ok := strings.CutSuffix(file, suffix)
-	if !ok || host == "" || host[0] == '.' || host[0] == '_' {
-		return ""
+	if rest, wildcard := strings.CutPrefix(host, wildcardPrefix); ok && wildcard {
+		return "*." + rest
 	}
-	if rest, ok := strings.CutPrefix(host, wildcardPrefix); ok {
-		host = "*." + rest
+	if !ok || host == "" || host[0] == '.' || host[0] == '+' {
+		return ""
 	}
 	return host
 }
@@ -72,7 +72,7 @@ func (k *Keeper) open(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("acme: %w", err)
 	}
-	k.state = &state{names: map[string]*name{}}
+	k.state = &state{names: map[string]*name{}, directory: k.o.Directory}
 	for _, e := range entries {
 		host := hostOf(e.Name())
 		if host == "" || len(k.state.names) >= MaxNames {
@@ -181,6 +181,7 @@ type savedName struct {
 	From    time.Time    `json:"from,omitzero"`
 	To      time.Time    `json:"to,omitzero"`
 	Ask     time.Time    `json:"ask,omitzero"`
+	Source  string       `json:"source,omitempty"` // of the certificate
 }
 
 type savedTrouble struct {
@@ -189,24 +190,30 @@ type savedTrouble struct {
 	Text     string    `json:"text"`
 	Since    time.Time `json:"since"`
 	Next     time.Time `json:"next"`
+	Reported bool      `json:"reported,omitempty"`
 }
 
 func (t *trouble) saved() savedTrouble {
-	return savedTrouble{t.kind, t.failures, t.text, t.since, t.next}
+	return savedTrouble{t.kind, t.failures, t.text, t.since, t.next, t.reported}
 }
 
 func (t savedTrouble) load() trouble {
-	return trouble{kind: t.Kind, failures: t.Failures, text: t.Text, since: t.Since, next: t.Next}
+	return trouble{kind: t.Kind, failures: t.Failures, text: t.Text, since: t.Since, next: t.Next, reported: t.Reported}
 }
 
 // save writes the state; one that cannot be written is logged.
 func (k *Keeper) save() {
 	s := saved{Names: map[string]savedName{}, Issuer: k.state.issuer.saved()}
 	for host, n := range k.state.names {
-		if len(n.orders) > 0 || n.trouble.failures > 0 || !n.to.IsZero() {
-			s.Names[host] = savedName{Orders: n.orders, Trouble: n.trouble.saved(), From: n.from, To: n.to, Ask: n.ask}
+		one := savedName{Orders: n.orders, Trouble: n.trouble.saved(), From: n.from, To: n.to, Ask: n.ask}
+		if n.has != nil {
+			one.Source = n.has.source
+		}
+		if len(n.orders) > 0 || n.trouble.failures > 0 || !n.to.IsZero() || one.Source != "" {
+			s.Names[host] = one
 		}
 	}
+	k.unsaved = false
 	data, err := json.Marshal(s)
 	if err == nil {
 		err = atomicfile.Write(filepath.Join(k.o.Dir, stateFile), append(data, '\n'), 0o600)
@@ -243,6 +250,9 @@ func (k *Keeper) loadState(now time.Time) {
 		}
 		n.orders = recent(slices.DeleteFunc(kept.Orders, past), now)
 		n.trouble, n.from, n.to, n.ask = kept.Trouble.load(), kept.From, kept.To, kept.Ask
+		if n.has != nil {
+			n.has.source = kept.Source
+		}
 		if latest := now.Add(24 * time.Hour); n.trouble.next.After(latest) {
 			n.trouble.next = latest
 		}

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -80,6 +81,9 @@ func (k *Keeper) Run(ctx context.Context, tables *feed.Feed[route.Table]) error 
 			k.look()
 		}
 		timer.Reset(k.act(ctx))
+		if k.unsaved && k.running == 0 {
+			k.save()
+		}
 		k.show()
 		select {
 		case <-changed:
@@ -92,13 +96,28 @@ func (k *Keeper) Run(ctx context.Context, tables *feed.Feed[route.Table]) error 
 		case o := <-k.orders:
 			k.ask(ctx, o)
 		case <-ctx.Done():
-			for ; k.running > 0; k.running-- {
-				if r := <-k.results; r.answer != nil {
-					r.answer <- ctx.Err()
-				}
-			}
+			k.end(ctx)
 			return nil
 		}
+	}
+}
+
+// end waits for all that runs. What has come is kept, and what has not is tried again by the
+// next run.
+func (k *Keeper) end(ctx context.Context) {
+	for k.running > 0 {
+		r := <-k.results
+		if r.err == nil {
+			k.take(r)
+			continue
+		}
+		k.running--
+		if r.answer != nil {
+			r.answer <- ctx.Err()
+		}
+	}
+	if k.unsaved {
+		k.save()
 	}
 }
 
@@ -119,9 +138,12 @@ func (k *Keeper) look() {
 	now := time.Now()
 	list := slices.DeleteFunc(wants(k.table, covered, k.o.Private, k.o.Wildcards), func(w Want) bool {
 		above := k.state.names[wildcardOf(w.Name)] // until it is to be replaced
-		return above != nil && above.has != nil && now.Before(above.renews())
+		return above != nil && above.has != nil && now.Before(above.renews()) && (w.Internal || above.has.source != sourceInternal)
 	})
-	k.state.wanted(list, now)
+	for _, host := range k.state.wanted(list, now) {
+		k.unsaved = true
+		k.report(Event{Name: host, Text: "no certificate is wanted for " + host + " any more"})
+	}
 }
 
 // sweep removes certificates that have ended and are not wanted.
@@ -141,7 +163,7 @@ func (k *Keeper) changed() {
 
 // act begins what is to be done now, and says how long nothing else is.
 func (k *Keeper) act(ctx context.Context) time.Duration {
-	for began := false; ; began = true {
+	for began := false; ; {
 		now := time.Now()
 		do, n, again := decide(k.state, k.o.Issuer != nil, k.o.Authority != nil, now)
 		if do == "" {
@@ -154,6 +176,7 @@ func (k *Keeper) act(ctx context.Context) time.Duration {
 			return max(again.Sub(now), time.Millisecond)
 		}
 		k.state.begin(do, n, now)
+		began = began || do == actObtain
 		k.start(ctx, n, do)
 	}
 }
@@ -161,40 +184,54 @@ func (k *Keeper) act(ctx context.Context) time.Duration {
 // start does something in a goroutine, and has the loop take the result.
 func (k *Keeper) start(ctx context.Context, n *name, do action) {
 	k.running++
-	host, attempt := n.host, n.trouble.failures
+	o := obtain{host: n.host, do: do, attempt: n.trouble.failures, fresh: n.has != nil && n.foreign(), source: n.source}
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, orderTime)
 		defer cancel()
-		r := result{host: host, do: do}
+		r := result{host: o.host, do: do}
 		switch do {
 		case actWindow:
-			r.from, r.to, r.again, r.err = k.window(ctx, host)
+			r.from, r.to, r.again, r.err = k.window(ctx, o.host)
 		default:
-			r.has, r.ordered, r.err = k.obtain(ctx, host, do, attempt)
+			r.has, r.ordered, r.err = k.obtain(ctx, o)
 		}
 		k.results <- r
 	}()
 }
 
+// obtain is what is known of a name when a certificate is got for it.
+type obtain struct {
+	host    string
+	do      action // actObtain or actIssue
+	attempt int
+	fresh   bool   // it replaces none of the same source
+	source  string // where it comes from
+}
+
 // obtain gets a certificate and writes it for the engines.
-func (k *Keeper) obtain(ctx context.Context, host string, do action, attempt int) (*held, bool, error) {
-	var b *ca.Bundle
-	var err error
-	if do == actIssue {
-		b = &ca.Bundle{Ordered: true}
-		b.CertPEM, b.KeyPEM, err = k.o.Authority.Issue(ctx, host)
+func (k *Keeper) obtain(ctx context.Context, o obtain) (*held, bool, error) {
+	b, err := &ca.Bundle{Ordered: true}, error(nil)
+	if o.do == actIssue {
+		b.CertPEM, b.KeyPEM, err = k.o.Authority.Issue(ctx, o.host)
 	} else {
-		_, replaces, _ := readBundle(k.fileOf(host)) // nil where there is none
-		b, err = k.o.Issuer.Obtain(ctx, host, replaces, attempt)
+		var replaces *x509.Certificate
+		if !o.fresh {
+			_, replaces, _ = readBundle(k.fileOf(o.host)) // nil where there is none
+		}
+		b, err = k.o.Issuer.Obtain(ctx, o.host, replaces, o.attempt)
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	if err := ca.Check(b, host, time.Now()); err != nil {
+	if err := ca.Check(b, o.host, time.Now()); err != nil {
 		return nil, b.Ordered, err
 	}
-	has, err := k.write(host, b)
-	return has, b.Ordered, err
+	has, err := k.write(o.host, b)
+	if err != nil {
+		return nil, b.Ordered, &ca.Failure{Kind: ca.Local, Text: "the certificate cannot be written: " + err.Error()}
+	}
+	has.source = o.source
+	return has, b.Ordered, nil
 }
 
 func (k *Keeper) window(ctx context.Context, host string) (from, to, again time.Time, err error) {
@@ -217,8 +254,9 @@ func (k *Keeper) take(r result) {
 		if r.err == nil {
 			k.log.Info("certificate revoked", "name", r.host)
 			_ = os.Remove(k.fileOf(r.host)) // it is out of use either way
-			n.has, n.trouble = nil, trouble{}
+			n.has, n.trouble = nil, trouble{reported: n.trouble.reported}
 			k.changed()
+			k.save()
 		}
 		r.answer <- r.err
 	case r.err != nil:
@@ -236,6 +274,10 @@ func (k *Keeper) take(r result) {
 		k.state.obtained(n, r.has)
 		k.worksAgain(n, was, down)
 		k.changed()
+		k.unsaved = true
+		if r.do == actObtain {
+			k.save()
+		}
 	}
 }
 
@@ -259,7 +301,7 @@ func (k *Keeper) fail(n *name, err error, now time.Time) {
 		}
 	default:
 		k.worksAgain(nil, trouble{}, down)
-		if !n.trouble.reported {
+		if !n.trouble.reported && n.want != nil {
 			n.trouble.reported = true
 			k.report(Event{Name: n.host, Failed: true, Text: fmt.Sprintf("there is no new certificate for %s: %s", n.host, f.Text)})
 		}
@@ -288,13 +330,19 @@ func (k *Keeper) ask(ctx context.Context, o order) {
 	switch {
 	case n == nil || n.want == nil && o.do == actObtain || n.has == nil && o.do == actRevoke:
 		o.answer <- ErrUnknown
+	case o.do == actObtain && n.want.Refused != "":
+		o.answer <- errors.New(n.want.Refused)
+	case o.do == actObtain && (n.want.Internal && k.o.Authority == nil || !n.want.Internal && k.o.Issuer == nil):
+		o.answer <- errors.New("nothing is ordered for " + o.host + ": no authority that would issue for it is configured")
 	case n.busy != "":
 		o.answer <- errors.New("an order for " + o.host + " is under way")
 	case o.do == actObtain:
 		n.forced = true
 		o.answer <- nil
-	case n.want != nil && n.want.Internal || k.o.Issuer == nil:
+	case n.has.source == sourceInternal || n.has.source == "" && n.want != nil && n.want.Internal || k.o.Issuer == nil:
 		o.answer <- errors.New(o.host + " has a certificate of Fairway's own authority, which revokes none: it ends soon by itself")
+	case n.has.source != "" && n.has.source != k.o.Directory:
+		o.answer <- errors.New("the certificate for " + o.host + " is of another authority, which alone can revoke it: " + n.has.source)
 	default:
 		n.busy = actRevoke
 		k.running++

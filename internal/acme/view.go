@@ -13,7 +13,7 @@ const (
 	StateValid    = "valid"    // there is a certificate, and nothing failed
 	StateWaiting  = "waiting"  // the first order is to come
 	StateOrdering = "ordering" // an order is under way
-	StateFailed   = "failed"   // the last order failed; there may be a certificate
+	StateFailed   = "failed"   // the last order failed, or none can be placed; there may be a certificate
 	StateKept     = "kept"     // no route has the host any more: it is not renewed
 	StateNoCA     = "no-authority"
 )
@@ -80,6 +80,8 @@ func (k *Keeper) show() {
 			one.State = StateOrdering
 		case n.want == nil:
 			one.State = StateKept
+		case n.want.Refused != "":
+			one.State, one.Error, one.Next = StateFailed, n.want.Refused, time.Time{}
 		case n.trouble.failures > 0:
 			one.State = StateFailed
 		case one.Internal && k.o.Authority == nil || !one.Internal && k.o.Issuer == nil:

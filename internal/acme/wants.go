@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,11 +17,17 @@ type Want struct {
 	Route, Service string
 	// Internal says that no public authority issues for it.
 	Internal bool
+	// Refused is why no certificate can be had for it at all; empty where one can.
+	Refused string
 }
+
+// maxName bounds names, in bytes: a file has to have room for it, with what is around it.
+const maxName = 230
 
 // wants are the hosts of a table that are served over HTTPS and that no certificate of
 // others covers, sorted by name, MaxNames at most. A wildcard that is wanted or covered
-// stands for the hosts below it. Without wildcards none is asked of a public authority. Of
+// stands for the hosts below it, but an internal one for no host that is to have a public
+// certificate. Without wildcards none is asked of a public authority. Of
 // routes with one host, one that wants a public certificate counts.
 func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 	has := make(map[string]bool, len(covered))
@@ -41,6 +48,9 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 			if !w.Internal && !wildcards && strings.HasPrefix(name, "*.") {
 				continue
 			}
+			if len(name) > maxName {
+				w.Refused = fmt.Sprintf("the name has %d characters; certificates are got for names of %d at most", len(name), maxName)
+			}
 			if other, known := found[name]; !known || other.Internal && !w.Internal {
 				found[name] = w
 			}
@@ -49,7 +59,9 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 	list := make([]Want, 0, len(found))
 	for name, w := range found {
 		above := wildcardOf(name)
-		if _, wanted := found[above]; !wanted && !has[above] {
+		up, wanted := found[above]
+		stands := wanted && up.Refused == "" && (w.Internal || !up.Internal)
+		if !stands && !has[above] {
 			list = append(list, w)
 		}
 	}

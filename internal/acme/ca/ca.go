@@ -69,6 +69,7 @@ const (
 	Refused     Kind = "refused"     // the authority does not issue for this name now
 	Limited     Kind = "limited"     // it was asked too often
 	Unavailable Kind = "unavailable" // it cannot be reached, or makes no sense; other names fare no better
+	Local       Kind = "local"       // it has issued, and what came cannot be written on this machine
 )
 
 // Failure is why there is no certificate. It holds no secret.
@@ -190,13 +191,24 @@ func (c *Client) Obtain(ctx context.Context, name string, replaces *x509.Certifi
 	b, err := c.order(ctx, client, name, replaces)
 	if problem := (acme.Problem{}); errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
 		if err = c.forgetAccount(ctx); err == nil { // the authority was installed anew
-			b, err = c.order(ctx, client, name, replaces)
+			b, err = c.order(ctx, client, name, nil) // what is replaced was the other account's
 		}
+	}
+	if replaces != nil && refusedAtOnce(err) { // it may only not know the certificate
+		b, err = c.order(ctx, client, name, nil)
 	}
 	if err != nil {
 		return nil, c.failure(ctx, err, heard)
 	}
 	return b, nil
+}
+
+// refusedAtOnce says whether an order was refused before there was one, by what it asks for.
+// Another one that asks for less is then still the first that limits count.
+func refusedAtOnce(err error) bool {
+	problem := acme.Problem{}
+	return errors.As(err, &problem) && strings.HasPrefix(err.Error(), "creating new order: ") &&
+		problem.Type != acme.ProblemTypeRateLimited && problem.Status < 500 && problem.Status != http.StatusTooManyRequests
 }
 
 // order asks the authority, and keeps what it gets.

@@ -201,6 +201,7 @@ func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) 
 		if a.client, err = c.client(dir, p.Version, log, a); err != nil {
 			return nil, err
 		}
+		o.Directory = c.CA
 		o.Issuer, a.alpn = a.client, slices.Contains(c.Challenges, ca.TLSALPN01)
 		if slices.Contains(c.Challenges, ca.HTTP01) {
 			if a.solves, err = acme.Listen(ctx, dir); err != nil {
