@@ -96,6 +96,7 @@ type TLSConfig struct {
 // otherwise. internal/compile reads the values.
 type DefaultsConfig struct {
 	RedirectHTTPS  string       `name:"redirect-https" placeholder:"true" oneof:"true,false" help:"Default for the label redirect-https."`
+	HSTS           string       `name:"hsts" placeholder:"1y" help:"Default for the label hsts, such as 1y subdomains. It needs listen-tls, or trusted-proxies that have TLS."`
 	Compress       string       `name:"compress" placeholder:"true" oneof:"true,false" help:"Default for the label compress."`
 	MaxBody        string       `name:"max-body" placeholder:"SIZE" help:"Default for the label max-body, such as 10MB."`
 	RateLimit      string       `name:"rate-limit" placeholder:"RATE" help:"Default for the label rate-limit, such as 100/s burst 200, for each route."`
@@ -107,7 +108,7 @@ type DefaultsConfig struct {
 	RequestSet     []HeaderLine `name:"headers.request.set" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that every request to a service has, as by the label. In a flag or variable one a line. Repeatable."`
 	RequestAdd     []HeaderLine `name:"headers.request.add" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that are added to every request. Repeatable."`
 	RequestRemove  []string     `name:"headers.request.remove" placeholder:"NAME" sep:"," help:"Headers that are taken off every request. Repeatable."`
-	ResponseSet    []HeaderLine `name:"headers.response.set" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that every response has, such as Strict-Transport-Security: max-age=31536000. Repeatable."`
+	ResponseSet    []HeaderLine `name:"headers.response.set" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that every response has, such as X-Content-Type-Options: nosniff. Repeatable."`
 	ResponseAdd    []HeaderLine `name:"headers.response.add" placeholder:"'NAME: VALUE'" sep:"\n" pairs:"" help:"Headers that are added to every response. Repeatable."`
 	ResponseRemove []string     `name:"headers.response.remove" placeholder:"NAME" sep:"," help:"Headers that are taken off every response, such as Server. Repeatable."`
 	Balance        string       `name:"balance" placeholder:"POLICY" help:"Default for the label balance."`

@@ -133,6 +133,7 @@ error-pages:
   - {name: default, dir: pages}
 defaults:
   redirect-https: true
+  hsts: 1y
   compress: true
   max-body: 10MB
   rate-limit: 100/s burst 200
@@ -259,7 +260,7 @@ func fullWant() Config {
 		LabelFiles: []string{"/srv/users", "/run/more"},
 		ErrorPages: []ErrorPages{{"default", "pages"}},
 		Defaults: DefaultsConfig{
-			RedirectHTTPS: "true", Compress: "true", MaxBody: "10MB", RateLimit: "100/s burst 200", IPAllow: []string{"10.0.0.0/8", "192.0.2.7"},
+			RedirectHTTPS: "true", HSTS: "1y", Compress: "true", MaxBody: "10MB", RateLimit: "100/s burst 200", IPAllow: []string{"10.0.0.0/8", "192.0.2.7"},
 			BasicAuth: "file:/srv/users/all", Timeout: "30s", Idle: "10m", Hold: "5s",
 			RequestSet: []HeaderLine{{"X-Env", "staging"}}, RequestAdd: []HeaderLine{{"X-Tag", "one"}}, RequestRemove: []string{"X-Debug"},
 			ResponseSet: []HeaderLine{{"X-Frame-Options", "DENY"}, {"Strict-Transport-Security", "max-age=31536000"}},

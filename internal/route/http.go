@@ -36,10 +36,23 @@ func IsFraming(name string) bool {
 func (h *HeaderOperation) WithoutFraming() HeaderOperation {
 	framing := func(v HeaderValue) bool { return IsFraming(v.Name) }
 	return HeaderOperation{
-		Remove: slices.DeleteFunc(slices.Clone(h.Remove), IsFraming),
-		Set:    slices.DeleteFunc(slices.Clone(h.Set), framing),
-		Add:    slices.DeleteFunc(slices.Clone(h.Add), framing),
+		OverTLS: h.OverTLS,
+		Remove:  slices.DeleteFunc(slices.Clone(h.Remove), IsFraming),
+		Set:     slices.DeleteFunc(slices.Clone(h.Set), framing),
+		Add:     slices.DeleteFunc(slices.Clone(h.Add), framing),
 	}
+}
+
+// Replaced are the canonical names of the headers that are removed or set.
+func (h *HeaderOperation) Replaced() []string {
+	names := make([]string, 0, len(h.Remove)+len(h.Set))
+	for _, name := range h.Remove {
+		names = append(names, http.CanonicalHeaderKey(name))
+	}
+	for _, v := range h.Set {
+		names = append(names, http.CanonicalHeaderKey(v.Name))
+	}
+	return names
 }
 
 // StickyValue is the cookie value that ties a client to an endpoint of a backend: a hash of

@@ -60,7 +60,7 @@ func full() *Table {
 					{StripPrefix: &StripPrefix{"/api"}},
 					{AddPrefix: &AddPrefix{"/v1"}},
 					{RewritePath: &RewritePath{`^/a/(.*)`, `/b \1`}},
-					{RequestHeaders: &HeaderOperation{[]string{"X-Old"}, []HeaderValue{{"X-A", "1\r\nX-Evil: 2"}}, []HeaderValue{{"X-B", ""}}}},
+					{RequestHeaders: &HeaderOperation{Remove: []string{"X-Old"}, Set: []HeaderValue{{"X-A", "1\r\nX-Evil: 2"}}, Add: []HeaderValue{{"X-B", ""}}}},
 					{ResponseHeaders: &HeaderOperation{Set: []HeaderValue{{"Server", "ü \u202e"}}}},
 					{Compress: &Compress{}},
 				},

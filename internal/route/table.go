@@ -372,9 +372,12 @@ type RewritePath struct {
 // HeaderOperation changes headers: Remove first, then Set, then Add. Names are
 // canonical, lists are sorted by name.
 type HeaderOperation struct {
-	Remove []string      `json:"remove,omitempty"`
-	Set    []HeaderValue `json:"set,omitempty"`
-	Add    []HeaderValue `json:"add,omitempty"`
+	// OverTLS leaves alone what goes to clients that did not come by TLS (see Request.TLS); it
+	// is for responses.
+	OverTLS bool          `json:"overTLS,omitempty"`
+	Remove  []string      `json:"remove,omitempty"`
+	Set     []HeaderValue `json:"set,omitempty"`
+	Add     []HeaderValue `json:"add,omitempty"`
 }
 
 // HeaderValue is one header.

@@ -346,6 +346,7 @@ func (a *BasicAuth) write(t *text) {
 // write adds the operation in the order in which it is done. secret says of a header
 // by its name whether its value is masked.
 func (h *HeaderOperation) write(t *text, secret func(name string) bool) {
+	t.flag("over-tls", h.OverTLS)
 	for _, name := range h.Remove {
 		t.add("remove", token(name))
 	}

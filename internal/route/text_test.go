@@ -101,7 +101,7 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 				{RedirectHTTPS: &RedirectHTTPS{Forwarded: ForwardedProto(s)}},
 				{RewritePath: &RewritePath{s, s}},
 				{StripPrefix: &StripPrefix{s}},
-				{RequestHeaders: &HeaderOperation{[]string{s}, []HeaderValue{{s, s}}, []HeaderValue{{s, s}}}},
+				{RequestHeaders: &HeaderOperation{Remove: []string{s}, Set: []HeaderValue{{s, s}}, Add: []HeaderValue{{s, s}}}},
 			},
 		}
 		b := &Backend{

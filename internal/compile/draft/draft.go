@@ -94,6 +94,7 @@ type Draft struct {
 	Forwarded                        *route.RedirectHTTPS // one more redirect
 	RedirectDecided                  bool                 // whether to redirect to https is decided
 	Rewrites                         []*route.RewritePath
+	HSTS                             *route.HeaderOperation // after those of Filter
 
 	Backend route.Backend // without endpoints, Health and TLS
 	Health  route.Health
@@ -209,6 +210,7 @@ func (d *Draft) Filters() []route.Filter {
 		list,
 		route.Filter{RequestHeaders: f.RequestHeaders},
 		route.Filter{ResponseHeaders: f.ResponseHeaders},
+		route.Filter{ResponseHeaders: d.HSTS},
 		route.Filter{Compress: f.Compress},
 		route.Filter{Snippet: f.Snippet},
 	)

@@ -109,6 +109,45 @@ func ReadDuration(s string, least, most time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
+// HeaderHSTS is the header of RFC 6797.
+const HeaderHSTS = "Strict-Transport-Security"
+
+// hstsUnits are units of the age beside those of time.ParseDuration.
+var hstsUnits = map[string]time.Duration{"d": 24 * time.Hour, "y": 365 * 24 * time.Hour}
+
+// ReadHSTS reads "1y subdomains preload": how long browsers come by https alone, and for
+// whom that holds. The result sets the header in responses over TLS.
+func ReadHSTS(s string) (*route.HeaderOperation, error) {
+	const hint, most = "write it like 1y, 180d or 31536000s, and subdomains or preload behind it", 10
+	words := strings.Fields(strings.ToLower(s))
+	if len(words) == 0 {
+		return nil, Bad(hint, "the duration is empty")
+	}
+	age, err := time.ParseDuration(words[0])
+	for unit, length := range hstsUnits {
+		if digits, ok := strings.CutSuffix(words[0], unit); ok {
+			var n int
+			n, err = ReadInt(digits, 0, int(most*hstsUnits["y"]/length))
+			age = time.Duration(n) * length
+		}
+	}
+	if err != nil || age < 0 || age > most*hstsUnits["y"] || age%time.Second != 0 {
+		return nil, Bad(hint, "%s is not a duration of whole seconds up to 10y", chars.Excerpt(words[0]))
+	}
+	value := "max-age=" + strconv.FormatInt(int64(age/time.Second), 10)
+	known := 1 // the age
+	for _, word := range []struct{ label, directive string }{{"subdomains", "includeSubDomains"}, {"preload", "preload"}} {
+		if slices.Contains(words, word.label) {
+			known++
+			value += "; " + word.directive
+		}
+	}
+	if len(words) != known {
+		return nil, Bad(hint, "%s has other words than subdomains and preload, or one twice", chars.Excerpt(s))
+	}
+	return &route.HeaderOperation{OverTLS: true, Set: []route.HeaderValue{{Name: HeaderHSTS, Value: value}}}, nil
+}
+
 // ReadList cuts a list at its commas; every item is trimmed, and none is empty.
 func ReadList(s string) ([]string, error) {
 	items := strings.Split(s, ",")

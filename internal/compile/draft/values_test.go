@@ -42,6 +42,13 @@ func TestValues(t *testing.T) {
 		}
 		return a.File
 	}
+	hsts := func(s string) string {
+		op, err := ReadHSTS(s)
+		if err != nil {
+			return "refused"
+		}
+		return op.Set[0].Value
+	}
 	health := func(s string) string { p, err := ReadHealthPath(s); return show(p, err) }
 	for _, c := range []struct {
 		read        func(string) string
@@ -107,6 +114,24 @@ func TestValues(t *testing.T) {
 		{file, "file:/run/../etc/passwd", "refused"},
 		{file, "file:/run/", "refused"},
 		{file, "/run/users", "refused"},
+		{hsts, "1y", "max-age=31536000"},
+		{hsts, "31536000s", "max-age=31536000"},
+		{hsts, "180d Subdomains", "max-age=15552000; includeSubDomains"},
+		{hsts, "2y preload subdomains", "max-age=63072000; includeSubDomains; preload"},
+		{hsts, "8760h preload", "max-age=31536000; preload"},
+		{hsts, "0s", "max-age=0"},
+		{hsts, "10y", "max-age=315360000"},
+		{hsts, "11y", "refused"},
+		{hsts, "99999999999999d", "refused"},
+		{hsts, "31536000", "refused"},
+		{hsts, "1.5s", "refused"},
+		{hsts, "-1d", "refused"},
+		{hsts, "-1s", "refused"},
+		{hsts, "y", "refused"},
+		{hsts, "preload", "refused"},
+		{hsts, "1y preload preload", "refused"},
+		{hsts, "1y includeSubDomains", "refused"},
+		{hsts, "", "refused"},
 		{health, "/up", "/up"},
 		{health, "/up?a=b%20c", "/up?a=b%20c"},
 		{health, "up", "refused"},

@@ -30,7 +30,7 @@ type Defaults struct {
 // defaultKeys are the keys that may have a default. None of them lets anybody in who would
 // not get in without it.
 var defaultKeys = []string{
-	"hold", "timeout", "idle", "ip-allow", "rate-limit", "max-body", "redirect-https", "basic-auth",
+	"hold", "timeout", "idle", "ip-allow", "rate-limit", "max-body", "redirect-https", "hsts", "basic-auth",
 	"headers.request.set.", "headers.request.add.", "headers.request.remove",
 	"headers.response.set.", "headers.response.add.", "headers.response.remove",
 	"compress", "balance", "sticky", "slow-start", "max-fails",
@@ -38,7 +38,7 @@ var defaultKeys = []string{
 
 // switched are the keys whose label may be "off", which means as if there were neither the
 // label nor a default.
-var switched = []string{"timeout", "idle", "ip-allow", "rate-limit", "max-body", "redirect-https", "basic-auth", "compress"}
+var switched = []string{"timeout", "idle", "ip-allow", "rate-limit", "max-body", "redirect-https", "hsts", "basic-auth", "compress"}
 
 // checkKeys are the keys that decide who may ask.
 var checkKeys = []string{"ip-allow", "basic-auth"}
@@ -132,9 +132,13 @@ func asWanted(d *draft.Draft, key string) bool {
 	return key == "redirect-https" && d.Filter.RedirectHTTPS != nil || key == "compress" && d.Filter.Compress != nil
 }
 
-// removes says whether the route takes the header of a default away itself.
+// removes says whether the route takes the header of a default away itself, or sets that
+// of hsts.
 func removes(d *draft.Draft, l *label) bool {
 	op := d.Filter.ResponseHeaders
+	if l.key.Name == "hsts" {
+		return op != nil && slices.Contains(op.Replaced(), draft.HeaderHSTS)
+	}
 	if strings.HasPrefix(l.key.Name, "headers.request.") {
 		op = d.Filter.RequestHeaders
 	}

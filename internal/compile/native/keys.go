@@ -69,6 +69,7 @@ var keys = []Key{
 		return err
 	}},
 	{"redirect-https", scopeFilter, "true or false", "Requests that came without TLS are sent to https.", "true", whenTrue(func(d *reading) **route.RedirectHTTPS { return &d.Filter.RedirectHTTPS })},
+	{"hsts", scopeFilter, "duration, then subdomains and preload, or off", "Has browsers that came over TLS come that way alone for so long, by the header `Strict-Transport-Security` in the place of the service's: `1y` (365 days), `180d`, `31536000s`; `0s` makes them forget it. `subdomains` is for all names below the host, too; `preload` lets browsers have it built in, which is hard to take back.", "1y subdomains", to(func(d *reading) **route.HeaderOperation { return &d.HSTS }, draft.ReadHSTS)},
 	{"redirect", scopeFilter, "URL, behind an optional status", "Every request is sent elsewhere; no instance is needed. Status 301, 302, 303, 307 (the default) or 308; the request's path is kept unless the URL has one.", "308 https://new.example.com", to(func(d *reading) **route.Redirect { return &d.Filter.Redirect }, draft.ReadRedirect)},
 	{"basic-auth", scopeFilter, "file:/path, or off", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line in another form lets no user in.", "file:/run/secrets/users", func(d *reading, l *label) (err error) {
 		d.UserLabel = l.raw

@@ -277,12 +277,7 @@ type headerChange struct {
 
 func newHeaderChange(op *route.HeaderOperation) *headerChange {
 	c := &headerChange{HeaderOperation: op.WithoutFraming()}
-	for _, name := range c.Remove {
-		c.names = append(c.names, http.CanonicalHeaderKey(name))
-	}
-	for _, v := range c.Set {
-		c.names = append(c.names, http.CanonicalHeaderKey(v.Name))
-	}
+	c.names = c.Replaced()
 	return c
 }
 

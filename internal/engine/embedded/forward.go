@@ -366,7 +366,9 @@ func (x *exchange) modify(res *reply) {
 	res.header.Set("X-Request-Id", x.q.identity.ID)
 	x.setSticky(&res.header)
 	for _, c := range x.route.responseHeaders {
-		c.apply(&res.header)
+		if x.q.TLS || !c.OverTLS {
+			c.apply(&res.header)
+		}
 	}
 	if x.route.compress {
 		compress(x.q, res, x.e.gzips)

@@ -44,7 +44,7 @@ func Client(t testing.TB, addr func() net.Addr, config *tls.Config, limit time.D
 
 // notOverQUIC are cases about requests without TLS, about connections of TCP, or of what a
 // client of HTTP/3 sends to no one.
-const notOverQUIC = " chosen by ALPN balance-sticky-cookie filter-checks filter-compress-negotiation filter-redirect filter-redirect-forwarded " +
+const notOverQUIC = " chosen by ALPN balance-sticky-cookie filter-checks filter-compress-negotiation filter-hsts filter-redirect filter-redirect-forwarded " +
 	"forwarded-trusted forwarded-untrusted guard-hops hop-by-hop match-host match-listener match-path-canonical match-path-slashes proxy-protocol "
 
 // Means says whether a case of the behaviour suite means the same over HTTP/3.

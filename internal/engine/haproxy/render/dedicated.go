@@ -319,9 +319,9 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden f
 		}
 		return quote.Format(v.Value)
 	}
+	condition := map[bool]string{true: " if { var(txn.proto) -m str https }"}[h.OverTLS]
 	forget := func(name string) {
-		expr := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")
-		d.line("%s del-header %s -m reg", directive, quote.Word("(?i)^"+expr+"$"))
+		d.line("%s del-header %s -m reg%s", directive, quote.Word("(?i)^"+strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")+"$"), condition)
 	}
 	change := h.WithoutFraming()
 	for _, name := range change.Remove {
@@ -329,9 +329,9 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden f
 	}
 	for _, v := range change.Set {
 		forget(v.Name)
-		d.line("%s set-header %s %s", directive, quote.Word(v.Name), value(v))
+		d.line("%s set-header %s %s%s", directive, quote.Word(v.Name), value(v), condition)
 	}
 	for _, v := range change.Add {
-		d.line("%s add-header %s %s", directive, quote.Word(v.Name), value(v))
+		d.line("%s add-header %s %s%s", directive, quote.Word(v.Name), value(v), condition)
 	}
 }
