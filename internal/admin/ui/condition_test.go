@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
+	"fairway/internal/api/automatic"
 )
 
 // inCondition is an answer of each operation, where everything is in one condition. Its
@@ -237,5 +238,9 @@ func TestCertificates(t *testing.T) {
 	a["/v1/certificates"] = &api.Certificates{}
 	if body = get(t, p, a, "/certificates").Body.String(); !strings.Contains(body, "--tls.certificates") {
 		t.Error("it does not say how to give certificates")
+	}
+	a["/v1/certificates"] = &api.Certificates{Automatic: []automatic.Certificate{{Name: "new.example", State: automatic.Waiting}}}
+	if body = get(t, p, a, "/certificates").Body.String(); strings.Contains(body, "--acme") || !strings.Contains(body, "none is there yet") {
+		t.Error("it asks for what is configured")
 	}
 }
