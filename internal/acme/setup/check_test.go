@@ -25,3 +25,29 @@ func TestConsulKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestChallenges: what cannot be answered is refused, and nothing is advised that is refused.
+func TestChallenges(t *testing.T) {
+	for _, tt := range []struct {
+		challenge      string
+		haproxy, plain bool
+		want           string
+	}{
+		{"http-01", true, true, ""},
+		{"http-01", false, false, "needs listen, for HTTP"},
+		{"tls-alpn-01", false, false, ""},
+		{"tls-alpn-01", true, true, "HAProxy cannot answer it; use http-01"},
+		{"dns-01", false, true, "no such challenge; write http-01 or tls-alpn-01"},
+	} {
+		c := &setup.Config{Agree: true, CA: "https://acme.example/directory", Challenges: []string{tt.challenge}}
+		var said []string
+		c.Check(tt.haproxy, tt.plain, true, func(key, _, reason string) { said = append(said, key+": "+reason) })
+		want := ""
+		if tt.want != "" {
+			want = "acme.challenges: " + tt.want
+		}
+		if got := strings.Join(said, "; "); got != want {
+			t.Errorf("%s, HAProxy %v, HTTP %v: %q, want %q", tt.challenge, tt.haproxy, tt.plain, got, want)
+		}
+	}
+}
