@@ -236,8 +236,11 @@ func TestStrangers(t *testing.T) {
 	if m, err := c.ReadMsg(); err != nil || m.Rcode != dns.RcodeRefused {
 		t.Errorf("%v, %v", m, err)
 	}
-	<-done
+	if err := c.WriteMsg(unpack(t, query("six.docker", dns.TypeA, 0))); err == nil {
+		t.Error("a second question is taken")
+	}
 	_ = here.Close()
+	<-done
 }
 
 // Connections have bounds, for each client too.
