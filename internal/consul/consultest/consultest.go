@@ -36,6 +36,7 @@ type Agent struct {
 	// Address is that of its API, HOST:PORT.
 	Address string
 
+	name string
 	serf string
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -70,7 +71,7 @@ func start(t testing.TB, name string, join []string, mode ...string) *Agent {
 	t.Helper()
 	program := Program(t)
 	api, serf := testkit.FreePort(t), testkit.FreePort(t)
-	a := &Agent{Address: "127.0.0.1:" + api, serf: "127.0.0.1:" + serf, done: make(chan struct{})}
+	a := &Agent{name: name, Address: "127.0.0.1:" + api, serf: "127.0.0.1:" + serf, done: make(chan struct{})}
 	a.cmd = exec.Command(program, append(append([]string{
 		"agent", "-node", name, "-bind", "127.0.0.1", "-client", "127.0.0.1",
 		"-http-port", api, "-serf-lan-port", serf, "-serf-wan-port", testkit.FreePort(t), "-server-port", testkit.FreePort(t),
@@ -133,8 +134,21 @@ func (a *Agent) IsLeader() bool {
 	return self.Stats.Consul.Leader == "true"
 }
 
-// AwaitLeader waits until the agent knows a leader.
+// registered reports whether the catalog has the agent, without which it opens no session.
+func (a *Agent) registered() bool {
+	client := http.Client{Timeout: time.Second}
+	resp, err := client.Get("http://" + a.Address + "/v1/catalog/node/" + a.name)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var node struct{ Node *struct{ Node string } }
+	_ = json.NewDecoder(resp.Body).Decode(&node)
+	return node.Node != nil
+}
+
+// AwaitLeader waits until the agent knows a leader, which knows the agent.
 func (a *Agent) AwaitLeader(t testing.TB) {
 	t.Helper()
-	testkit.Within(t, time.Minute, "a leader of Consul", func() bool { return a.Leader() != "" })
+	testkit.Within(t, time.Minute, "a leader of Consul", func() bool { return a.Leader() != "" && a.registered() })
 }
