@@ -34,7 +34,9 @@ func (h holding) give(ctx context.Context, c *cli, a *api.Client, n api.NewComma
 	}
 	asks, p := c.In != nil && !h.Yes, c.Printer
 	if c.Format == "json" { // of which there is the answer alone
-		p.Out, p.Format = c.Err, "text"
+		aside := *c.Console
+		aside.Out, aside.Format = c.Err, "text"
+		p.Console = &aside
 	}
 	if asks || c.Format != "json" {
 		p.Preview(preview)
