@@ -52,12 +52,15 @@ type Authority interface {
 
 // Event is something to report once: a name that has begun to fail, or works again.
 type Event struct {
-	// Name is the host; empty for the authority as a whole.
+	// Name is the host; empty for the authority as a whole, OwnAuthority for Fairway's own.
 	Name string
 	// Failed is true when it begins to fail, false when it works again.
 	Failed bool
 	Text   string
 }
+
+// OwnAuthority stands for the internal authority in events.
+const OwnAuthority = "the authority of Fairway's own"
 
 // Subject is what people call it.
 func (e Event) Subject() string { return cmp.Or(e.Name, "the certificate authority") }

@@ -37,6 +37,8 @@ type state struct {
 	names map[string]*name
 	// issuer is how the authority as a whole is doing.
 	issuer trouble
+	// ownReported is true while Fairway's own authority is reported as failing.
+	ownReported bool
 	// after is when, by the pace, the bucket of orders is full again.
 	after time.Time
 	// directory is the source of certificates of the issuer.

@@ -173,6 +173,7 @@ func (k *Keeper) makePlaceholder() error {
 type saved struct {
 	Names  map[string]savedName `json:"names"`
 	Issuer savedTrouble         `json:"issuer,omitzero"`
+	Own    bool                 `json:"ownReported,omitempty"`
 }
 
 type savedName struct {
@@ -203,7 +204,7 @@ func (t savedTrouble) load() trouble {
 
 // save writes the state; one that cannot be written is logged.
 func (k *Keeper) save() {
-	s := saved{Names: map[string]savedName{}, Issuer: k.state.issuer.saved()}
+	s := saved{Names: map[string]savedName{}, Issuer: k.state.issuer.saved(), Own: k.state.ownReported}
 	for host, n := range k.state.names {
 		one := savedName{Orders: n.orders, Trouble: n.trouble.saved(), From: n.from, To: n.to, Ask: n.ask}
 		if n.has != nil {
@@ -260,7 +261,7 @@ func (k *Keeper) loadState(now time.Time) {
 			n.ask = latest
 		}
 	}
-	k.state.issuer = s.Issuer.load()
+	k.state.issuer, k.state.ownReported = s.Issuer.load(), s.Own
 	if latest := now.Add(maxRetry); k.state.issuer.next.After(latest) {
 		k.state.issuer.next = latest
 	}

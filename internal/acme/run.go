@@ -261,7 +261,7 @@ func (k *Keeper) take(r result) {
 		r.answer <- r.err
 	case r.err != nil:
 		k.meters.orders.With(string(r.do), "failed").Inc()
-		k.fail(n, r.err, now)
+		k.fail(n, r.do, r.err, now)
 		k.save()
 	default:
 		result := "obtained"
@@ -275,6 +275,10 @@ func (k *Keeper) take(r result) {
 		k.worksAgain(n, was, down)
 		k.changed()
 		k.unsaved = true
+		if r.do == actIssue && k.state.ownReported {
+			k.state.ownReported = false
+			k.report(Event{Name: OwnAuthority, Text: OwnAuthority + " issues again"})
+		}
 		if r.do == actObtain {
 			k.save()
 		}
@@ -282,7 +286,7 @@ func (k *Keeper) take(r result) {
 }
 
 // fail notes a failure, and reports it once.
-func (k *Keeper) fail(n *name, err error, now time.Time) {
+func (k *Keeper) fail(n *name, do action, err error, now time.Time) {
 	f := &ca.Failure{}
 	if !errors.As(err, &f) {
 		f = &ca.Failure{Kind: ca.Unavailable, Text: err.Error()}
@@ -292,6 +296,11 @@ func (k *Keeper) fail(n *name, err error, now time.Time) {
 	n.trouble.reported = reported
 	k.log.Warn("no certificate", "name", n.host, "reason", f.Text, "kind", f.Kind, "attempt", n.trouble.failures, "next", n.trouble.next.UTC().Format(time.RFC3339))
 	switch {
+	case do == actIssue:
+		if !k.state.ownReported {
+			k.state.ownReported = true
+			k.report(Event{Name: OwnAuthority, Failed: true, Text: OwnAuthority + " issues nothing for " + n.host + ": " + f.Text})
+		}
 	case f.Kind == ca.Unavailable:
 		if issuer := &k.state.issuer; issuer.failures > 0 {
 			if issuer.reported = down.reported; !issuer.reported {
@@ -310,7 +319,7 @@ func (k *Keeper) fail(n *name, err error, now time.Time) {
 
 // worksAgain reports what works again, of a name (nil for none) and the authority, by how they were.
 func (k *Keeper) worksAgain(n *name, was, down trouble) {
-	if down.reported {
+	if down.reported && !k.state.issuer.reported {
 		k.report(Event{Text: "the certificate authority works again"})
 	}
 	if n != nil && was.reported {

@@ -74,10 +74,10 @@ func TestSourceChanges(t *testing.T) {
 		w := start(t, dir, i, func(o *Options) { o.Directory = "https://other/dir" })
 		w.tables.Publish(table(t, "a.example.com"))
 		time.Sleep(63 * 24 * time.Hour)
+		w.stop()
 		if !slices.Equal(i.replaced, []bool{false, false, true}) {
 			t.Errorf("after a renewal: orders that replace %v", i.replaced)
 		}
-		w.stop()
 		w = start(t, dir, i, func(o *Options) { o.Directory = "https://third/dir" })
 		defer w.stop()
 		if err := w.Revoke(t.Context(), "a.example.com", 0); err == nil || !strings.Contains(err.Error(), "another authority") {
@@ -100,13 +100,39 @@ func TestInternalAuthority(t *testing.T) {
 		}
 		w.tables.Publish(table(t, hosts...))
 		time.Sleep(time.Minute)
-		if n := len(w.Certificates()) - 1; n != 40 || o.most > maxRunning {
-			t.Errorf("%d certificates, %d at a time", n, o.most)
+		o.mu.Lock()
+		atOnce := o.most
+		o.mu.Unlock()
+		if n := len(w.Certificates()) - 1; n != 40 || atOnce > maxRunning {
+			t.Errorf("%d certificates, %d at a time", n, atOnce)
 		}
 		w.tables.Publish(table(t))
 		time.Sleep(time.Second)
 		if err := w.Revoke(t.Context(), "h1.internal", 0); err == nil || !strings.Contains(err.Error(), "own authority") {
 			t.Errorf("revoked: %v", err)
+		}
+	})
+}
+
+// TestOwnAuthorityFails: that it fails is reported once, also across a restart, and that it works
+// again; it says nothing of the authority outside, which is down all the time.
+func TestOwnAuthorityFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, dir := newIssuer(t), memoryDir(t)
+		i.set(func(string) error { return &ca.Failure{Kind: ca.Unavailable, Text: "connection refused"} })
+		o := &own{issuer: i, fault: errors.New("the disk is full")}
+		var events []string
+		for _, fault := range []error{o.fault, o.fault, nil} {
+			o.fault = fault
+			w := start(t, dir, i, func(opts *Options) { opts.Authority = o })
+			w.tables.Publish(table(t, "a.internal", "b.internal", "c.example.com"))
+			time.Sleep(7 * time.Hour)
+			w.stop()
+			events = append(events, w.events...)
+		}
+		slices.Sort(events)
+		if want := []string{"fails", OwnAuthority + " fails", OwnAuthority + " works"}; !slices.Equal(events, want) {
+			t.Errorf("reported %q", events)
 		}
 	})
 }

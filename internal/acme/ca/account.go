@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -32,16 +33,16 @@ func (c *Client) accountKeys() (registration, key string) {
 
 // account is the one that is kept, or a new one.
 func (c *Client) account(ctx context.Context, client *acmez.Client) (acme.Account, error) {
-	if a, err := c.keptAccount(ctx); err == nil {
-		return a, nil
+	if a, err := c.keptAccount(ctx); err == nil || errors.Is(err, errStorage) {
+		return a, err
 	}
 	const lock = "fairway-registration"
 	if err := c.o.Storage.Lock(ctx, lock); err != nil {
 		return acme.Account{}, fmt.Errorf("storage: %w", err)
 	}
 	defer func() { _ = c.o.Storage.Unlock(context.WithoutCancel(ctx), lock) }() // it becomes stale
-	if a, err := c.keptAccount(ctx); err == nil {
-		return a, nil
+	if a, err := c.keptAccount(ctx); err == nil || errors.Is(err, errStorage) {
+		return a, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -75,16 +76,30 @@ func (c *Client) account(ctx context.Context, client *acmez.Client) (acme.Accoun
 	return account, nil
 }
 
+// errStorage says that a storage cannot say whether there is an account.
+var errStorage = errors.New("storage")
+
+// load reads a value of the account.
+func (c *Client) load(ctx context.Context, key string) ([]byte, error) {
+	data, err := c.o.Storage.Load(ctx, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errStorage, err)
+	}
+	return data, err
+}
+
+// keptAccount is the one that is kept. Unless the error is errStorage, there is none that can
+// be used.
 func (c *Client) keptAccount(ctx context.Context) (a acme.Account, err error) {
 	registration, keyName := c.accountKeys()
-	text, err := c.o.Storage.Load(ctx, registration)
+	text, err := c.load(ctx, registration)
 	if err != nil {
 		return a, err
 	}
 	if err := json.Unmarshal(text, &a); err != nil {
 		return a, err
 	}
-	data, err := c.o.Storage.Load(ctx, keyName)
+	data, err := c.load(ctx, keyName)
 	if err != nil {
 		return a, err
 	}

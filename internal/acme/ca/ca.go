@@ -109,6 +109,7 @@ type Client struct {
 	o         Options
 	issuer    string // its name in keys of the storage
 	transport *http.Transport
+	room      chan struct{} // for lookups of challenges
 
 	mu     sync.Mutex
 	solves map[string]acme.Challenge // those that this process answers now, by solveKey
@@ -137,7 +138,7 @@ func New(o Options) (*Client, error) {
 		ForceAttemptHTTP2:     true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
 	}
-	return &Client{o: o, issuer: issuer, transport: t, solves: map[string]acme.Challenge{}}, nil
+	return &Client{o: o, issuer: issuer, transport: t, room: make(chan struct{}, maxLookups), solves: map[string]acme.Challenge{}}, nil
 }
 
 // requestTime bounds one call to the authority, maxAnswer what is read of its answer.

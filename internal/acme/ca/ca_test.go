@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,9 +14,11 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // authority refuses every order by a reason for each, in turn.
@@ -120,4 +123,70 @@ func TestReplacesIsNoCondition(t *testing.T) {
 			}
 		})
 	}
+}
+
+// loading is a storage that loads as it is told.
+type loading struct {
+	certmagic.Storage
+	load func(ctx context.Context) ([]byte, error)
+}
+
+func (l loading) Load(ctx context.Context, _ string) ([]byte, error) { return l.load(ctx) }
+
+// TestAccountStays: while the storage cannot say whether there is an account none is made;
+// one that is damaged is made anew.
+func TestAccountStays(t *testing.T) {
+	for name, c := range map[string]struct {
+		text     string
+		err      error
+		accounts int
+	}{
+		"storage away": {err: errors.New("connection refused"), accounts: 0},
+		"damaged":      {text: "{", accounts: 1},
+	} {
+		a := newAuthority(t, unauthorized)
+		s := loading{&certmagic.FileStorage{Path: t.TempDir()}, func(context.Context) ([]byte, error) { return []byte(c.text), c.err }}
+		_, err := a.client(t, s).Obtain(t.Context(), "a.example.com", nil, 0)
+		f := &Failure{}
+		if !errors.As(err, &f) || a.accounts != c.accounts || c.err != nil && f.Kind != Unavailable {
+			t.Errorf("%s: %d accounts, %v", name, a.accounts, err)
+		}
+	}
+}
+
+// TestStrangersDoNotFloodTheStorage: of many who ask for challenges few reach the storage, and
+// those that this process has are answered all the same.
+func TestStrangersDoNotFloodTheStorage(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := 0
+		s := loading{&certmagic.FileStorage{Path: dir}, func(ctx context.Context) ([]byte, error) {
+			mu.Lock()
+			asked++
+			mu.Unlock()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		c, err := New(Options{Directory: "https://ca/dir", Storage: s, Challenges: []string{TLSALPN01}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := acme.Challenge{Type: TLSALPN01, Token: "t", KeyAuthorization: "t.k", Identifier: acme.Identifier{Type: "dns", Value: "a.example.com"}}
+		if err := (solver{c}).Present(t.Context(), ch); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 * maxLookups {
+			go func() { _, _ = c.Certificate(t.Context(), "stranger.example.com") }() // refused in any case
+		}
+		synctest.Wait()
+		mu.Lock()
+		if asked != maxLookups {
+			t.Errorf("the storage was asked %d times at once", asked)
+		}
+		mu.Unlock()
+		if _, err := c.Certificate(t.Context(), "a.example.com"); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -75,6 +75,12 @@ func (c *Client) challenge(ctx context.Context, kind, name string) (ch acme.Chal
 	if ok {
 		return ch, true
 	}
+	select {
+	case c.room <- struct{}{}:
+		defer func() { <-c.room }()
+	default: // strangers ask, too
+		return ch, false
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	text, err := c.o.Storage.Load(ctx, key)
@@ -84,8 +90,12 @@ func (c *Client) challenge(ctx context.Context, kind, name string) (ch acme.Chal
 	return ch, ch.Type == kind && strings.EqualFold(ch.Identifier.Value, name)
 }
 
-// answerTime bounds how long the storage is waited for when the authority asks.
-const answerTime = 5 * time.Second
+// answerTime bounds how long the storage is waited for when the authority asks, maxLookups
+// how many ask it at a time.
+const (
+	answerTime = 5 * time.Second
+	maxLookups = 32
+)
 
 // Answer is the key authorization that answers HTTP-01 for a host and a token.
 func (c *Client) Answer(ctx context.Context, host, token string) (text string, ok bool) {
