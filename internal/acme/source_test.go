@@ -253,8 +253,14 @@ func TestSuccessIsSaved(t *testing.T) {
 		defer w.stop()
 		w.tables.Publish(table(t, "a.example.com"))
 		time.Sleep(30 * time.Second)
-		i.set(nil)
-		time.Sleep(5 * time.Minute)
+		i.set(func(name string) error {
+			if name == "b.example.com" {
+				time.Sleep(5 * time.Minute) // under way when a.example.com has come
+			}
+			return nil
+		})
+		w.tables.Publish(table(t, "a.example.com", "b.example.com"))
+		time.Sleep(3 * time.Minute)
 		data, err := os.ReadFile(filepath.Join(dir, stateFile))
 		if err != nil || strings.Contains(string(data), "caa: no") {
 			t.Errorf("%s, %v", data, err)
