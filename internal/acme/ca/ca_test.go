@@ -125,7 +125,7 @@ func TestReplacesIsNoCondition(t *testing.T) {
 	}
 }
 
-// loading is a storage that loads as it is told.
+// loading is a storage with a Load of its own.
 type loading struct {
 	certmagic.Storage
 	load func(ctx context.Context) ([]byte, error)
