@@ -77,6 +77,9 @@ func play(w *world, c script.Case, s script.Step) bool {
 		if err == nil {
 			status = strconv.Itoa(a.StatusCode)
 			got[a.Header.Get(headerEndpoint)]++
+			if strings.HasPrefix(a.body, "400 Bad Request") { // as net/http answers, below the application
+				fail(s.Line, "an endpoint got what the engine should refuse")
+			}
 		}
 		if !script.StatusMatches(s.Status, status) {
 			fail(s.Line, "answered %s, want %s; body: %s", status, s.Status, a.body)

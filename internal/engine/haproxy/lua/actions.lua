@@ -174,6 +174,7 @@ end, 2)
 core.register_action("fairway_hop", {"http-res"}, function(txn)
 	local headers = txn.http:res_get_headers()
 	if has_controls(headers) then
+		txn:unset_var("txn.switch")
 		txn.http:res_set_status(199)
 		return
 	end

@@ -48,11 +48,11 @@ const requestSection = "requests"
 // What is usual in a request, as expressions. At all else fairway.lua looks.
 const (
 	// usualHost is a host in canonical form without a port, usualPath a path in
-	// canonical form without encoding and parameters; usualTarget is both, one behind
-	// the other.
+	// canonical form without encoding and parameters; usualTarget is both, with a border
+	// between them that neither can have.
 	usualHost   = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
 	usualPath   = `^` + segments
-	usualTarget = `^(?=[^/]{1,253}/)(?:[a-z0-9_-]{1,63}(?:\.(?!/)|(?=/)))++` + segments
+	usualTarget = `^(?=[^/>]{1,253}>)(?:[a-z0-9_-]{1,63}(?:\.(?!>)|(?=>)))++>` + segments
 	segments    = `(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*+)++$`
 	// unusualHeaders finds headers that say who sent the request, those of one connection,
 	// unusual codings and expectations, lines with control characters, and too many lines.
@@ -104,7 +104,7 @@ func (r *renderer) undemanded() string {
 // canonical, headers of one connection and false identities are gone, true ones there.
 func (r *renderer) writeReading(t *text) {
 	trusting := slices.ContainsFunc(r.table.Listeners, func(l route.Listener) bool { return !l.TCP && len(l.TrustedProxies) > 0 })
-	t.line("acl usual_target var(txn.host),concat(,txn.path) -m reg -- %s", quote.Word(usualTarget))
+	t.line("acl usual_target var(txn.host),concat(>,txn.path) -m reg -- %s", quote.Word(usualTarget))
 	t.line("acl usual_version req.ver 1.1")
 	t.line("acl usual_version fc_http_major 2")
 	t.line("acl usual_form url -m beg /")
@@ -118,7 +118,7 @@ func (r *renderer) writeReading(t *text) {
 	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
 	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
 	// Most accept nothing that matters here, see writeAsked.
-	t.line("http-request set-var(txn.accept) req.fhdr(accept) if { req.fhdr(accept) -m sub application/json text/html text/event-stream }")
+	t.line("http-request set-var(txn.accept) bool(true) if { req.fhdr(accept) -m sub application/json text/html text/event-stream }")
 	t.line("http-request set-var(txn.to) int(%d) if { method POST } { req.fhdr(content-type) -m beg application/grpc }", r.o.TunnelTimeout.Milliseconds())
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
@@ -150,16 +150,16 @@ func (r *renderer) writeReading(t *text) {
 
 // writeAsked writes what a request says that it accepts.
 func (r *renderer) writeAsked(t *text) {
-	t.line("http-request set-var(txn.json) bool(true) if { var(txn.accept) -m sub application/json } !{ var(txn.accept) -m sub text/ }")
+	t.line("http-request set-var(txn.json) bool(true) if { var(txn.accept) -m found } { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
 	// Who wants a page has one of the two: Fairway's own, or a set of the operator's.
 	own := "txn.html) str("
 	if r.o.Pages[errorpage.DefaultSet] != nil {
 		own = "txn.set) str(" + errorpage.DefaultSet
 	}
-	t.line("http-request set-var(%s) if { var(txn.accept) -m sub text/html }", own)
+	t.line("http-request set-var(%s) if { var(txn.accept) -m found } { req.fhdr(accept) -m sub text/html }", own)
 	// Before 2.9 one timeout bounds the wait for an answer and every pause in it.
 	// Streams that say so beforehand have none of the sort.
-	t.line("http-request set-var(txn.to) int(%d) if { var(txn.accept) -m sub text/event-stream }", r.o.TunnelTimeout.Milliseconds())
+	t.line("http-request set-var(txn.to) int(%d) if { var(txn.accept) -m found } { req.fhdr(accept) -m sub text/event-stream }", r.o.TunnelTimeout.Milliseconds())
 }
 
 // writeReady ends the rules for usual requests of routes without any wishes, unless the
