@@ -297,7 +297,11 @@ func TestOneProblemForEachBadLabel(t *testing.T) {
 // problems and the neighbour untouched.
 func TestNastyLabels(t *testing.T) {
 	many, routes := map[string]string{}, map[string]string{}
-	for i := range 50_000 {
+	labels := 50_000
+	if testing.Short() {
+		labels = 10_000
+	}
+	for i := range labels {
 		many[fmt.Sprintf("fairway.hoost%d", i)] = "x"
 		routes[fmt.Sprintf("fairway.r%d.host", i/2)] = fmt.Sprintf("h%d.example", i/2)
 	}
@@ -309,8 +313,8 @@ func TestNastyLabels(t *testing.T) {
 		alternatives = append(alternatives, fmt.Sprintf("(Query(`a%d`)||Query(`b%d`))", i, i))
 	}
 	cases := map[string]map[string]string{
-		"50k unknown labels":  many,
-		"25k routes":          routes,
+		"unknown labels":      many,
+		"many routes":         routes,
 		"64 KiB key":          {"fairway." + strings.Repeat("h", 64<<10): "x"},
 		"64 KiB header name":  {"fairway.host": "a.example", "fairway.headers.request.set." + strings.Repeat("h", 64<<10): "x"},
 		"64 KiB value":        {"fairway.host": strings.Repeat("a,", 32<<10)},

@@ -12,8 +12,7 @@ import (
 )
 
 // switching is an endpoint that switches to the protocol that it is asked for, and
-// then sends every line back behind its name, and "over" when the client has ended. With the
-// query "bad" its answer has a control character.
+// then sends every line back behind its name, and "over" when the client has ended.
 func switching(w *world, name string) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		saw := w.endpoints[name].note(r)
@@ -26,12 +25,8 @@ func switching(w *world, name string) http.HandlerFunc {
 			return
 		}
 		defer conn.Close()
-		kind := "application/vnd.docker.raw-stream"
-		if r.URL.RawQuery == "bad" {
-			kind = "a\x01b"
-		}
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: %s\r\nConnection: Upgrade\r\n"+
-			"Upgrade: %s\r\n\r\nbody=%s\n", kind, r.Header.Get("Upgrade"), saw.Body)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream%s\r\nConnection: Upgrade\r\n"+
+			"Upgrade: %s\r\n\r\nbody=%s\n", r.URL.Query().Get("kind"), r.Header.Get("Upgrade"), saw.Body)
 		for lines := bufio.NewScanner(buffered); lines.Scan(); {
 			if _, err := fmt.Fprintf(conn, "%s:%s\n", name, lines.Text()); err != nil {
 				return
@@ -90,7 +85,7 @@ routes:
 		}
 	}
 	r := w.raw()
-	r.send("GET /?bad HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	r.send("GET /?kind=%01 HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 	if res := r.response("GET"); res.StatusCode != http.StatusBadGateway {
 		w.Errorf("a switch with a control character: answered %d", res.StatusCode)
 	}
