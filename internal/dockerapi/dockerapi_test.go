@@ -297,18 +297,17 @@ func TestStream(t *testing.T) {
 		})
 	}
 	t.Run("slow reader", func(t *testing.T) {
-		e := dockertest.New(nil)
+		e, given := dockertest.New(nil), make(chan struct{})
 		e.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, strings.Repeat(event, queueLength+10))
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
+			close(given)
 		})
 		c := newClient(t, Options{URL: e.Listen(t)})
 		s, err := c.Events(t.Context(), time.Time{}, nil)
 		check(t, err)
-		for len(s.C) < queueLength { // nobody reads
-			time.Sleep(time.Millisecond)
-		}
+		<-given // up, as nothing was read so far
 		for range s.C {
 		}
 		if !errors.Is(s.Err(), ErrSlowReader) {
