@@ -529,7 +529,7 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 224, "tells": 52, "tell": 30, "nobody": 151, "somebody": 43, "whatever": 64, "whoever": 19, "shall": 9, "believed": 2,
+	"told": 224, "tells": 52, "tell": 30, "nobody": 150, "somebody": 43, "whatever": 64, "whoever": 19, "shall": 9, "believed": 2,
 	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
 	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 4,
 }
