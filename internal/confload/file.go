@@ -76,7 +76,7 @@ func (p *fileParser) unknown(name, written string) string {
 		outer, inner, _ := strings.Cut(written, ".")
 		return fmt.Sprintf("write it as %q with %q below it", outer+":", inner+":")
 	}
-	if near := nearest.Word(name, slices.Collect(maps.Keys(p.keys))); near != "" {
+	if near := nearest.Word(name, slices.Sorted(maps.Keys(p.keys))); near != "" {
 		return fmt.Sprintf("unknown key; did you mean %s?", near)
 	}
 	return "unknown key; " + p.o.Reference + " lists all keys"
