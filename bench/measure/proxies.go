@@ -48,8 +48,7 @@ func configure(name, binary, dir, address, backend string, n int, pair *keyPair)
 			if _, err := exec.LookPath("haproxy"); err != nil {
 				return nil, "", err
 			}
-			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", strconv.Itoa(maxConns()), "--haproxy.stop-with-fairway")
-			version = versionOf("haproxy", "-v")
+			args, version = append(args, onHAProxy()...), versionOf("haproxy", "-v")
 		}
 	case "nginx":
 		conf := write("nginx.conf", nginxConf(dir, address, backend, n, pair))
@@ -101,8 +100,7 @@ func configureTCP(name, binary, dir, address, backend string) (args []string, ve
 			if _, err := exec.LookPath("haproxy"); err != nil {
 				return nil, "", err
 			}
-			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", strconv.Itoa(maxConns()), "--haproxy.stop-with-fairway")
-			version = versionOf("haproxy", "-v")
+			args, version = append(args, onHAProxy()...), versionOf("haproxy", "-v")
 		}
 	case "nginx":
 		const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -259,4 +257,9 @@ func caddyConf(address, backend string, n int, pair *keyPair) string {
 		"apps":    apps,
 	})
 	return string(text)
+}
+
+// onHAProxy are the flags for a Fairway that has HAProxy serve, with one thread as the others.
+func onHAProxy() []string {
+	return []string{"--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", strconv.Itoa(maxConns()), "--haproxy.stop-with-fairway"}
 }

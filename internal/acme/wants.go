@@ -40,7 +40,7 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 			continue
 		}
 		for _, m := range r.Matches {
-			name := certificateName(m.Host)
+			name := m.Host.CertificateName()
 			if name == "" || r.Service == challengeService || has[name] || !overTLS(t, m) {
 				continue
 			}
@@ -67,17 +67,6 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 	}
 	slices.SortFunc(list, func(a, b Want) int { return strings.Compare(a.Name, b.Name) })
 	return list[:min(len(list), MaxNames)]
-}
-
-// certificateName is the name that a certificate for a host has; empty where there is none.
-func certificateName(h route.Host) string {
-	switch h.Kind {
-	case route.HostExact:
-		return h.Value
-	case route.HostWildcard:
-		return "*." + h.Value
-	}
-	return ""
 }
 
 // wildcardOf is the wildcard that covers a name; empty for a wildcard itself.

@@ -327,9 +327,9 @@ func (c *Client) token() (string, error) {
 	if c.tokenFile == "" {
 		return "", nil
 	}
-	text, err := files.Read(c.tokenFile, maxSecret)
+	text, err := files.Secret(c.tokenFile)
 	if err != nil {
 		return "", fmt.Errorf("consul: token: %w", err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	return text, nil
 }

@@ -33,6 +33,23 @@ func Read(path string, most int64) ([]byte, error) {
 	return f.Read(most)
 }
 
+// maxSecret bounds a file with a secret, in bytes.
+const maxSecret = 64 << 10
+
+// Secret reads a file that holds a secret and nothing else but space around it. An empty one
+// is an error.
+func Secret(path string) (string, error) {
+	data, err := Read(path, maxSecret)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", errors.New(path + " is empty")
+	}
+	return secret, nil
+}
+
 // ReadStream is Read for a path that the operator names: what it reads may be a pipe
 // or a terminal, too, and it waits for the end of it.
 func ReadStream(path string, most int64) ([]byte, error) {

@@ -246,6 +246,18 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return UnmappedPrefix(p), nil
 }
 
+// CertificateName is the name that a certificate for the host has, "*." in front of one for a
+// level (RFC 6125, 6.4.3); empty where there is no such.
+func (h Host) CertificateName() string {
+	switch h.Kind {
+	case HostExact:
+		return h.Value
+	case HostWildcard:
+		return "*." + h.Value
+	}
+	return ""
+}
+
 // Matches says whether h takes the canonical name; a host that is not sound takes none.
 // It is for single questions: a Matcher keeps what it compiles.
 func (h Host) Matches(name string) bool {

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -32,9 +31,6 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/serve"
 )
-
-// maxSecret bounds a file with a secret, in bytes.
-const maxSecret = 64 << 10
 
 // Config is the keys below acme, as in docs/https.md.
 type Config struct {
@@ -239,7 +235,7 @@ func (c *Config) client(dir, version string, log *slog.Logger, a *Certificates) 
 		o.Roots = roots.Pool
 	}
 	if c.EABKeyFile != "" {
-		if o.MACKey, err = readSecret(c.EABKeyFile); err != nil {
+		if o.MACKey, err = files.Secret(c.EABKeyFile); err != nil {
 			return nil, fmt.Errorf("acme.eab-key-file: %w", err)
 		}
 	}
@@ -300,17 +296,4 @@ func (a *Certificates) Challenge() func(context.Context, string) (*tls.Certifica
 		return nil
 	}
 	return a.client.Certificate
-}
-
-// readSecret reads a file that holds a secret and nothing else.
-func readSecret(path string) (string, error) {
-	data, err := files.Read(path, maxSecret)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(data))
-	if secret == "" {
-		return "", errors.New(path + " is empty")
-	}
-	return secret, nil
 }

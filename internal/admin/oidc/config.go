@@ -1,19 +1,14 @@
 package oidc
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"strings"
 
 	"fairway/internal/admin/way"
 	"fairway/internal/engine/certs"
 	"fairway/internal/files"
 )
-
-// maxSecret bounds a file with a secret, in bytes.
-const maxSecret = 64 << 10
 
 // Config is the keys below admin.oidc, as in docs/sign-in.md.
 type Config struct {
@@ -34,7 +29,7 @@ func (c Config) Open(log *slog.Logger) (*Issuer, error) {
 	}
 	o := Options{Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, NameClaim: c.NameClaim, Roles: c.Roles}
 	if c.ClientSecretFile != "" {
-		o.Secret = func() (string, error) { return readSecret(c.ClientSecretFile) }
+		o.Secret = func() (string, error) { return files.Secret(c.ClientSecretFile) }
 		if _, err := o.Secret(); err != nil {
 			return nil, fmt.Errorf("admin.oidc.client-secret-file: %w", err)
 		}
@@ -47,19 +42,6 @@ func (c Config) Open(log *slog.Logger) (*Issuer, error) {
 		o.Authorities = authorities.Pool
 	}
 	return New(o)
-}
-
-// readSecret reads a file that holds a secret and nothing else.
-func readSecret(path string) (string, error) {
-	data, err := files.Read(path, maxSecret)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(data))
-	if secret == "" {
-		return "", errors.New(path + " is empty")
-	}
-	return secret, nil
 }
 
 // Check calls add with what is wrong: the key, what it is, and what to write instead.

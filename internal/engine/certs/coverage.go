@@ -264,7 +264,7 @@ func (j *covering) route(r *route.Route) {
 	redirects := slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.RedirectHTTPS != nil })
 	needs := redirects || slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.RequireTLS != nil || f.RequireClientCert != nil })
 	for _, m := range r.Matches {
-		name := hostName(m.Host)
+		name := m.Host.CertificateName()
 		j.named(r, name)
 		plain, tls := j.listeners(m, redirects)
 		switch {
@@ -300,17 +300,6 @@ func (j *covering) named(r *route.Route, host string) {
 	if u := j.found[route.Certificate{CertFile: r.TLS, KeyFile: r.TLS, Host: host}]; u != nil && u.Error != "" {
 		j.fault(r, u.Error, "put a PEM file there with a certificate for "+host+", its chain and its key, that Fairway may read; it is reread within seconds")
 	}
-}
-
-// hostName is the name that a certificate for a host has; empty where there is no such.
-func hostName(h route.Host) string {
-	switch h.Kind {
-	case route.HostExact:
-		return h.Value
-	case route.HostWildcard:
-		return "*." + h.Value
-	}
-	return ""
 }
 
 // listeners are those by which requests for a match come in, and those with TLS; the last
