@@ -67,12 +67,9 @@ func bound(routes []*route.Route) (list []route.Certificate, losers []lost) {
 // certifiable are the hosts of a route that a certificate can be for, each once.
 func certifiable(r *route.Route) (hosts []string) {
 	for _, m := range r.Matches {
-		host := m.Host.Value
-		if m.Host.Kind == route.HostWildcard {
-			host = "*." + host
-		}
+		host := m.Host.CertificateName()
 		_, notName := netip.ParseAddr(host) // clients send no address as server name
-		if (m.Host.Kind == route.HostExact || m.Host.Kind == route.HostWildcard) && notName != nil && !slices.Contains(hosts, host) {
+		if host != "" && notName != nil && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}

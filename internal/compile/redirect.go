@@ -43,14 +43,9 @@ func (c *claimant) redirects(obtained map[string]bool) bool {
 
 // covers says whether one of the names is that of a host, or a wildcard above it.
 func covers(names map[string]bool, h route.Host) bool {
-	switch h.Kind {
-	case route.HostExact:
-		_, parent, _ := strings.Cut(h.Value, ".")
-		return names[h.Value] || names["*."+parent]
-	case route.HostWildcard:
-		return names["*."+h.Value]
-	}
-	return false
+	name := h.CertificateName()
+	_, parent, _ := strings.Cut(name, ".") // of a wildcard what it is the wildcard of
+	return name != "" && (names[name] || names["*."+parent])
 }
 
 // filters are those of a route, with a redirect to https where it has one by default.
