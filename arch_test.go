@@ -51,7 +51,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route", "internal/route/tlsoption",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
-		"internal/dns", "internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/dns/server", "internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -174,15 +174,15 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	// authority is a certificate authority of Fairway's own.
-	// acme decides when certificates are got; ca is the protocol; setup makes both out of the configuration.
+	// acme decides when certificates are got; ca is the protocol, authority one of our own; setup makes both out of the configuration.
 	"internal/acme":           {2, []string{"internal/acme/ca", "internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/route/canonical"}},
 	"internal/acme/ca":        {1, nil},
 	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/authority", "internal/acme/ca", "internal/consul", "internal/consul/certstore", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
 	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
-	// dns answers for what the catalogue has; command is its commands, over the API.
-	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/dns/forward", "internal/metrics"}},
+	// dns answers for what the catalogue has, server over UDP and TCP; forward has names of others looked up.
+	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog"}},
+	"internal/dns/server":  {3, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/dns", "internal/dns/forward", "internal/metrics"}},
 	"internal/dns/forward": {1, []string{"internal/api/names", "internal/clock", "internal/files", "internal/metrics"}},
 	"internal/dns/command": {2, []string{"internal/api", "internal/api/names", "internal/console", "internal/human"}},
 

@@ -33,7 +33,7 @@ import (
 	"fairway/internal/containerlog"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
-	"fairway/internal/dns"
+	names "fairway/internal/dns/server"
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/traffic"
@@ -211,13 +211,13 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err := a.newFleet(m); err != nil {
 		return nil, err
 	}
-	names, err := cfg.DNS.Open(dns.Options{Feed: a.feed, Logger: a.log.With("part", "dns"), Metrics: m})
+	nameServer, err := cfg.DNS.Open(names.Options{Feed: a.feed, Logger: a.log.With("part", "dns"), Metrics: m})
 	if err != nil {
 		return nil, err
 	}
-	if names != nil {
-		a.parts = append(a.parts, names.Run)
-		a.lifecycle.onStop("dns", func(context.Context) error { names.Close(); return nil })
+	if nameServer != nil {
+		a.parts = append(a.parts, nameServer.Run)
+		a.lifecycle.onStop("dns", func(context.Context) error { nameServer.Close(); return nil })
 	}
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
@@ -280,8 +280,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Metrics:       m,
 		Logger:        a.log.With("part", "admin"),
 	}
-	if names != nil {
-		options.Names = names
+	if nameServer != nil {
+		options.Names = nameServer
 	}
 	if a.acme != nil {
 		options.Automatic = a.acme

@@ -11,7 +11,7 @@ import (
 	"fairway/internal/admin/oidc"
 	"fairway/internal/app/machine"
 	"fairway/internal/confload"
-	"fairway/internal/dns"
+	names "fairway/internal/dns/server"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
@@ -61,7 +61,7 @@ type Config struct {
 
 	Owners []owners.Record `name:"owners" placeholder:"{…}" sep:"\n" help:"Who may claim which hosts, paths and ports, as in docs/owners.md: the first record that fits an owner decides, and one that none fits may claim everything. In a flag or variable one a line, in braces. Repeatable."`
 
-	DNS dns.Config `embed:"" prefix:"dns."`
+	DNS names.Config `embed:"" prefix:"dns."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`

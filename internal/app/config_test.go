@@ -18,6 +18,7 @@ import (
 	"fairway/internal/confload"
 	"fairway/internal/dns"
 	"fairway/internal/dns/forward"
+	names "fairway/internal/dns/server"
 	"fairway/internal/notify"
 	"fairway/internal/owners"
 	"fairway/internal/route/tlsoption"
@@ -301,7 +302,7 @@ func fullWant() Config {
 			},
 			Settle: 20 * time.Second, Name: "edge",
 		},
-		DNS: dns.Config{
+		DNS: names.Config{
 			Listen: []string{"127.0.0.1:8053", "bridges"}, Zones: []string{"docker", "shop.internal"}, TTL: 7 * time.Second, NegativeTTL: 2 * time.Second, Address: "proxy",
 			Views: []dns.View{{Network: netip.MustParsePrefix("10.8.0.0/16"), Mode: "instance"}}, SingleLabel: true,
 			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain", Cache: 500,

@@ -50,12 +50,12 @@ func ede(m *dns.Msg) (codes []uint16) {
 // The header of an answer, and the question letter for letter (cases 1 and 3).
 func TestHeader(t *testing.T) {
 	z := newWorld().zone()
-	m := unpack(t, z.handle(packet{query("ReS.DoCkEr", dns.TypeA, 1232), askers["B"], false}).out)
+	m := unpack(t, z.Handle(Packet{query("ReS.DoCkEr", dns.TypeA, 1232), askers["B"], false}).Out)
 	a, ok := m.Answer[0].(*dns.A)
 	if m.Id != 4711 || !m.Response || !m.Authoritative || !m.RecursionDesired || m.Question[0].Name != "ReS.DoCkEr." || !ok || a.A.String() != "172.17.0.2" || a.Hdr.Ttl != 5 || a.Hdr.Name != "ReS.DoCkEr." {
 		t.Errorf("answer: %v", m)
 	}
-	m = unpack(t, z.handle(packet{query("nope.docker", dns.TypeA, 0), askers["B"], false}).out)
+	m = unpack(t, z.Handle(Packet{query("nope.docker", dns.TypeA, 0), askers["B"], false}).Out)
 	if soa, ok := m.Ns[0].(*dns.SOA); !ok || soa.Hdr.Ttl != 1 || soa.Minttl != 1 || soa.Hdr.Name != "docker." || m.IsEdns0() != nil || m.Rcode != dns.RcodeNameError {
 		t.Errorf("answer: %v", m)
 	}
@@ -64,7 +64,7 @@ func TestHeader(t *testing.T) {
 // A time of zero is one: the answer is not kept.
 func TestZeroTTL(t *testing.T) {
 	w := newWorld()
-	w.settings = Config{SingleLabel: true}.settings()
+	w.settings = Settings{SingleLabel: true, TTL: -1, NegativeTTL: -1}
 	z := w.zone()
 	if a := z.Answer("res.docker.", dns.TypeA, askers["B"], nil); a.Records[0].Header().Ttl != 0 {
 		t.Errorf("answer: %v", a.Records)
@@ -89,18 +89,18 @@ func TestSizes(t *testing.T) {
 		tc    bool
 	}{{0, false, 512, true}, {4096, false, 1232, true}, {700, false, 700, true}, {0, true, 65535, false}} {
 		for name, qtype := range map[string]uint16{"big-svc.docker": dns.TypeA, "_big-svc._tcp.docker": dns.TypeSRV} {
-			r := z.handle(packet{query(name, qtype, x.size), askers["F"], x.tcp})
-			m := unpack(t, r.out)
-			if len(r.out) > x.limit || m.Truncated != x.tc || r.cut != x.tc || !x.tc && len(m.Answer) != 200 || x.tc && len(m.Answer) == 0 {
-				t.Errorf("%s, EDNS %d, TCP %t: %d bytes, TC %t, %d records", name, x.size, x.tcp, len(r.out), m.Truncated, len(m.Answer))
+			r := z.Handle(Packet{query(name, qtype, x.size), askers["F"], x.tcp})
+			m := unpack(t, r.Out)
+			if len(r.Out) > x.limit || m.Truncated != x.tc || r.Cut != x.tc || !x.tc && len(m.Answer) != 200 || x.tc && len(m.Answer) == 0 {
+				t.Errorf("%s, EDNS %d, TCP %t: %d bytes, TC %t, %d records", name, x.size, x.tcp, len(r.Out), m.Truncated, len(m.Answer))
 			}
 		}
 	}
 	// Beyond this machine and its containers a reply is no more than twice the question.
 	for _, name := range []string{"docker", "nope.docker", "_shop-web._tcp.docker", "example.com"} {
 		raw := query(name, dns.TypeSRV, 1232)
-		if r := z.handle(packet{raw, askers["O"], false}); len(r.out) > 2*len(raw) || r.rcode == dns.RcodeRefused && r.cut {
-			t.Errorf("%s: %d bytes for %d", name, len(r.out), len(raw))
+		if r := z.Handle(Packet{raw, askers["O"], false}); len(r.Out) > 2*len(raw) || r.Rcode == dns.RcodeRefused && r.Cut {
+			t.Errorf("%s: %d bytes for %d", name, len(r.Out), len(raw))
 		}
 	}
 }
@@ -137,14 +137,14 @@ func TestRefusals(t *testing.T) {
 		"cut question": {good[:20], dns.RcodeFormatError},
 		"nothing":      {nil, -1},
 	} {
-		r := z.handle(packet{x.raw, askers["B"], false})
+		r := z.Handle(Packet{x.raw, askers["B"], false})
 		if x.want < 0 {
-			if r.out != nil {
-				t.Errorf("%s: a reply %x", name, r.out)
+			if r.Out != nil {
+				t.Errorf("%s: a reply %x", name, r.Out)
 			}
 			continue
 		}
-		got := unpack(t, r.out)
+		got := unpack(t, r.Out)
 		if rcode := got.Rcode; rcode != x.want || got.Id != 4711 && name != "chaos" && name != "EDNS 1" || !got.Response || len(got.Answer) > 0 {
 			t.Errorf("%s: %v, want %s", name, got, dns.RcodeToString[x.want])
 		}
@@ -155,18 +155,18 @@ func TestRefusals(t *testing.T) {
 func TestWhoMayAsk(t *testing.T) {
 	z := newWorld().zone()
 	stranger := Asker{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("10.0.0.5")}
-	if r := z.handle(packet{query("example.com", dns.TypeA, 1232), stranger, false}); r.out != nil || r.refused != refusedClient {
+	if r := z.Handle(Packet{query("example.com", dns.TypeA, 1232), stranger, false}); r.Out != nil || r.Refused != RefusedClient {
 		t.Errorf("a stranger over UDP: %+v", r)
 	}
-	if r := z.handle(packet{query("res.docker", dns.TypeA, 1232), stranger, true}); unpack(t, r.out).Rcode != dns.RcodeRefused {
+	if r := z.Handle(Packet{query("res.docker", dns.TypeA, 1232), stranger, true}); unpack(t, r.Out).Rcode != dns.RcodeRefused {
 		t.Errorf("a stranger over TCP: %+v", r)
 	}
-	r := z.handle(packet{query("example.com", dns.TypeA, 1232), askers["O"], true})
-	if m := unpack(t, r.out); m.Rcode != dns.RcodeRefused || fmt.Sprint(ede(m)) != "[18]" || r.refused != refusedRecursion {
+	r := z.Handle(Packet{query("example.com", dns.TypeA, 1232), askers["O"], true})
+	if m := unpack(t, r.Out); m.Rcode != dns.RcodeRefused || fmt.Sprint(ede(m)) != "[18]" || r.Refused != RefusedRecursion {
 		t.Errorf("recursion for another machine: %v", m)
 	}
 	for _, letter := range []string{"M", "B", "F"} {
-		if r := z.handle(packet{query("example.com", dns.TypeA, 1232), askers[letter], false}); r.foreign == nil {
+		if r := z.Handle(Packet{query("example.com", dns.TypeA, 1232), askers[letter], false}); r.Foreign == nil {
 			t.Errorf("%s: %+v", letter, r)
 		}
 	}
@@ -184,16 +184,16 @@ func FuzzHandle(f *testing.F) {
 	}
 	letters := []string{"F", "W", "D", "B", "M", "O"}
 	f.Fuzz(func(t *testing.T, raw []byte, who uint8, tcp bool) {
-		r := z.handle(packet{raw, askers[letters[int(who)%len(letters)]], tcp})
-		if r.out == nil {
+		r := z.Handle(Packet{raw, askers[letters[int(who)%len(letters)]], tcp})
+		if r.Out == nil {
 			return
 		}
-		m := unpack(t, r.out)
+		m := unpack(t, r.Out)
 		if !m.Response || m.Id != binary.BigEndian.Uint16(raw) {
 			t.Errorf("reply %v", m)
 		}
-		if !tcp && len(r.out) > maxUDP {
-			t.Errorf("%d bytes over UDP", len(r.out))
+		if !tcp && len(r.Out) > maxUDP {
+			t.Errorf("%d bytes over UDP", len(r.Out))
 		}
 		for _, rr := range m.Answer {
 			if !strings.EqualFold(rr.Header().Name, m.Question[0].Name) {

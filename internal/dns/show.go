@@ -12,24 +12,17 @@ import (
 	"github.com/miekg/dns"
 )
 
-// State says how the server is doing.
-func (s *Server) State() names.Names {
-	z := s.zone.Load()
-	out := names.Names{Listen: s.Bound(), Zones: z.settings.Zones, Serial: uint64(z.serial), Unsure: z.unsure, Taken: []names.TakenName{}, Resolvers: []names.Resolver{}}
+// State says how the zone is doing: without what is listened on, and without resolvers.
+func (z *Zone) State() names.Names {
+	out := names.Names{Zones: z.settings.Zones, Serial: uint64(z.serial), Unsure: z.unsure, Taken: []names.TakenName{}, Resolvers: []names.Resolver{}}
 	if z.starting {
 		out.Unsure = cmp.Or(out.Unsure, "a source has not answered yet")
 	}
-	s.mu.Lock()
-	out.Unbound = s.unbound
-	s.mu.Unlock()
 	if z.snapshot != nil {
 		out.Services = len(z.snapshot.Services)
 		for _, svc := range z.snapshot.Services {
 			out.Instances += len(svc.Instances)
 		}
-	}
-	if s.o.Foreign != nil {
-		out.Resolvers = s.o.Foreign.Resolvers()
 	}
 	for _, t := range z.taken {
 		out.Taken = append(out.Taken, names.TakenName{Name: t.Name + "." + z.settings.Zones[0], Holder: t.Holder, Service: t.Service})
@@ -42,8 +35,7 @@ func (s *Server) State() names.Names {
 
 // Names returns the names of the first zone that are answered, sorted. Those that follow by
 // a rule, such as of kinds and ports, are left out.
-func (s *Server) Names() []names.Name {
-	z := s.zone.Load()
+func (z *Zone) Names() []names.Name {
 	all := []names.Name{}
 	add := func(name, kind, of string) {
 		all = append(all, names.Name{Name: name + "." + z.settings.Zones[0], Kind: kind, Of: of})
@@ -92,8 +84,7 @@ func (s *Server) Names() []names.Name {
 
 // Explain says what is answered to a question, and why. An empty type is A; a client that is
 // empty is this machine. The error says which of them cannot be read.
-func (s *Server) Explain(name, qtype, client string) (names.NameExplanation, error) {
-	z := s.zone.Load()
+func (z *Zone) Explain(name, qtype, client string) (names.NameExplanation, error) {
 	from := Asker{Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	if client != "" {
 		addr, err := netip.ParseAddr(client)
@@ -118,7 +109,7 @@ func (s *Server) Explain(name, qtype, client string) (names.NameExplanation, err
 	a := z.Answer(dns.Fqdn(name), t, from, &out)
 	out.Rcode = RcodeText(a.Rcode)
 	switch {
-	case !z.mayAsk(from.Addr):
+	case !z.MayAsk(from.Addr):
 		out.Rcode, out.Text = RcodeText(dns.RcodeRefused), "the client may not ask: it is in none of dns.clients"
 		return out, nil
 	case a.Foreign && !z.mayRecurse(from.Addr):

@@ -325,11 +325,19 @@ func (z *Zone) Len() int { return len(z.services) + len(z.instances) }
 // Taken returns the names that are asked for and that others have.
 func (z *Zone) Taken() []Taken { return z.taken }
 
+// Of reports whether the zone was made of a snapshot and of the addresses of this machine.
+func (z *Zone) Of(s *catalog.Snapshot, local []netip.Prefix) bool {
+	return z.snapshot == s && slices.Equal(z.local, local)
+}
+
+// Local are the addresses of this machine with their networks.
+func (z *Zone) Local() []netip.Prefix { return z.local }
+
 // Bridges are the networks of this machine that containers are on.
 func (z *Zone) Bridges() []netip.Prefix { return z.bridges }
 
-// mayAsk reports whether an asker gets an answer at all.
-func (z *Zone) mayAsk(a netip.Addr) bool { return contains(z.settings.Clients, a) || z.isMachine(a) }
+// MayAsk reports whether an asker gets an answer at all.
+func (z *Zone) MayAsk(a netip.Addr) bool { return contains(z.settings.Clients, a) || z.isMachine(a) }
 
 // mayRecurse reports whether an asker may have names of others looked up.
 func (z *Zone) mayRecurse(a netip.Addr) bool {

@@ -1,4 +1,4 @@
-package dns
+package server
 
 import (
 	"bytes"
@@ -13,21 +13,52 @@ import (
 
 	"fairway/internal/api/names"
 	"fairway/internal/catalog"
+	"fairway/internal/dns"
 	"fairway/internal/metrics"
 	"fairway/internal/testkit"
 
-	"github.com/miekg/dns"
+	miekg "github.com/miekg/dns"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var (
+	local = []netip.Prefix{
+		netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("10.0.0.5/24"), netip.MustParsePrefix("172.17.0.1/16"), netip.MustParsePrefix("172.18.0.1/16"), netip.MustParsePrefix("fd00:18::1/64"),
+	}
+	// The settings of most tests.
+	settings = dns.Settings{SingleLabel: true}
+)
+
+// snapshot has services of one instance each, NAME=ADDRESS,ADDRESS.
+func snapshot(services ...string) *catalog.Snapshot {
+	s := &catalog.Snapshot{Revision: 1, Sources: []catalog.SourceStatus{{Name: "docker", Synced: true}}}
+	for _, text := range services {
+		name, addresses, _ := strings.Cut(text, "=")
+		in := &catalog.Instance{ID: name, Name: name + "-1", Source: "docker", State: catalog.StateReady, Ports: []catalog.Port{{Number: 80, Protocol: "tcp"}}}
+		for a := range strings.SplitSeq(addresses, ",") {
+			address := catalog.Address{Host: a, Network: "shop", Reach: catalog.ReachBridge}
+			if _, err := netip.ParseAddr(a); err != nil {
+				address.Reach = catalog.ReachFixed
+			}
+			in.Addresses = append(in.Addresses, address)
+		}
+		s.Services = append(s.Services, &catalog.Service{ID: name + "@docker", Name: name, Source: "docker", Instances: []*catalog.Instance{in}})
+	}
+	return s
+}
+
+func shop() *catalog.Snapshot {
+	return snapshot("res=172.17.0.2", "six=172.18.0.40,fd00:18::40", "old=old.example.com")
+}
+
 // serve starts a server on a port of loopback; this machine asks it.
-func serve(t *testing.T, w *world, change func(*Options)) (*Server, string) {
+func serve(t *testing.T, change func(*Options)) (*Server, string) {
 	t.Helper()
 	feed := &catalog.Feed{}
-	feed.Publish(w.snapshot)
-	o := Options{Listen: []string{"127.0.0.1:" + testkit.FreePort(t)}, Settings: w.settings, Feed: feed, Local: func() []netip.Prefix { return local }, Metrics: &metrics.Set{}}
+	feed.Publish(shop())
+	o := Options{Listen: []string{"127.0.0.1:" + testkit.FreePort(t)}, Settings: settings, Feed: feed, Local: func() []netip.Prefix { return local }, Metrics: &metrics.Set{}}
 	if change != nil {
 		change(&o)
 	}
@@ -47,10 +78,27 @@ func serve(t *testing.T, w *world, change func(*Options)) (*Server, string) {
 	return s, s.Bound()[0]
 }
 
-func exchange(t *testing.T, network, address string, raw []byte) *dns.Msg {
+// query makes a question; size zero is one without EDNS.
+func query(name string, qtype uint16, size uint16) *miekg.Msg {
+	m := new(miekg.Msg).SetQuestion(miekg.Fqdn(name), qtype)
+	if size > 0 {
+		m.SetEdns0(size, false)
+	}
+	return m
+}
+
+func packed(t *testing.T, m *miekg.Msg) []byte {
 	t.Helper()
-	m := unpack(t, raw)
-	c := &dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: 4096}
+	raw, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func exchange(t *testing.T, network, address string, m *miekg.Msg) *miekg.Msg {
+	t.Helper()
+	c := &miekg.Client{Net: network, Timeout: 5 * time.Second, UDPSize: 4096}
 	r, _, err := c.Exchange(m, address)
 	if err != nil {
 		t.Fatal(err)
@@ -59,16 +107,15 @@ func exchange(t *testing.T, network, address string, raw []byte) *dns.Msg {
 }
 
 func TestServer(t *testing.T) {
-	w := newWorld()
 	var feed *catalog.Feed
 	set := &metrics.Set{}
-	s, address := serve(t, w, func(o *Options) { feed, o.Metrics = o.Feed, set })
+	s, address := serve(t, func(o *Options) { feed, o.Metrics = o.Feed, set })
 	for _, network := range []string{"udp", "tcp"} {
-		m := exchange(t, network, address, query("shop-web.docker", dns.TypeA, 1232))
-		if len(m.Answer) != 3 || !m.Authoritative || m.RecursionAvailable {
+		m := exchange(t, network, address, query("res.docker", miekg.TypeA, 1232))
+		if len(m.Answer) != 1 || !m.Authoritative || m.RecursionAvailable {
 			t.Errorf("%s: %v", network, m)
 		}
-		if m := exchange(t, network, address, query("example.com", dns.TypeA, 1232)); m.Rcode != dns.RcodeRefused {
+		if m := exchange(t, network, address, query("example.com", miekg.TypeA, 1232)); m.Rcode != miekg.RcodeRefused {
 			t.Errorf("%s, a name of others: %v", network, m)
 		}
 	}
@@ -80,25 +127,25 @@ func TestServer(t *testing.T) {
 	defer conn.Close()
 	var all []byte
 	for _, name := range []string{"res.docker", "nope.docker", "six.docker"} {
-		raw := query(name, dns.TypeA, 0)
+		raw := packed(t, query(name, miekg.TypeA, 0))
 		all = append(all, byte(len(raw)>>8), byte(len(raw)))
 		all = append(all, raw...)
 	}
 	if _, err := conn.Write(all); err != nil {
 		t.Fatal(err)
 	}
-	c := &dns.Conn{Conn: conn}
+	c := &miekg.Conn{Conn: conn}
 	for _, name := range []string{"res.docker.", "nope.docker.", "six.docker."} {
 		if m, err := c.ReadMsg(); err != nil || m.Question[0].Name != name {
 			t.Errorf("pipelined %s: %v, %v", name, m, err)
 		}
 	}
 	// What changes is answered at once.
-	next := *w.snapshot
-	next.Services = slices.DeleteFunc(slices.Clone(next.Services), func(svc *catalog.Service) bool { return svc.Name == "res" })
-	feed.Publish(&next)
-	testkit.Eventually(t, "the service is gone", func() bool { return s.Zone().services["res"] == nil })
-	if m := exchange(t, "udp", address, query("res.docker", dns.TypeA, 0)); m.Rcode != dns.RcodeNameError {
+	feed.Publish(snapshot("six=172.18.0.40"))
+	testkit.Eventually(t, "the service is gone", func() bool {
+		return !slices.ContainsFunc(s.Names(), func(n names.Name) bool { return n.Name == "res.docker" })
+	})
+	if m := exchange(t, "udp", address, query("res.docker", miekg.TypeA, 0)); m.Rcode != miekg.RcodeNameError {
 		t.Errorf("after the change: %v", m)
 	}
 	figures := testkit.Metrics(t, set)
@@ -115,7 +162,7 @@ func TestServer(t *testing.T) {
 // Addresses that stand for several follow those of this machine.
 func TestListen(t *testing.T) {
 	port := testkit.FreePort(t)
-	_, address := serve(t, newWorld(), func(o *Options) {
+	_, address := serve(t, func(o *Options) {
 		o.Listen, o.Local = []string{":" + port}, func() []netip.Prefix {
 			return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("198.51.100.7/24")}
 		}
@@ -136,10 +183,10 @@ func TestListen(t *testing.T) {
 	if _, err := New(Options{Listen: []string{"127.0.0.1:" + port}, Feed: &catalog.Feed{}}); err == nil {
 		t.Error("one address is bound twice")
 	}
-	if _, err := New(Options{Listen: []string{"127.0.0.1:0"}, Feed: &catalog.Feed{}, Settings: Settings{Zones: []string{"home.local"}}}); err == nil {
+	if _, err := New(Options{Listen: []string{"127.0.0.1:0"}, Feed: &catalog.Feed{}, Settings: dns.Settings{Zones: []string{"home.local"}}}); err == nil {
 		t.Error("a zone of multicast DNS")
 	}
-	z := newWorld().zone()
+	z := dns.Build(nil, shop(), settings, local, time.Now())
 	s := &Server{wanted: []listen{{bridges: true, port: 53}}}
 	s.zone.Store(z)
 	var got []string
@@ -147,7 +194,7 @@ func TestListen(t *testing.T) {
 		got = append(got, at.String())
 	}
 	slices.Sort(got)
-	if want := "127.0.0.1:53 172.17.0.1:53 172.18.0.1:53 172.19.0.1:53 [fd00:18::1]:53"; strings.Join(got, " ") != want {
+	if want := "127.0.0.1:53 172.17.0.1:53 172.18.0.1:53 [fd00:18::1]:53"; strings.Join(got, " ") != want {
 		t.Errorf("bridges: %v", got)
 	}
 }
@@ -155,9 +202,9 @@ func TestListen(t *testing.T) {
 // elsewhere answers every name with an address.
 type elsewhere struct{}
 
-func (elsewhere) Lookup(_ context.Context, question *dns.Msg, _ netip.Addr) *dns.Msg {
-	m := new(dns.Msg).SetReply(question)
-	m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 9}, A: net.IPv4(192, 0, 2, 7)}}
+func (elsewhere) Lookup(_ context.Context, question *miekg.Msg, _ netip.Addr) *miekg.Msg {
+	m := new(miekg.Msg).SetReply(question)
+	m.Answer = []miekg.RR{&miekg.A{Hdr: miekg.RR_Header{Name: question.Question[0].Name, Rrtype: miekg.TypeA, Class: miekg.ClassINET, Ttl: 9}, A: net.IPv4(192, 0, 2, 7)}}
 	return m
 }
 func (elsewhere) Resolvers() []names.Resolver { return nil }
@@ -166,10 +213,8 @@ func (elsewhere) Run(context.Context)         {}
 // An instance that is known by a name alone has its address in the answer, too: programs
 // that ask do not ask again.
 func TestFixedName(t *testing.T) {
-	w := newWorld()
-	w.run("old", "", "80/tcp").Addresses = []catalog.Address{{Host: "old.example.com", Reach: catalog.ReachFixed}}
-	s, address := serve(t, w, func(o *Options) { o.Foreign = elsewhere{} })
-	m := exchange(t, "udp", address, query("old.docker", dns.TypeA, 1232))
+	s, address := serve(t, func(o *Options) { o.Foreign = elsewhere{} })
+	m := exchange(t, "udp", address, query("old.docker", miekg.TypeA, 1232))
 	if len(m.Answer) != 2 || m.Answer[0].Header().Name != "old.docker." || m.Answer[1].Header().Name != "old.example.com." || m.Question[0].Name != "old.docker." {
 		t.Errorf("a name of its own: %v", m)
 	}
@@ -203,40 +248,40 @@ func TestBindFails(t *testing.T) {
 		t.Errorf("not bound: %v", list)
 	}
 	known = nil
-	if s.build(time.Now()); len(s.Zone().local) != 2 {
-		t.Errorf("addresses: %v", s.Zone().local)
+	if s.build(time.Now()); len(s.Zone().Local()) != 2 {
+		t.Errorf("addresses: %v", s.Zone().Local())
 	}
 }
 
 // Those who may not ask have few connections, and each for one answer.
 func TestStrangers(t *testing.T) {
 	s := &Server{clients: map[netip.Addr]int{}}
-	s.zone.Store(newWorld().zone())
+	s.zone.Store(dns.Build(nil, shop(), settings, local, time.Now()))
 	s.m = newMeasures(nil, s)
 	for i := range tcpStrangers + 1 {
 		if got, want := s.enter(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), true), i < tcpStrangers; got != want {
 			t.Errorf("stranger %d: %t", i, got)
 		}
 	}
-	if !s.enter(askers["B"].Addr, false) {
+	if !s.enter(netip.MustParseAddr("172.17.0.9"), false) {
 		t.Error("strangers have all places")
 	}
 	here, there := net.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.converse(there, Asker{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("10.0.0.5")})
+		s.converse(there, dns.Asker{Addr: netip.MustParseAddr("203.0.113.9"), Asked: netip.MustParseAddr("10.0.0.5")})
 		_ = there.Close()
 	}()
-	c := &dns.Conn{Conn: here}
+	c := &miekg.Conn{Conn: here}
 	_ = here.SetDeadline(time.Now().Add(testkit.Patience))
-	if err := c.WriteMsg(unpack(t, query("res.docker", dns.TypeA, 0))); err != nil {
+	if err := c.WriteMsg(query("res.docker", miekg.TypeA, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := c.ReadMsg(); err != nil || m.Rcode != dns.RcodeRefused {
+	if m, err := c.ReadMsg(); err != nil || m.Rcode != miekg.RcodeRefused {
 		t.Errorf("%v, %v", m, err)
 	}
-	if err := c.WriteMsg(unpack(t, query("six.docker", dns.TypeA, 0))); err == nil {
+	if err := c.WriteMsg(query("six.docker", miekg.TypeA, 0)); err == nil {
 		t.Error("a second question is taken")
 	}
 	_ = here.Close()
@@ -245,7 +290,7 @@ func TestStrangers(t *testing.T) {
 
 // Connections have bounds, for each client too.
 func TestConnections(t *testing.T) {
-	_, address := serve(t, newWorld(), nil)
+	_, address := serve(t, nil)
 	var open []net.Conn
 	defer func() {
 		for _, c := range open {
@@ -264,7 +309,7 @@ func TestConnections(t *testing.T) {
 	if _, err := last.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("one connection too many: %v", err)
 	}
-	if m := exchange(t, "udp", address, query("res.docker", dns.TypeA, 0)); len(m.Answer) != 1 {
+	if m := exchange(t, "udp", address, query("res.docker", miekg.TypeA, 0)); len(m.Answer) != 1 {
 		t.Errorf("beside idle connections: %v", m)
 	}
 }

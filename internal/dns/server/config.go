@@ -1,4 +1,4 @@
-package dns
+package server
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairway/internal/dns"
 	"fairway/internal/dns/forward"
 )
 
@@ -21,7 +22,7 @@ type Config struct {
 	TTL         time.Duration  `name:"ttl" placeholder:"DURATION" preset:"5s" least:"0s" most:"1h" help:"Time that an answer may be kept."`
 	NegativeTTL time.Duration  `name:"negative-ttl" placeholder:"DURATION" preset:"1s" least:"0s" most:"1h" help:"Time that an answer may be kept that something is not there."`
 	Address     string         `name:"address" placeholder:"HOW" preset:"auto" oneof:"auto,instance,proxy" help:"How clients on other machines see instances: auto, by published ports; instance, by their own addresses, which are routed; proxy, by the address that was asked, where Fairway listens."`
-	Views       []View         `name:"views" placeholder:"NETWORK=HOW" sep:"," help:"Exceptions from dns.address by the client's network, such as 10.8.0.0/16=instance. Repeatable."`
+	Views       []dns.View     `name:"views" placeholder:"NETWORK=HOW" sep:"," help:"Exceptions from dns.address by the client's network, such as 10.8.0.0/16=instance. Repeatable."`
 	SingleLabel bool           `name:"single-label" preset:"true" help:"Answer host names of containers without a zone, to this machine and its containers."`
 	Clients     []netip.Prefix `name:"clients" placeholder:"CIDR" sep:"," derived:"loopback, link-local and private networks" help:"Networks that may ask; others get no reply. Repeatable."`
 	Recursion   []netip.Prefix `name:"recursion" placeholder:"CIDR" sep:"," derived:"this machine and its containers" help:"Networks that may also have names of others looked up. Repeatable."`
@@ -31,12 +32,12 @@ type Config struct {
 }
 
 // settings are those of the zone.
-func (c Config) settings() Settings {
+func (c Config) settings() dns.Settings {
 	var forwarded []string
 	for _, r := range c.Forward {
 		forwarded = append(forwarded, strings.TrimSuffix(r.Domain, "."))
 	}
-	return Settings{
+	return dns.Settings{
 		Forwarded: forwarded, Zones: c.Zones, TTL: cmp.Or(c.TTL, -1), NegativeTTL: cmp.Or(c.NegativeTTL, -1), Mode: c.Address, Views: c.Views, SingleLabel: c.SingleLabel,
 		Clients: c.Clients, Recursion: c.Recursion, Deny: c.Unsure == "nxdomain",
 	}
