@@ -36,6 +36,10 @@ type follower struct {
 func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent <-chan error) error {
 	for {
 		f.startJobs(ctx)
+		var admit <-chan time.Time // none while every container may get requests
+		if at := f.world.nextAdmitted(); !at.IsZero() {
+			admit = time.After(time.Until(at))
+		}
 		f.answer(ctx)
 		var timer <-chan time.Time // none while a list is under way
 		if !f.listing {
@@ -62,6 +66,7 @@ func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent 
 			}
 		case <-timer:
 			f.relistAt = time.Now()
+		case <-admit:
 		}
 	}
 }

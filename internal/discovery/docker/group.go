@@ -48,7 +48,7 @@ func groupOf(c dockerapi.Container, source string) group {
 		name := project + "-" + service
 		return group{name: name, id: name + at, other: project + "~" + service + at}
 	}
-	name := c.Name
+	name := nameOf(c)
 	if !catalog.IsName(name) {
 		name = shortID(c.ID)
 	}

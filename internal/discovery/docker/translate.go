@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/deploy/marks"
 	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
@@ -22,11 +23,19 @@ func (w *world) onHost() bool {
 // maxStackDepth bounds how far network stacks of other containers are followed.
 const maxStackDepth = 4
 
-// instance translates a container. leaving is when it got a signal to stop; zero for never.
-func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string) *catalog.Instance {
+// nameOf is the name of a container without the mark of a deploy: a rename for one changes
+// nothing of what is served.
+func nameOf(c dockerapi.Container) string {
+	base, _ := marks.Read(c.Name)
+	return base
+}
+
+// instance translates a container. leaving is when it got a signal to stop, admit when it may
+// get its first request; zero for never, and for at once.
+func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string, admit time.Time) *catalog.Instance {
 	i := &catalog.Instance{
 		ID:      c.ID,
-		Name:    cmp.Or(c.Name, shortID(c.ID)),
+		Name:    cmp.Or(nameOf(c), shortID(c.ID)),
 		Source:  w.source,
 		Node:    w.source,
 		Image:   c.Image,
@@ -37,6 +46,9 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 		i.Labels = c.Labels
 	}
 	i.State, i.StateReason = state(c, leaving, signal)
+	if i.State == catalog.StateReady && w.now().Before(admit) {
+		i.State, i.StateReason = catalog.StateStarting, "gets its first request "+marks.Admit(c.Labels).String()+" after its start"
+	}
 	stack := dockerapi.Container{} // what does not run is nowhere
 	if c.Status == "running" || c.Status == "paused" || c.Status == "restarting" {
 		stack = w.stack(c)
@@ -52,6 +64,10 @@ func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.Sta
 			return catalog.StateLeaving, "told to stop by " + name
 		}
 		return catalog.StateLeaving, "told to stop"
+	}
+	_, mark := marks.Read(c.Name)
+	if mark.IsLeaving(c.Started) && (c.Status == "running" || c.Status == "paused") {
+		return catalog.StateLeaving, "replaced by a deploy"
 	}
 	detail := ""
 	if c.Detail != "" {
@@ -72,6 +88,9 @@ func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.Sta
 	case "restarting":
 		return catalog.StateStarting, "restarting" + detail
 	case "created", "exited", "dead", "removing":
+		if mark.Kind == marks.Kept {
+			detail = ", kept for the way back"
+		}
 		return catalog.StateStopped, c.Status + detail
 	default:
 		return catalog.StateStopped, "unknown state"
@@ -280,10 +299,13 @@ func hasLabel(labels map[string]string, wanted string) bool {
 // translate makes the instance of a container, and keeps the pointer of an equal one. details
 // is true when nothing waits for the result unless it changes how the container serves.
 func (w *world) translate(e *entry, details bool) {
-	if !e.known || e.facts.Labels[labelSwarmService] != "" || !hasLabel(e.facts.Labels, w.label) {
+	if !e.known || e.facts.Labels[labelSwarmService] != "" || e.facts.Labels[marks.LabelLock] != "" || !hasLabel(e.facts.Labels, w.label) {
 		return // labels never change, so it never was one of ours
 	}
-	next, g := w.instance(e.facts, e.leaving, e.signal), groupOf(e.facts, w.source)
+	if e.admitted(w.now()); e.admit.After(w.now()) {
+		w.waiting[e.facts.ID] = true
+	}
+	next, g := w.instance(e.facts, e.leaving, e.signal, e.admit), groupOf(e.facts, w.source)
 	if e.instance != nil && e.group == g && reflect.DeepEqual(e.instance, next) {
 		return
 	}

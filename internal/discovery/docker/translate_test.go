@@ -103,7 +103,7 @@ func TestReach(t *testing.T) {
 			if tt.self != nil {
 				w.containers[tt.selfID] = &entry{facts: *tt.self, known: true}
 			}
-			i := w.instance(tt.container, time.Time{}, "")
+			i := w.instance(tt.container, time.Time{}, "", time.Time{})
 			var addresses []string
 			for _, a := range i.Addresses {
 				addresses = append(addresses, a.Network+" "+a.Host+" "+string(a.Reach))

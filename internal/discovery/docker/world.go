@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/deploy/marks"
 	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
@@ -31,6 +32,7 @@ type world struct {
 	enclosed bool   // the engine's networks are not those of its machine
 	selfID   string // of Fairway's container; empty outside any container
 	label    string // that containers have which count; see Options.Label
+	now      func() time.Time
 
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
@@ -41,6 +43,7 @@ type world struct {
 	gone    map[string]mark // destroyed lately → that event
 	doubts  map[string]bool // to be inspected
 	urgent  map[string]bool // those of them that are awaited
+	waiting map[string]bool // those that may not get their first request yet
 	fresh   bool            // something changed since the last answer
 	unsaid  bool            // a container went since then without an event
 	details bool            // only details changed that an inspection filled in
@@ -64,8 +67,11 @@ type entry struct {
 	at     time.Time
 	// unreadable is true while its inspection fails.
 	unreadable bool
-	instance   *catalog.Instance // nil for a container that is none of ours
-	group      group
+	// admit is when it may get its first request, after the start that admitFor is; zero for
+	// at once.
+	admit, admitFor time.Time
+	instance        *catalog.Instance // nil for a container that is none of ours
+	group           group
 }
 
 func newWorld(source string, host dockerapi.Host, selfID string) *world {
@@ -73,11 +79,13 @@ func newWorld(source string, host dockerapi.Host, selfID string) *world {
 		source:     source,
 		host:       host,
 		selfID:     selfID,
+		now:        time.Now,
 		containers: make(map[string]*entry),
 		drivers:    make(map[string]string),
 		gone:       make(map[string]mark),
 		doubts:     make(map[string]bool),
 		urgent:     make(map[string]bool),
+		waiting:    make(map[string]bool),
 	}
 }
 
@@ -111,10 +119,44 @@ func (w *world) nextDoubt(inflight map[string]bool, rest bool) (id string, ok bo
 	return "", false
 }
 
+// admitted decides when a container that says so in a label gets its first request. The clock
+// of the engine counts, unless it is ahead.
+func (e *entry) admitted(now time.Time) {
+	wait := marks.Admit(e.facts.Labels)
+	switch started := e.facts.Started; {
+	case wait == 0 || e.facts.Health != "" || e.facts.Status != "running" || !e.facts.Inspected:
+		e.admit, e.admitFor = time.Time{}, time.Time{}
+	case !started.Equal(e.admitFor):
+		e.admit, e.admitFor = started.Add(wait), started
+		if latest := now.Add(wait); e.admit.After(latest) {
+			e.admit = latest
+		}
+	}
+}
+
+// nextAdmitted returns when the next container may get its first request; zero for none.
+func (w *world) nextAdmitted() (next time.Time) {
+	now := w.now()
+	for id := range w.waiting {
+		e := w.containers[id]
+		if e == nil || !e.admit.After(now) {
+			delete(w.waiting, id)
+			if e != nil {
+				w.refresh(e, false)
+			}
+		} else if next.IsZero() || e.admit.Before(next) {
+			next = e.admit
+		}
+	}
+	return next
+}
+
 // needsInspection reports whether a list is not enough: the ports of one without a network
 // stack of its own are only in its configuration, and one that is leaving may have come back.
 func (e *entry) needsInspection() bool {
 	foreign := e.facts.NetworkMode == "host" || strings.HasPrefix(e.facts.NetworkMode, "container:")
+	_, mark := marks.Read(e.facts.Name)
+	foreign = foreign || mark.Kind == marks.Leaving
 	return !e.facts.Inspected && foreign && e.facts.Status == "running" || !e.leaving.IsZero() || e.undecided != ""
 }
 
