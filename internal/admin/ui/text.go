@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template/parse"
 	"time"
 
@@ -24,29 +25,33 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-func parseTemplates(a *assets.Assets) (map[string]*template.Template, error) {
+// templates has the template of each page, by its name. One is parsed when it is first
+// shown: together with the parts that all have, they take 10 MB.
+func templates(a *assets.Assets) (map[string]func() (*template.Template, error), error) {
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*template.Template{}
+	all := map[string]func() (*template.Template, error){}
 	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".html")
-		if strings.HasPrefix(name, "_") {
-			continue
+		if name := strings.TrimSuffix(e.Name(), ".html"); !strings.HasPrefix(name, "_") {
+			all[name] = sync.OnceValues(func() (*template.Template, error) { return parseTemplate(a, e.Name()) })
 		}
-		t, err := template.New("").Funcs(functions(a)).ParseFS(templateFiles, "templates/_*.html", "templates/"+e.Name())
-		if err != nil {
-			return nil, err
-		}
-		for _, part := range t.Templates() {
-			if part.Tree != nil {
-				harden(part.Tree.Root)
-			}
-		}
-		all[name] = t
 	}
 	return all, nil
+}
+
+func parseTemplate(a *assets.Assets, file string) (*template.Template, error) {
+	t, err := template.New("").Funcs(functions(a)).ParseFS(templateFiles, "templates/_*.html", "templates/"+file)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range t.Templates() {
+		if part.Tree != nil {
+			harden(part.Tree.Root)
+		}
+	}
+	return t, nil
 }
 
 // harden lets every value of a template go through show, but for what isExact excepts.

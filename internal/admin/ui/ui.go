@@ -44,14 +44,14 @@ type Pages struct {
 	Issuer string
 
 	log       *slog.Logger
-	templates map[string]*template.Template // by name of the page
+	templates map[string]func() (*template.Template, error) // by name of the page
 	assets    *assets.Assets
 	mux       *http.ServeMux  // finds the page of a path
 	pages     map[string]page // by their path, a pattern of mux
 	now       func() time.Time
 }
 
-// New parses the pages. A nil logger logs nothing.
+// New returns the pages; their templates are parsed when they are shown. A nil logger logs nothing.
 func New(log *slog.Logger) (*Pages, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -65,7 +65,7 @@ func New(log *slog.Logger) (*Pages, error) {
 	if p.assets, err = assets.New(); err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
-	if p.templates, err = parseTemplates(p.assets); err != nil {
+	if p.templates, err = templates(p.assets); err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
 	return p, nil
@@ -235,7 +235,11 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 		f.Title = t.title()
 	}
 	var b bytes.Buffer
-	if err := p.templates[of.name].ExecuteTemplate(&b, "layout", f); err != nil {
+	t, err := p.templates[of.name]()
+	if err == nil {
+		err = t.ExecuteTemplate(&b, "layout", f)
+	}
+	if err != nil {
 		p.log.Error("page cannot be written", "page", of.name, "error", err)
 		http.Error(w, "This page cannot be shown; the log says why.", http.StatusInternalServerError)
 		return

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -526,5 +528,31 @@ func TestUnlabelledServicesAreFolded(t *testing.T) {
 		if strings.Contains(body, link("services", "db@docker")) != want || !strings.Contains(body, "Without labels <b>1</b>") {
 			t.Errorf("%s shows db: %v", path, !want)
 		}
+	}
+}
+
+// TestTemplates: every page has a template that can be parsed, and every template is that of a page.
+func TestTemplates(t *testing.T) {
+	p, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := maps.Clone(p.templates)
+	for _, page := range pages() {
+		parse := p.templates[page.name]
+		if parse == nil {
+			t.Errorf("%s has no template %s", page.path, page.name)
+		} else if _, err := parse(); err != nil {
+			t.Error(err)
+		}
+		delete(unused, page.name)
+	}
+	for name := range unused {
+		if _, err := p.templates[name](); err != nil {
+			t.Error(err)
+		}
+	}
+	if names := slices.Sorted(maps.Keys(unused)); !slices.Equal(names, []string{"error", "signedin", "unsigned"}) {
+		t.Errorf("templates of no page: %v", names)
 	}
 }
