@@ -16,7 +16,7 @@ import (
 type claimant struct {
 	plan    *plan
 	asked   *asked
-	draft   *draft.Draft
+	draft   draft.Lasting
 	route   route.Route    // without Claim and Backend
 	backend *route.Backend // without ID; nil for none
 	claims  []claim        // sorted, each once
@@ -33,8 +33,13 @@ type claimant struct {
 
 // newClaimant makes what a route takes, and nothing else of it.
 func newClaimant(pl *plan, a *asked, d *draft.Draft) *claimant {
+	return claimantFor(pl, a, d.Lasting, d.Matches())
+}
+
+// claimantFor is newClaimant for matches that are known.
+func claimantFor(pl *plan, a *asked, d draft.Lasting, matches []route.Match) *claimant {
 	c := &claimant{plan: pl, asked: a, draft: d, route: route.Route{
-		ID: pl.routeID(d.Name), Service: pl.service.ID, Matches: d.Matches(), Priority: d.Priority, Origin: a.origin,
+		ID: pl.routeID(d.Name), Service: pl.service.ID, Matches: matches, Priority: d.Priority, Origin: a.origin,
 	}}
 	c.route.Origin.Labels, c.route.Origin.Defaults = d.Labels, d.Defaults
 	c.claims = claimsOf(&c.route)
@@ -53,7 +58,7 @@ func (p planner) build(pl *plan, a *asked, d *draft.Draft) *claimant {
 		return c
 	}
 	if why := p.judge(c); why != nil {
-		return p.denied(c, why)
+		return p.denied(c, d, why)
 	}
 	return c
 }

@@ -111,17 +111,16 @@ func (c *claimant) close(mine []*claimant) *claimant {
 	if len(part) == 0 {
 		return nil
 	}
-	d := *c.draft
+	d := c.draft
 	d.Rank, d.Group = "", ""
-	cover := newClaimant(c.plan, c.asked, &d)
-	cover.route.Matches, cover.route.Priority, cover.route.Refused = part, priority, c.route.Refused
-	cover.claims = claimsOf(&cover.route)
+	cover := claimantFor(c.plan, c.asked, d, part)
+	cover.route.Priority, cover.route.Refused = priority, c.route.Refused
 	return cover
 }
 
 // closedBy is the claimant that answers 503 in the place of c.
 func (c *claimant) closedBy(unread *claimant) *claimant {
-	closed := newClaimant(c.plan, c.asked, c.draft)
+	closed := claimantFor(c.plan, c.asked, c.draft, c.route.Matches)
 	closed.route.Origin, closed.route.Refused = c.route.Origin, unread.route.Refused
 	closed.problems = []route.Problem{c.problem(unread.draft.Label, draft.Refuse(
 		route.CodeIncomplete, "it answers 503: route "+chars.Printable(unread.route.ID)+" of the service decides who may ask, and which requests it takes cannot be read",

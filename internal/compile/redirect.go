@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
@@ -32,7 +33,7 @@ func (s Settings) obtained(certificates []catalog.Certificate) map[string]bool {
 // listeners.
 func (c *claimant) redirects(obtained map[string]bool) bool {
 	d := c.draft
-	if len(obtained) == 0 || d.RedirectDecided || c.route.Refused != "" || d.Backend.Scheme == route.SchemeTCP ||
+	if len(obtained) == 0 || d.RedirectDecided || c.route.Refused != "" || c.backend != nil && c.backend.Scheme == route.SchemeTCP ||
 		d.TLSFrom != route.TLSAuto && d.TLSFrom != route.TLSInternal {
 		return false
 	}
@@ -53,7 +54,9 @@ func (c *claimant) filters(port uint16, redirect bool) []route.Filter {
 	if !redirect {
 		return c.route.Filters
 	}
-	d := *c.draft
-	d.Filter.RedirectHTTPS = &route.RedirectHTTPS{Port: port, Obtained: true}
-	return d.Filters()
+	at := slices.IndexFunc(c.route.Filters, func(f route.Filter) bool { return !draft.BeforeRedirect(f) })
+	if at < 0 {
+		at = len(c.route.Filters)
+	}
+	return slices.Insert(slices.Clone(c.route.Filters), at, route.Filter{RedirectHTTPS: &route.RedirectHTTPS{Port: port, Obtained: true}})
 }

@@ -77,7 +77,7 @@ func (s Settings) tcpPort(listener string) uint16 {
 // asks for beyond that never gets into the table. Where only its priority or what is done with
 // requests is too much it takes its requests and answers 503. Else they are for others to take, and what it
 // was to protect of the same service is closed, as for a route whose labels cannot be read.
-func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
+func (p planner) denied(c *claimant, asked *draft.Draft, why *owners.Refusal) *claimant {
 	label := c.draft.Label
 	if why.Key != owners.KeyHosts {
 		label = p.blame(c, func(c *claimant) string {
@@ -89,13 +89,13 @@ func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 	}
 	fault := draft.Refuse(route.CodeNotAllowed, chars.Printable(why.Why()), chars.Printable(why.Hint()))
 	c.plan.problems = append(c.plan.problems, c.problem(label, fault))
-	d := *c.draft
+	d := *asked
 	d.Refused = fault.Reason(label)
 	d.Rank, d.Group = "", ""
 	d.Priority = c.plan.rights.Priority(d.Priority)
 	ask := p.askOf(&c.route, c.backend)
 	if ask.Priority, ask.Snippet, ask.Outbound, ask.Certificate = d.Priority, false, false, ""; c.plan.rights.Judge(ask) != nil {
-		d.MatchKnown, d.Unread = false, unreadOf(c)
+		d.MatchKnown, d.Unread = false, unreadOf(c, asked)
 	}
 	refused := newClaimant(c.plan, c.asked, &d)
 	refused.route.Refused = d.Refused
@@ -103,12 +103,12 @@ func (p planner) denied(c *claimant, why *owners.Refusal) *claimant {
 }
 
 // unreadOf is what a claimant protects, by what it takes; nil where it lets everybody in.
-func unreadOf(c *claimant) *draft.Unread {
-	u := draft.NewUnread(c.draft, c.draft.Refused != "")
+func unreadOf(c *claimant, asked *draft.Draft) *draft.Unread {
+	u := draft.NewUnread(asked, asked.Refused != "")
 	if u == nil {
 		return nil
 	}
-	u.HTTP = c.draft.Backend.Scheme != route.SchemeTCP
+	u.HTTP = asked.Backend.Scheme != route.SchemeTCP
 	u.TCP = !u.HTTP
 	for _, m := range c.route.Matches {
 		if !slices.Contains(u.Hosts, m.Host) {

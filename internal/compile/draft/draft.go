@@ -63,6 +63,28 @@ type Problem struct {
 
 // Draft is a route as labels ask for it.
 type Draft struct {
+	Lasting
+
+	Hosts []route.Host
+	Paths []route.Path
+	Rule  []route.Match // in the place of hosts and paths
+	L4    L4            // in the place of both, with the scheme tcp
+
+	Hold, Timeout, BodyTimeout, Idle time.Duration
+	ErrorPages                       string               // as in route.Route
+	Filter                           route.Filter         // every field may be set; see Filters
+	Forwarded                        *route.RedirectHTTPS // one more redirect
+	Rewrites                         []*route.RewritePath
+	HSTS                             *route.HeaderOperation // after those of Filter
+
+	Backend route.Backend // without endpoints, Health and TLS
+	Health  route.Health
+	TLS     route.TLS
+}
+
+// Lasting is what is asked of a draft after its route was made: it is kept as long as the
+// route, and the much larger rest is not.
+type Lasting struct {
 	// Name is that of the route within its service; no two dialects use the same. Empty is
 	// the unnamed route.
 	Name string
@@ -82,26 +104,12 @@ type Draft struct {
 	// Defaults are the labels that it has from the configuration, in the place of its own.
 	Defaults map[string]string
 
-	Hosts    []route.Host
-	Paths    []route.Path
-	Rule     []route.Match // in the place of hosts and paths
-	L4       L4            // in the place of both, with the scheme tcp
 	Priority int
+	Via      Via
+	Wishes   Wishes
 
-	Hold, Timeout, BodyTimeout, Idle time.Duration
-	ErrorPages, TLSFrom              string               // as ErrorPages and TLS in route.Route
-	Filter                           route.Filter         // every field may be set; see Filters
-	Forwarded                        *route.RedirectHTTPS // one more redirect
-	RedirectDecided                  bool                 // whether to redirect to https is decided
-	Rewrites                         []*route.RewritePath
-	HSTS                             *route.HeaderOperation // after those of Filter
-
-	Backend route.Backend // without endpoints, Health and TLS
-	Health  route.Health
-	TLS     route.TLS
-	Via     Via
-	Wishes  Wishes
-
+	TLSFrom         string // as TLS in route.Route
+	RedirectDecided bool   // whether to redirect to https is decided
 	// Rank decides between services that ask for the same requests: both must have one,
 	// and the lower one goes first. Services of one Group share a backend.
 	Rank, Group string
@@ -110,7 +118,7 @@ type Draft struct {
 // New returns a draft with the defaults.
 func New(name string) *Draft {
 	return &Draft{
-		Name: name, MatchKnown: true,
+		Lasting: Lasting{Name: name, MatchKnown: true},
 		Backend: route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}},
 	}
 }
@@ -216,6 +224,11 @@ func (d *Draft) Filters() []route.Filter {
 	)
 	list = slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
 	return slices.Concat(list) // it is kept, and most routes have one or none
+}
+
+// BeforeRedirect says whether a filter is applied before redirects to https; see Filters.
+func BeforeRedirect(f route.Filter) bool {
+	return f.IPAllow != nil || f.Methods != nil || f.RequireTLS != nil || f.RequireClientCert != nil || f.RateLimit != nil || f.MaxBody != nil
 }
 
 // HealthCheck returns the check of the backend; nil for none.

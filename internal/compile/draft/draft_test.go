@@ -1,0 +1,29 @@
+package draft
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"fairway/internal/route"
+)
+
+// TestBeforeRedirect: of each two filters of which one redirects to https, Filters has those first that
+// BeforeRedirect says.
+func TestBeforeRedirect(t *testing.T) {
+	kinds := reflect.TypeFor[route.Filter]()
+	for i := range kinds.NumField() {
+		if kinds.Field(i).Name == "RedirectHTTPS" || kinds.Field(i).Name == "RewritePath" { // the latter is in Draft.Rewrites
+			continue
+		}
+		d := New("")
+		d.Filter.RedirectHTTPS = &route.RedirectHTTPS{}
+		v := reflect.ValueOf(&d.Filter).Elem().Field(i)
+		v.Set(reflect.New(v.Type().Elem()))
+		list := d.Filters()
+		at := slices.IndexFunc(list, func(f route.Filter) bool { return f.RedirectHTTPS != nil })
+		if len(list) != 2 || BeforeRedirect(list[1-at]) != (at == 1) {
+			t.Errorf("%s: BeforeRedirect says %t, and the redirect is filter %d of %d", kinds.Field(i).Name, BeforeRedirect(list[1-at]), at, len(list))
+		}
+	}
+}
