@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -90,18 +89,6 @@ func Containers[Kept any](ctx context.Context, c *Client, all bool, keep func(Co
 	}
 	list, _, err := getList(ctx, c, "containers/json", query, nil, func(s container.Summary) Kept { return keep(fromSummary(s)) })
 	return list, err
-}
-
-// Shared is a copy of labels whose texts are held once for all containers.
-func Shared(labels map[string]string) map[string]string {
-	if labels == nil {
-		return nil
-	}
-	held := make(map[string]string, len(labels))
-	for k, v := range labels {
-		held[unique.Make(k).Value()] = unique.Make(v).Value()
-	}
-	return held
 }
 
 // ContainerInspect returns one container as it is now: the engine answers when the change

@@ -22,7 +22,9 @@ func TestBeforeRedirect(t *testing.T) {
 		v.Set(reflect.New(v.Type().Elem()))
 		list := d.Filters()
 		at := slices.IndexFunc(list, func(f route.Filter) bool { return f.RedirectHTTPS != nil })
-		if len(list) != 2 || BeforeRedirect(list[1-at]) != (at == 1) {
+		if len(list) != 2 {
+			t.Errorf("%s: %d filters", kinds.Field(i).Name, len(list))
+		} else if BeforeRedirect(list[1-at]) != (at == 1) {
 			t.Errorf("%s: BeforeRedirect says %t, and the redirect is filter %d of %d", kinds.Field(i).Name, BeforeRedirect(list[1-at]), at, len(list))
 		}
 	}

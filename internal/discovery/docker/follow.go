@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -105,7 +104,7 @@ func (f *follower) startList(ctx context.Context) {
 	f.listBegan = time.Now()
 	f.relistAt = f.listBegan.Add(poll.Jitter(relistEvery))
 	mark := f.world.mark(f.listBegan)
-	first, known := f.listed == 0, f.world.labels()
+	first, known := f.listed == 0, f.world.known()
 	f.job(ctx, func() func() {
 		l, err := list(ctx, f.o.Client, first, known)
 		return func() {
@@ -139,12 +138,12 @@ func (f *follower) confirm() {
 type listing struct {
 	info       *dockerapi.Info // nil when it was not asked for
 	networks   []dockerapi.Network
-	containers []dockerapi.Container
+	containers []*dockerapi.Container // never written
 }
 
-// list asks for everything. known are the labels of containers as the list before had them:
-// those that are the same are not held twice.
-func list(ctx context.Context, c *dockerapi.Client, info bool, known map[string]map[string]string) (l listing, err error) {
+// list asks for everything. known are the containers as they are known, by ID: what says
+// nothing new of one is the same pointer.
+func list(ctx context.Context, c *dockerapi.Client, info bool, known map[string]*dockerapi.Container) (l listing, err error) {
 	defer daemon.Recover(&err)
 	if info {
 		i, err := c.Info(ctx)
@@ -156,14 +155,7 @@ func list(ctx context.Context, c *dockerapi.Client, info bool, known map[string]
 	if l.networks, err = c.NetworkList(ctx); err != nil {
 		return l, err
 	}
-	l.containers, err = dockerapi.Containers(ctx, c, true, func(found dockerapi.Container) dockerapi.Container {
-		if before := known[found.ID]; maps.Equal(before, found.Labels) {
-			found.Labels = before
-		} else {
-			found.Labels = dockerapi.Shared(found.Labels)
-		}
-		return found
-	})
+	l.containers, err = dockerapi.Containers(ctx, c, true, newIntake(known).container)
 	return l, err
 }
 

@@ -258,7 +258,7 @@ func shortID(id string) string {
 // facts returns what is known of a container; nil when it is none, or nothing is known yet.
 func (w *world) facts(id string) *dockerapi.Container {
 	if e := w.containers[id]; e != nil && e.known {
-		return &e.facts
+		return e.facts
 	}
 	return nil
 }
@@ -305,8 +305,8 @@ func (w *world) translate(e *entry, details bool) {
 	if e.admitted(w.now()); e.admit.After(w.now()) {
 		w.waiting[e.facts.ID] = true
 	}
-	next, g := w.instance(e.facts, e.leaving, e.signal, e.admit), groupOf(e.facts, w.source)
-	if e.instance != nil && e.group == g && reflect.DeepEqual(e.instance, next) {
+	next, g := w.instance(*e.facts, e.leaving, e.signal, e.admit), groupOf(*e.facts, w.source)
+	if e.instance != nil && *e.group == g && reflect.DeepEqual(e.instance, next) {
 		return
 	}
 	if details && e.instance != nil && e.instance.State == next.State && slices.Equal(e.instance.Addresses, next.Addresses) {
@@ -314,5 +314,8 @@ func (w *world) translate(e *entry, details bool) {
 	} else {
 		w.fresh = true
 	}
-	e.instance, e.group = next, g
+	if w.groups[g] == nil {
+		w.groups[g] = &g
+	}
+	e.instance, e.group = next, w.groups[g]
 }

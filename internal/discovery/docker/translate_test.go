@@ -101,7 +101,7 @@ func TestReach(t *testing.T) {
 			w := newWorld("docker", tt.host, tt.selfID)
 			w.enclosed, w.drivers = tt.enclosed, drivers
 			if tt.self != nil {
-				w.containers[tt.selfID] = &entry{facts: *tt.self, known: true}
+				w.containers[tt.selfID] = &entry{facts: tt.self, known: true}
 			}
 			i := w.instance(tt.container, time.Time{}, "", time.Time{})
 			var addresses []string
@@ -210,9 +210,14 @@ func TestGroups(t *testing.T) {
 // same by accident or on purpose do not become one service, that the oldest has
 // the plain name, and that the others get it when the oldest is gone.
 func TestStrangersStayApart(t *testing.T) {
-	m := members{}
-	put := func(id string, age int, c dockerapi.Container) group {
-		g := groupOf(c, "docker")
+	m, groups := members{}, map[group]*group{}
+	put := func(id string, age int, c dockerapi.Container) *group {
+		of := groupOf(c, "docker")
+		g := groups[of]
+		if g == nil {
+			g = &of
+		}
+		groups[of] = g
 		m[g] = append(m[g], &catalog.Instance{ID: id, Created: time.Unix(int64(1000-age), 0)})
 		return g
 	}
@@ -255,7 +260,7 @@ func TestStrangersStayApart(t *testing.T) {
 // TestSwarmTasksAreLeftOut demands that tasks are not containers here.
 func TestSwarmTasksAreLeftOut(t *testing.T) {
 	w := newWorld("docker", localHost, "")
-	w.list(listing{containers: []dockerapi.Container{
+	w.list(listing{containers: []*dockerapi.Container{
 		{ID: "a", Name: "web.1.x", Status: "running", Labels: map[string]string{labelSwarmService: "s1"}},
 		{ID: "b", Name: "lone", Status: "running"},
 	}}, w.mark(time.Now()))
@@ -298,7 +303,7 @@ func TestSelfID(t *testing.T) {
 func TestSelfByPrefix(t *testing.T) {
 	id := strings.Repeat("ab", 32)
 	w := newWorld("docker", localHost, id[:12])
-	w.list(listing{containers: []dockerapi.Container{{ID: id, Name: "fairway", Status: "running"}}}, w.mark(time.Now()))
+	w.list(listing{containers: []*dockerapi.Container{{ID: id, Name: "fairway", Status: "running"}}}, w.mark(time.Now()))
 	if w.facts(w.selfID) == nil {
 		t.Error("not found")
 	}
@@ -310,7 +315,7 @@ func FuzzContainer(f *testing.F) {
 	f.Add([]byte(`[{"ID":"a","Name":"web","Status":"running","NetworkMode":"container:b","Labels":{"fairway.service":"x@y"}},{"ID":"b","NetworkMode":"container:a","Status":"running"}]`))
 	f.Add([]byte(`[{"ID":"a","Name":"a","Status":"running","Attachments":[{"Network":"n","IPv4":"10.0.0.1"}],"Ports":[{"Number":1,"Protocol":"tcp","HostIP":"::","HostPort":2}]},{"ID":"c","Name":"a"}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var list []dockerapi.Container
+		var list []*dockerapi.Container
 		if json.Unmarshal(data, &list) != nil {
 			return
 		}
@@ -346,7 +351,7 @@ func TestHasLabel(t *testing.T) {
 func TestOnlyLabelled(t *testing.T) {
 	w := newWorld("docker", dockerapi.Host{}, "")
 	w.label = "watched=yes"
-	w.list(listing{containers: []dockerapi.Container{
+	w.list(listing{containers: []*dockerapi.Container{
 		{ID: "a", Name: "mine", Status: "running", Labels: map[string]string{"watched": "yes"}},
 		{ID: "b", Name: "other", Status: "running", Labels: map[string]string{"watched": "no"}},
 	}}, mark{})

@@ -36,6 +36,7 @@ type world struct {
 
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
+	groups     map[group]*group            // those that containers have
 	built      map[string]*catalog.Service // of the newest answer, by ID
 	drivers    map[string]string           // network ID → kind of network
 
@@ -53,7 +54,7 @@ type world struct {
 const leavingLimit = 10 * time.Minute
 
 type entry struct {
-	facts dockerapi.Container
+	facts *dockerapi.Container // never written; see set
 	// known is false until a list or an inspection had it.
 	known bool
 	// leaving is when it got a signal to stop, by the engine's clock, and signal which.
@@ -71,7 +72,16 @@ type entry struct {
 	// at once.
 	admit, admitFor time.Time
 	instance        *catalog.Instance // nil for a container that is none of ours
-	group           group
+	group           *group            // shared by those of one service; nil with instance
+}
+
+func newEntry(id string) *entry { return &entry{facts: &dockerapi.Container{ID: id}} }
+
+// set gives the facts another status, health and detail of it.
+func (e *entry) set(status, health, detail string) {
+	next := *e.facts
+	next.Status, next.Health, next.Detail = status, health, detail
+	e.facts = &next
 }
 
 func newWorld(source string, host dockerapi.Host, selfID string) *world {
@@ -81,6 +91,7 @@ func newWorld(source string, host dockerapi.Host, selfID string) *world {
 		selfID:     selfID,
 		now:        time.Now,
 		containers: make(map[string]*entry),
+		groups:     make(map[group]*group),
 		drivers:    make(map[string]string),
 		gone:       make(map[string]mark),
 		doubts:     make(map[string]bool),
@@ -172,11 +183,13 @@ func (w *world) sure(id string) {
 	delete(w.urgent, id)
 }
 
-// labels are those of all containers, by ID.
-func (w *world) labels() map[string]map[string]string {
-	all := make(map[string]map[string]string, len(w.containers))
+// known are the facts about all containers, by ID.
+func (w *world) known() map[string]*dockerapi.Container {
+	all := make(map[string]*dockerapi.Container, len(w.containers))
 	for id, e := range w.containers {
-		all[id] = e.facts.Labels
+		if e.known {
+			all[id] = e.facts
+		}
 	}
 	return all
 }
@@ -223,6 +236,12 @@ func (w *world) list(l listing, m mark) {
 		}
 	}
 	w.refreshAll()
+	clear(w.groups)
+	for _, e := range w.containers {
+		if e.group != nil {
+			w.groups[*e.group] = e.group
+		}
+	}
 }
 
 // newerThan reports whether a list that began at m may be older than an event.
@@ -230,10 +249,10 @@ func (e *entry) newerThan(m mark) bool {
 	return !e.at.IsZero() && m.at.Sub(e.at) < listLag
 }
 
-func (w *world) listed(c dockerapi.Container, m mark) {
+func (w *world) listed(c *dockerapi.Container, m mark) {
 	e := w.containers[c.ID]
 	if e == nil {
-		e = &entry{}
+		e = newEntry(c.ID)
 		w.containers[c.ID] = e
 		w.doubt(c.ID, false)
 		w.take(e, c)
@@ -253,13 +272,10 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 	if e.facts.Status != c.Status {
 		w.doubt(c.ID, false) // an event was missed
 	}
-	if e.facts.Inspected {
-		// What only an inspection has changes with a start alone, which is an event.
-		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
-		c.Started, c.Restarts, c.Hostname, c.Inspected = e.facts.Started, e.facts.Restarts, e.facts.Hostname, true
-		if e.facts.Status == c.Status && e.facts.Health == c.Health {
-			c.Detail = e.facts.Detail
-		}
+	if c != e.facts {
+		completed := *c
+		complete(&completed, e.facts)
+		c = &completed
 	}
 	w.take(e, c)
 }
@@ -272,7 +288,7 @@ func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	}
 	e := w.containers[c.ID]
 	if e == nil {
-		e = &entry{}
+		e = newEntry(c.ID)
 		w.containers[c.ID] = e
 	}
 	if e.number > m.number {
@@ -287,7 +303,8 @@ func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	if !e.leaving.IsZero() && c.Started.After(e.leaving) {
 		e.leaving = time.Time{} // it was started again
 	}
-	w.take(e, c)
+	delete(c.Labels, labelNumber)
+	w.take(e, &c)
 	w.refresh(e, !urgent)
 	return slices.ContainsFunc(c.Attachments, func(a dockerapi.Attachment) bool {
 		return a.NetworkID != "" && w.drivers[a.NetworkID] == ""
@@ -314,12 +331,13 @@ func (w *world) unreadable(id string, m mark) {
 	}
 }
 
-// take replaces the facts of a container.
-func (w *world) take(e *entry, c dockerapi.Container) {
-	if maps.Equal(e.facts.Labels, c.Labels) {
-		c.Labels = e.facts.Labels // the list's, whose texts are shared
+// take replaces the facts of a container, if they are others. Only those of one that is not known may
+// be held elsewhere.
+func (w *world) take(e *entry, c *dockerapi.Container) {
+	if e.known && c != e.facts {
+		share(c, e.facts)
 	}
-	if !reflect.DeepEqual(e.facts, c) {
+	if !e.known || !reflect.DeepEqual(e.facts, c) {
 		e.facts = c
 	}
 	e.known = true
@@ -392,7 +410,7 @@ func (w *world) event(e dockerapi.Event, now time.Time) (unknown bool) {
 	}
 	c := w.containers[id]
 	if c == nil {
-		c = &entry{facts: dockerapi.Container{ID: id}}
+		c = newEntry(id)
 		w.containers[id] = c
 		unknown = e.Type == "container" && e.Action != "create"
 	}
@@ -434,20 +452,19 @@ func (w *world) apply(c *entry, e dockerapi.Event) {
 		w.markStopped(c)
 	case "pause":
 		if running {
-			c.facts.Status = "paused"
+			c.set("paused", c.facts.Health, c.facts.Detail)
 		}
 	case "health_status":
 		switch health := strings.TrimSpace(detail); health {
 		case "healthy", "unhealthy", "starting":
-			c.facts.Health, c.facts.Detail = health, ""
+			c.set(c.facts.Status, health, "")
 		}
 	}
 }
 
 func (w *world) markStopped(c *entry) {
 	c.leaving, c.undecided = time.Time{}, ""
-	c.facts.Status = "exited"
-	c.facts.Health, c.facts.Detail = "", ""
+	c.set("exited", "", "")
 }
 
 // stopsBefore notes that a container stopped when an event removes one that is known to

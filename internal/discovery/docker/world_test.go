@@ -14,7 +14,7 @@ import (
 func crowd(n int) listing {
 	l := listing{networks: []dockerapi.Network{{ID: "net", Name: "web", Driver: "bridge"}}}
 	for i := range n {
-		l.containers = append(l.containers, dockerapi.Container{
+		l.containers = append(l.containers, &dockerapi.Container{
 			ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("web-%d", i), Image: "app:1", Status: "running", NetworkMode: "web",
 			Labels:      map[string]string{"fairway.host": fmt.Sprintf("h%d.example.com", i), "maintainer": "somebody"},
 			Created:     time.Unix(int64(i), 0).UTC(),
@@ -29,8 +29,9 @@ func crowd(n int) listing {
 func (l listing) again() listing {
 	next := listing{networks: l.networks}
 	for _, c := range l.containers {
+		c := *c
 		c.Labels = maps.Clone(c.Labels)
-		next.containers = append(next.containers, c)
+		next.containers = append(next.containers, &c)
 	}
 	return next
 }
@@ -85,7 +86,7 @@ func BenchmarkOneChange(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		action := []string{"die", "health_status: healthy"}[i%2]
-		w.containers[l.containers[5].ID].facts.Status = "running"
+		w.containers[l.containers[5].ID].set("running", "", "")
 		w.event(dockerapi.Event{Type: "container", Action: action, ID: l.containers[5].ID}, time.Now())
 		if w.changed(true) {
 			w.services()
