@@ -166,11 +166,13 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	// acme decides when certificates are got; ca is the protocol, authority one of our own; setup makes both out of the configuration.
-	"internal/acme":           {2, []string{"internal/acme/ca", "internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/route/canonical"}},
-	"internal/acme/ca":        {1, nil},
-	"internal/acme/setup":     {3, []string{"internal/acme", "internal/acme/authority", "internal/acme/ca", "internal/consul", "internal/consul/certstore", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
-	"internal/acme/authority": {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
+	// acme decides when certificates are got; ca is the protocol, authority one of our own, dns01 a challenge over DNS; setup makes all out of the configuration.
+	"internal/acme":            {2, []string{"internal/acme/ca", "internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/route/canonical"}},
+	"internal/acme/ca":         {1, nil},
+	"internal/acme/dns01":      {1, []string{"internal/acme/dns01/edit"}},
+	"internal/acme/dns01/edit": {1, []string{"internal/files"}},
+	"internal/acme/setup":      {3, []string{"internal/acme", "internal/acme/authority", "internal/acme/ca", "internal/acme/dns01", "internal/acme/dns01/edit", "internal/consul", "internal/consul/certstore", "internal/discovery", "internal/engine/certs", "internal/feed", "internal/files", "internal/metrics", "internal/route", "internal/serve"}},
+	"internal/acme/authority":  {1, []string{"internal/atomicfile", "internal/files", "internal/route/canonical"}},
 
 	// dns answers for what the catalogue has, server over UDP and TCP; forward has names of others looked up.
 	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog"}},

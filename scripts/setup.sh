@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the named parts need, when they are missing:
-#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector,
+#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, BIND, Chromium, a C compiler for the race detector,
 #                     npm and with it axe-core, which checks pages
 #   setup.sh bench    nginx with its module for TCP, Caddy, HAProxy, wrk, h2load
 # Services of packages for benchmarks are not started. Without root or apt it only says
@@ -34,6 +34,7 @@ for part in "$@"; do
 		want iptables iptables
 		want haproxy haproxy
 		want curl curl
+		want named bind9
 		want gtlsclient ngtcp2-client
 		want busybox busybox-static
 		want chromium chromium fonts-dejavu-core

@@ -286,6 +286,9 @@ func TestAuthorityAway(t *testing.T) {
 		"says no": {func(string) error { return &ca.Failure{Kind: ca.Refused, Text: "caa: no"} }, 0, []string{
 			"a.example.com fails", "a.example.com works", "b.example.com fails", "b.example.com works",
 		}, 200},
+		"no record": {func(string) error { return &ca.Failure{Kind: ca.Unproved, Text: "dns: REFUSED"} }, 0, []string{
+			"a.example.com fails", "a.example.com works", "b.example.com fails", "b.example.com works",
+		}, 200},
 		"limits": {func(string) error {
 			return &ca.Failure{Kind: ca.Limited, Text: "rateLimited: too many", RetryAfter: time.Now().Add(12 * time.Hour)}
 		}, 0, []string{"a.example.com fails", "a.example.com works", "b.example.com fails", "b.example.com works"}, 100},

@@ -70,6 +70,7 @@ const (
 	Limited     Kind = "limited"     // it was asked too often
 	Unavailable Kind = "unavailable" // it cannot be reached, or makes no sense; other names fare no better
 	Local       Kind = "local"       // it has issued, and what came cannot be written on this machine
+	Unproved    Kind = "unproved"    // it works, and the challenge could not be answered
 )
 
 // Failure is why there is no certificate. It holds no secret.
@@ -84,6 +85,12 @@ type Failure struct {
 // Error is the text.
 func (f *Failure) Error() string { return f.Text }
 
+// Prover answers challenges over DNS. Its methods may be called from any goroutine.
+type Prover interface {
+	acmez.Solver
+	acmez.Waiter
+}
+
 // Options are what New needs. Directory, Storage and one challenge are required.
 type Options struct {
 	// Directory is the URL of the authority; Email the address of the account, empty for none.
@@ -96,7 +103,7 @@ type Options struct {
 	// used for wildcards when it is not among them.
 	Challenges []string
 	// DNS answers DNS01; nil for none.
-	DNS acmez.Solver
+	DNS Prover
 	// KeyID and MACKey (base64url) are those of an external account; empty for none.
 	KeyID, MACKey string
 	// Version is sent to the authority.

@@ -26,9 +26,29 @@ func (c *Client) solvers(name string, attempt int) (map[string]acmez.Solver, err
 		return map[string]acmez.Solver{kind: solver{c}}, nil
 	}
 	if c.o.DNS == nil {
-		return nil, errors.New("a wildcard needs the challenge dns-01, which Fairway does not know yet: give it a certificate of yours in tls.certificates")
+		return nil, errors.New("a wildcard needs the challenge dns-01, for which acme.dns.provider is not set: set it, or give the host a certificate of yours in tls.certificates")
 	}
-	return map[string]acmez.Solver{DNS01: c.o.DNS}, nil
+	return map[string]acmez.Solver{DNS01: prover{c.o.DNS}}, nil
+}
+
+// prover says of what fails that it is not the authority's fault.
+type prover struct{ Prover }
+
+// Present makes the answer known.
+func (p prover) Present(ctx context.Context, ch acme.Challenge) error {
+	return unproved(ctx, p.Prover.Present(ctx, ch))
+}
+
+// Wait waits until others can see it.
+func (p prover) Wait(ctx context.Context, ch acme.Challenge) error {
+	return unproved(ctx, p.Prover.Wait(ctx, ch))
+}
+
+func unproved(ctx context.Context, err error) error {
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	return &Failure{Kind: Unproved, Text: err.Error()}
 }
 
 // solver answers HTTP-01 and TLS-ALPN-01: any replica can, by what the storage has.

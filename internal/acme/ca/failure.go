@@ -77,8 +77,10 @@ func (c *Client) failure(ctx context.Context, err error, heard *listening) error
 		f.RetryAfter = heard.again
 		heard.mu.Unlock()
 	}
-	problem := acme.Problem{}
+	problem, unproved := acme.Problem{}, (*Failure)(nil)
 	switch {
+	case errors.As(err, &unproved):
+		f.Kind, f.Text = unproved.Kind, unproved.Text
 	case errors.As(err, &problem):
 		f.Text = words(problem)
 		switch {

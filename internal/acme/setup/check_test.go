@@ -36,8 +36,8 @@ func TestChallenges(t *testing.T) {
 		{"http-01", true, true, ""},
 		{"http-01", false, false, "needs listen, for HTTP"},
 		{"tls-alpn-01", false, false, ""},
-		{"tls-alpn-01", true, true, "HAProxy cannot answer it; use http-01"},
-		{"dns-01", false, true, "no such challenge; write http-01 or tls-alpn-01"},
+		{"tls-alpn-01", true, true, "HAProxy cannot answer it; use http-01 or dns-01"},
+		{"dns-01", false, true, "needs acme.dns.provider, which adds the records: write acme.dns.provider: rfc2136"},
 	} {
 		c := &setup.Config{Agree: true, CA: "https://acme.example/directory", Challenges: []string{tt.challenge}}
 		var said []string

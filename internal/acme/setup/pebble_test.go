@@ -2,6 +2,7 @@ package setup_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -60,6 +61,7 @@ type pebble struct {
 	directory, root string // URL, and file with what its server is trusted by
 	manage          string // its management address
 	dns             string // where names are managed
+	server          string // where they are asked for
 	http, https     string // ports of 127.0.0.1 that it asks at
 	client          *http.Client
 }
@@ -86,6 +88,12 @@ func start(t *testing.T, environ []string, program string, args ...string) {
 
 // startPebble runs one. environ may change how it behaves.
 func startPebble(t *testing.T, environ ...string) *pebble {
+	t.Helper()
+	return startPebbleAsking(t, "", environ...)
+}
+
+// startPebbleAsking runs one that asks a name server; empty is one of its own.
+func startPebbleAsking(t *testing.T, server string, environ ...string) *pebble {
 	t.Helper()
 	program, names := lab(t, "pebble"), lab(t, "pebble-challtestsrv")
 	dir := t.TempDir()
@@ -118,9 +126,10 @@ func startPebble(t *testing.T, environ ...string) *pebble {
 		"httpPort": %s, "tlsPort": %s, "ocspResponderURL": "", "externalAccountBindingRequired": false,
 		"retryAfter": {"authz": 1, "order": 1}, "profiles": {"default": {"description": "d", "validityPeriod": 7776000}}
 	}}`, listen, manage, p.root, filepath.Join(dir, "key.pem"), p.http, p.https))
+	p.server = cmp.Or(server, dns)
 	start(t, nil, names, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dnsserver", dns, "-management", dnsManage,
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "")
-	start(t, slices.Concat([]string{"PEBBLE_VA_NOSLEEP=1"}, environ), program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", dns)
+	start(t, slices.Concat([]string{"PEBBLE_VA_NOSLEEP=1"}, environ), program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", p.server)
 	roots := x509.NewCertPool()
 	leaf, _ := x509.ParseCertificate(der)
 	roots.AddCert(leaf)

@@ -40,7 +40,8 @@ type Config struct {
 	CARoot     string   `name:"ca-root" placeholder:"PATH" file:"" help:"CA certificates in PEM that the server of a private certificate authority is trusted by. Such a one is also asked for names that no public one issues for, as app.internal."`
 	Internal   string   `name:"internal" placeholder:"true" oneof:"true,false" derived:"the value of acme.agree" help:"Issue certificates by an authority of Fairway's own for hosts that no public one issues for, as app.localhost, and for the label tls=internal. fairway trust makes this machine trust it."`
 	Redirect   bool     `name:"redirect" preset:"true" help:"Redirect HTTP to HTTPS for hosts once they have a certificate that was obtained; the label redirect-https decides for its route."`
-	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"http-01 where listen is on; with the embedded engine also tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen) or tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy). Tried in turn. Repeatable."`
+	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"dns-01 with acme.dns.provider; else http-01 where listen is on, and with the embedded engine tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen), tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy) or dns-01 (acme.dns.provider). Tried in turn; hosts with a wildcard have dns-01 in any case. Repeatable."`
+	DNS        DNS      `embed:"" prefix:"dns."`
 	EABKeyID   string   `name:"eab-key-id" placeholder:"ID" needs:"acme.eab-key-file" help:"Key ID of an external account, where the certificate authority wants one."`
 	Storage    string   `name:"storage" placeholder:"NAME" preset:"files" oneof:"files,consul" help:"Where accounts, certificates with their keys and locks are kept: files, in state-dir, or consul, which replicas share."`
 	Consul     Consul   `embed:"" prefix:"consul."`
@@ -92,6 +93,10 @@ func (c *Config) Complete(haproxy, plain bool) {
 	if len(c.Challenges) > 0 || !c.Agree {
 		return
 	}
+	if c.DNS.Provider != "" {
+		c.Challenges = []string{ca.DNS01}
+		return
+	}
 	if plain {
 		c.Challenges = append(c.Challenges, ca.HTTP01)
 	}
@@ -124,17 +129,20 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 	if u, err := url.Parse(c.CA); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		add("acme.ca", "", "write the directory of the authority, https://…, without credentials")
 	}
+	c.DNS.check(add)
 	if len(c.Challenges) == 0 {
-		add("acme.challenges", "", "no challenge can be answered: http-01 needs listen, and tls-alpn-01 the embedded engine")
+		add("acme.challenges", "", "no challenge can be answered: http-01 needs listen, tls-alpn-01 the embedded engine, and dns-01 acme.dns.provider")
 	}
 	for _, name := range c.Challenges {
 		switch {
 		case name == ca.HTTP01 && !plain:
 			add("acme.challenges", name, "needs listen, for HTTP")
 		case name == ca.TLSALPN01 && haproxy:
-			add("acme.challenges", name, "HAProxy cannot answer it; use http-01")
-		case !slices.Contains([]string{ca.HTTP01, ca.TLSALPN01}, name):
-			add("acme.challenges", name, "no such challenge; write http-01 or tls-alpn-01")
+			add("acme.challenges", name, "HAProxy cannot answer it; use http-01 or dns-01")
+		case name == ca.DNS01 && c.DNS.Provider == "":
+			add("acme.challenges", name, "needs acme.dns.provider, which adds the records: write acme.dns.provider: rfc2136")
+		case !slices.Contains([]string{ca.HTTP01, ca.TLSALPN01, ca.DNS01}, name):
+			add("acme.challenges", name, "no such challenge; write http-01, tls-alpn-01 or dns-01")
 		}
 	}
 }
@@ -197,7 +205,7 @@ func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) 
 		if a.client, err = c.client(dir, p.Version, log, a); err != nil {
 			return nil, err
 		}
-		o.Directory = c.CA
+		o.Directory, o.Wildcards = c.CA, c.DNS.Provider != ""
 		o.Issuer, a.alpn = a.client, slices.Contains(c.Challenges, ca.TLSALPN01)
 		if slices.Contains(c.Challenges, ca.HTTP01) {
 			if a.solves, err = acme.Listen(ctx, dir); err != nil {
@@ -220,6 +228,9 @@ func (c *Config) client(dir, version string, log *slog.Logger, a *Certificates) 
 	o := ca.Options{
 		Directory: c.CA, Email: c.Email, Storage: &certmagic.FileStorage{Path: dir}, Challenges: c.Challenges,
 		KeyID: c.EABKeyID, Version: version, Logger: log,
+	}
+	if c.DNS.Provider != "" {
+		o.DNS = c.DNS.solver(log)
 	}
 	if c.Storage == storageConsul {
 		if a.consul, err = consul.New(c.Consul.settings()); err != nil {

@@ -29,7 +29,6 @@ import (
 	"fairway/internal/testkit"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/mholt/acmez/v3"
 	"go.uber.org/zap"
 )
 
@@ -309,7 +308,7 @@ func TestOrderIsFenced(t *testing.T) {
 			}
 			http.Error(w, "no", http.StatusForbidden)
 		}))
-		client, err := ca.New(ca.Options{Directory: directory.URL, Storage: r.storage, Challenges: []string{ca.DNS01}, DNS: struct{ acmez.Solver }{}})
+		client, err := ca.New(ca.Options{Directory: directory.URL, Storage: r.storage, Challenges: []string{ca.DNS01}, DNS: struct{ ca.Prover }{}})
 		if err != nil {
 			t.Fatal(err)
 		}
