@@ -18,11 +18,11 @@ import (
 
 // DNS is the keys below acme.dns, as in docs/https.md.
 type DNS struct {
-	Provider  string        `name:"provider" placeholder:"NAME" oneof:"rfc2136,exec,webhook" help:"Who adds the TXT records of dns-01: rfc2136 (dynamic updates to a name server), exec (a program of yours) or webhook (a service of yours). With it hosts with a wildcard get certificates, and dns-01 is used for all hosts unless acme.challenges says otherwise."`
+	Provider  string        `name:"provider" placeholder:"NAME" oneof:"cloudflare,digitalocean,hetzner,rfc2136,route53,exec,webhook" help:"Who adds the TXT records of dns-01: cloudflare, digitalocean, hetzner or route53 (services that keep zones), rfc2136 (dynamic updates to a name server), exec (a program of yours) or webhook (a service of yours). With it hosts with a wildcard get certificates, and dns-01 is used for all hosts unless acme.challenges says otherwise."`
 	Server    string        `name:"server" placeholder:"HOST:PORT" help:"Of rfc2136: the server that takes updates; without a port, 53."`
-	KeyID     string        `name:"key-id" placeholder:"ID" help:"Of rfc2136: the name of the TSIG key."`
-	KeyFile   string        `name:"key-file" placeholder:"PATH" file:"" help:"Of rfc2136: file with the TSIG key, as tsig-keygen writes it, or its secret in base64 (HMAC-SHA256); read for each change."`
-	TokenFile string        `name:"token-file" placeholder:"PATH" file:"" help:"Of webhook: file with a token that is sent as Authorization: Bearer; read for each change."`
+	KeyID     string        `name:"key-id" placeholder:"ID" help:"Of rfc2136: the name of the TSIG key; of route53: the ID of the access key."`
+	KeyFile   string        `name:"key-file" placeholder:"PATH" file:"" help:"Of rfc2136: file with the TSIG key, as tsig-keygen writes it, or its secret in base64 (HMAC-SHA256); of route53: file with the secret of the access key. Read for each change."`
+	TokenFile string        `name:"token-file" placeholder:"PATH" file:"" help:"Of cloudflare, digitalocean and hetzner: file with the token of the API; of webhook: file with one that is sent as Authorization: Bearer. Read for each change."`
 	Program   string        `name:"program" placeholder:"PATH" file:"" help:"Of exec: the program. It is run as PROGRAM present|cleanup NAME TEXT."`
 	URL       string        `name:"url" placeholder:"URL" help:"Of webhook: where POST goes to, with /present or /cleanup behind it."`
 	Zone      string        `name:"zone" placeholder:"DOMAIN" help:"The zone that the records are in; looked for unless it is named."`
@@ -33,9 +33,13 @@ type DNS struct {
 
 // The names of Provider.
 const (
-	dnsRFC2136 = "rfc2136"
-	dnsExec    = "exec"
-	dnsWebhook = "webhook"
+	dnsCloudflare   = "cloudflare"
+	dnsDigitalOcean = "digitalocean"
+	dnsHetzner      = "hetzner"
+	dnsRFC2136      = "rfc2136"
+	dnsRoute53      = "route53"
+	dnsExec         = "exec"
+	dnsWebhook      = "webhook"
 )
 
 // dnsKeys are the keys that some of the values of provider have: which of them need the key,
@@ -47,9 +51,9 @@ var dnsKeys = []struct {
 	line        string // as an example
 }{
 	{"server", func(d *DNS) string { return d.Server }, []string{dnsRFC2136}, nil, "acme.dns.server: ns1.example.com"},
-	{"key-id", func(d *DNS) string { return d.KeyID }, nil, []string{dnsRFC2136}, ""},
-	{"key-file", func(d *DNS) string { return d.KeyFile }, nil, []string{dnsRFC2136}, ""},
-	{"token-file", func(d *DNS) string { return d.TokenFile }, nil, []string{dnsWebhook}, ""},
+	{"key-id", func(d *DNS) string { return d.KeyID }, []string{dnsRoute53}, []string{dnsRFC2136}, "acme.dns.key-id: AKIA…"},
+	{"key-file", func(d *DNS) string { return d.KeyFile }, []string{dnsRoute53}, []string{dnsRFC2136}, "acme.dns.key-file: /run/secrets/dns"},
+	{"token-file", func(d *DNS) string { return d.TokenFile }, []string{dnsCloudflare, dnsDigitalOcean, dnsHetzner}, []string{dnsWebhook}, "acme.dns.token-file: /run/secrets/dns"},
 	{"program", func(d *DNS) string { return d.Program }, []string{dnsExec}, nil, "acme.dns.program: /usr/local/bin/dns-record"},
 	{"url", func(d *DNS) string { return d.URL }, []string{dnsWebhook}, nil, "acme.dns.url: https://dns.example.com/acme"},
 }
@@ -65,7 +69,7 @@ func (d *DNS) check(add func(key, value, reason string)) {
 		case value != "" && d.Provider == "":
 			add(name, value, "needs acme.dns.provider: write acme.dns.provider: "+takes[0])
 		case value != "" && !slices.Contains(takes, d.Provider):
-			add(name, value, "acme.dns.provider "+d.Provider+" has no such key; it is for "+strings.Join(takes, " and "))
+			add(name, value, "acme.dns.provider "+d.Provider+" has no such key; it is for "+strings.Join(takes, ", "))
 		}
 	}
 	if d.Provider == "" {
@@ -148,6 +152,14 @@ func (d *DNS) solver(log *slog.Logger) *dns01.Solver {
 		o.Servers = addresses(d.Servers)
 	}
 	switch d.Provider {
+	case dnsCloudflare:
+		o.Editor = edit.NewCloudflare(d.TokenFile)
+	case dnsDigitalOcean:
+		o.Editor = edit.NewDigitalOcean(d.TokenFile)
+	case dnsHetzner:
+		o.Editor = edit.NewHetzner(d.TokenFile)
+	case dnsRoute53:
+		o.Editor = edit.NewRoute53(d.KeyID, d.KeyFile)
 	case dnsRFC2136:
 		server, _ := address(d.Server) // checked
 		o.Editor = edit.RFC2136{Server: server, KeyID: d.KeyID, KeyFile: d.KeyFile}

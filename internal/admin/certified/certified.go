@@ -98,7 +98,11 @@ func add(c *api.Certificates, v *acme.View, t *route.Table) {
 	for i := range c.Uncovered {
 		u := &c.Uncovered[i]
 		at, found := slices.BinarySearchFunc(c.Automatic, u.Host, func(a automatic.Certificate, host string) int { return strings.Compare(a.Name, host) })
-		if !found {
+		switch {
+		case !found && strings.HasPrefix(u.Host, "*."):
+			u.Hint = "for one by itself set acme.agree and acme.dns.provider (docs/https.md), or " + u.Hint
+			continue
+		case !found:
 			continue
 		}
 		switch a := c.Automatic[at]; a.State {

@@ -3,6 +3,7 @@
 package edit
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -17,9 +18,9 @@ type Record struct {
 	Text string
 }
 
-// relative is the name within the zone; empty for the zone itself.
-func (r Record) relative() string {
-	return strings.TrimSuffix(strings.TrimSuffix(r.Name, r.Zone), ".")
+// atOr is the name within the zone, or what stands for the zone itself.
+func (r Record) atOr(self string) string {
+	return cmp.Or(strings.TrimSuffix(strings.TrimSuffix(r.Name, r.Zone), "."), self)
 }
 
 // TTL is how long others may keep a record, in seconds.
