@@ -67,6 +67,8 @@ var allowed = map[string]struct {
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
 	"internal/discovery/certificates": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/files"}},
+	// deploy decides what a deploy does next, and walks.
+	"internal/deploy": {2, []string{"internal/deploy/marks"}},
 	// marks is what names of containers say about deploys.
 	"internal/deploy/marks":   {1, nil},
 	"internal/discovery/poll": {1, []string{"internal/catalog"}},
