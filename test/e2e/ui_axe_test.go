@@ -37,7 +37,7 @@ func (tb *tab) accessible(name, source string, s screen) {
 	tb.t.Helper()
 	eval[bool](tb, "typeof axe === 'object' || (() => {"+source+"\n;return true})()")
 	for _, found := range eval[[]string](tb, `axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.map(
-  (v) => v.id + ' (' + v.impact + '): ' + v.help + ': ' + v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + n.html.slice(0, 160)).join(' | ') + (v.nodes.length > 3 ? ' and ' + (v.nodes.length - 3) + ' more' : '')))`) {
+  (v) => v.id + ' (' + v.impact + '): ' + v.help + ': ' + v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + n.html.slice(0, 160) + ' (' + n.failureSummary + ')').join(' | ') + (v.nodes.length > 3 ? ' and ' + (v.nodes.length - 3) + ' more' : '')))`) {
 		tb.t.Errorf("%s on %s: %s", name, s.name, found)
 	}
 }

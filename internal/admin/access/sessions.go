@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/subtle"
+	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -104,13 +105,23 @@ func (s *sessions) try(from netip.Prefix) bool {
 		f.n++
 		return f.n <= maxSignIns
 	}
-	for p, f := range s.failed {
-		if now.Sub(f.since) > signInWindow || len(s.failed) >= maxAddresses {
-			delete(s.failed, p)
-		}
+	if len(s.failed) >= maxAddresses {
+		s.forget(now)
 	}
 	s.failed[from] = &failures{since: now, n: 1}
 	return true
+}
+
+// forget makes room for a quarter of maxAddresses, so that a try costs no look at all of
+// them: those whose window is over go, and if these are too few, others.
+func (s *sessions) forget(now time.Time) {
+	maps.DeleteFunc(s.failed, func(_ netip.Prefix, f *failures) bool { return now.Sub(f.since) > signInWindow })
+	for p := range s.failed {
+		if len(s.failed) <= maxAddresses*3/4 {
+			return
+		}
+		delete(s.failed, p)
+	}
 }
 
 // right takes back what try has counted: the token was right.
