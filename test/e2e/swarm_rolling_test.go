@@ -208,8 +208,8 @@ func TestSwarmRolling(t *testing.T) {
 	a := s.app(3)
 	p := s.proxy(s.list[1], shared, s.list[0], s.list[2])
 	a.answer(p, a.all())
-	rounds := map[swarm.UpdateOrder]int{swarm.UpdateOrderStartFirst: 4, swarm.UpdateOrderStopFirst: 2} // that takes 14 s a round
-	scalings := 2
+	rounds := map[swarm.UpdateOrder]int{swarm.UpdateOrderStartFirst: 2, swarm.UpdateOrderStopFirst: 1} // that takes 14 s a round
+	scalings := 1
 	if testkit.Soaking() {
 		rounds[swarm.UpdateOrderStartFirst], rounds[swarm.UpdateOrderStopFirst], scalings = 30, 30, 30
 	}
@@ -257,7 +257,7 @@ func underLoad(t *testing.T, p *proxy, rounds int, what func()) {
 // firstRequest adds tasks one by one. The engine says when a task has begun to
 // run, which is before the program in it listens.
 func firstRequest(t *testing.T, a *deployed, p *proxy) {
-	runs := 10
+	runs := 4
 	if testkit.Soaking() {
 		runs = 50
 	}
