@@ -32,8 +32,8 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/acme", "internal/acme/setup", "internal/app/machine",
-		"internal/engine/errorpage",
+		"internal/acme", "internal/acme/setup", "internal/app/lifecycle", "internal/app/machine",
+		"internal/consul/setup", "internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
@@ -45,7 +45,8 @@ var allowed = map[string]struct {
 	}},
 
 	// machine is what the machine lets the process do.
-	"internal/app/machine": {1, nil},
+	"internal/app/machine":   {1, nil},
+	"internal/app/lifecycle": {1, nil},
 
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
 	"internal/plan": {3, []string{
@@ -62,6 +63,7 @@ var allowed = map[string]struct {
 	// docker reads from names how far a deploy is.
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/deploy/marks", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
+	"internal/discovery/consul": {2, []string{"internal/catalog", "internal/clock", "internal/consul", "internal/discovery/poll", "internal/metrics"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
@@ -257,30 +259,22 @@ var allowed = map[string]struct {
 	// draw lays out the pictures of pages.
 	"internal/admin/ui/draw": {2, []string{"internal/api", "internal/human"}},
 
-	// heap keeps the garbage of a large catalogue small.
 	"internal/heap": {1, nil},
 	// condition judges what the engine, the sources and its own connections show.
 	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/metrics", "internal/route"}},
 
 	"internal/catalog": {1, []string{"internal/feed", "internal/nearest"}},
 	// feed publishes snapshots and tables to those who follow them.
-	"internal/feed": {1, nil},
-	// atomicfile replaces files as a whole, durably, for all that keep state.
+	"internal/feed":       {1, nil},
 	"internal/atomicfile": {1, nil},
-	// clock waits in ways that end with a context.
-	"internal/clock": {1, nil},
-	// boltfile opens and makes bbolt files, which may be damaged.
-	"internal/boltfile": {1, []string{"internal/atomicfile"}},
-	// metrics keeps what every part measures, and writes it for Prometheus.
-	"internal/metrics": {1, nil},
-	// files opens what others have named: regular files, below a bound.
-	"internal/files": {1, nil},
+	"internal/clock":      {1, nil},
+	"internal/boltfile":   {1, []string{"internal/atomicfile"}},
+	"internal/metrics":    {1, nil},
+	"internal/files":      {1, nil},
 	// confload fills a configuration from defaults, file, environment and flags.
 	"internal/confload": {1, []string{"internal/nearest", "internal/yamlnode"}},
-	// serve runs HTTP servers that end with a context.
-	"internal/serve": {1, nil},
-	// human formats what people read; every part that writes to them uses it.
-	"internal/human": {1, nil},
+	"internal/serve":    {1, nil},
+	"internal/human":    {1, nil},
 	// console prints, and knows nothing of what.
 	"internal/console": {1, []string{"internal/human"}},
 	"internal/route":   {1, []string{"internal/human", "internal/route/canonical", "internal/route/tlsoption"}},
@@ -311,6 +305,7 @@ var allowed = map[string]struct {
 	"internal/dockerapi":  {1, nil},
 	// consul speaks to the HTTP API of Consul; certstore keeps certificates there.
 	"internal/consul":           {1, []string{"internal/clock", "internal/files"}},
+	"internal/consul/setup":     {3, []string{"internal/consul", "internal/discovery", "internal/discovery/consul", "internal/metrics"}},
 	"internal/consul/certstore": {1, []string{"internal/consul"}},
 	// containerlog reads the logs of instances where their sources watch.
 	"internal/containerlog": {2, []string{"internal/catalog", "internal/dockerapi", "internal/human"}},
@@ -330,6 +325,7 @@ var allowed = map[string]struct {
 	"internal/testkit": {1, nil},
 	// consultest starts real agents.
 	"internal/consul/consultest": {1, []string{"internal/testkit"}},
+	"internal/consul/consulfake": {1, []string{"internal/consul"}},
 	// servername is clients whose server name and host differ, for the tests of every engine.
 	"internal/engine/enginetest/servername": {2, []string{"internal/route", "internal/route/tlsoption", "internal/testkit"}},
 	// hostile is endpoints that misbehave, for the tests of every engine.
@@ -339,7 +335,7 @@ var allowed = map[string]struct {
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/overquic", "internal/engine/enginetest/servername", "internal/consul/consultest"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/overquic", "internal/engine/enginetest/servername", "internal/consul/consultest", "internal/consul/consulfake"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

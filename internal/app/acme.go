@@ -31,7 +31,7 @@ func (a *App) newACME(o Options, m *metrics.Set, settings *compile.Settings) (er
 	if err != nil {
 		return err
 	}
-	a.lifecycle.onStop("acme", func(context.Context) error { return a.acme.Close() })
+	a.lifecycle.OnStop("acme", func(context.Context) error { return a.acme.Close() })
 	settings.Own, a.flow.found = a.acme.Challenges, slices.Concat(a.acme.Certificates(), a.flow.found)
 	a.parts = append(a.parts, func(ctx context.Context) error { return a.acme.Run(ctx, a.control.Tables()) })
 	return nil

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,6 +27,7 @@ import (
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/ui"
 	"fairway/internal/api"
+	"fairway/internal/app/lifecycle"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/containerlog"
@@ -88,7 +88,7 @@ type App struct {
 	logs         *containerlog.Logs
 	bound        map[string]net.Addr           // by key
 	parts        []func(context.Context) error // what else runs
-	lifecycle    lifecycle
+	lifecycle    lifecycle.Steps
 	recompile    func()      // has the control compile again, as soon as there is one
 	draining     atomic.Bool // Run has begun to end
 	failed       bool        // New has, and undoes what it has done
@@ -116,7 +116,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 			a.failed = true
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
-			err = errors.Join(cfg.withFlag(err), a.lifecycle.stop(ctx))
+			err = errors.Join(cfg.withFlag(err), a.lifecycle.Stop(ctx))
 		}
 	}()
 
@@ -136,7 +136,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.lifecycle.onStop("history", func(context.Context) error { return a.history.Close() })
+	a.lifecycle.OnStop("history", func(context.Context) error { return a.history.Close() })
 	a.flow, err = newDockerFlow(&cfg, o.Environ, secretsDir(), a.log)
 	if err != nil {
 		return nil, err
@@ -159,14 +159,14 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if e, ok := a.engine.(interface{ Answers() uint64 }); ok {
 		settings.Answers = e.Answers
 	}
-	a.lifecycle.onStop("engine", a.stopEngine)
+	a.lifecycle.OnStop("engine", a.stopEngine)
 	restored, err = a.restore(restored, settings)
 	if err != nil {
 		return nil, err
 	}
 
 	// Sources → collector → feed.
-	sources, err := a.newSources()
+	sources, err := a.newSources(m)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 	if nameServer != nil {
 		a.parts = append(a.parts, nameServer.Run)
-		a.lifecycle.onStop("dns", func(context.Context) error { nameServer.Close(); return nil })
+		a.lifecycle.OnStop("dns", func(context.Context) error { nameServer.Close(); return nil })
 	}
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
@@ -288,14 +288,14 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 	if issuer != nil {
 		options.SignIn, pages.Issuer = issuer, issuer.Host()
-		a.lifecycle.onStop("sign-in", func(context.Context) error { issuer.Close(); return nil })
+		a.lifecycle.OnStop("sign-in", func(context.Context) error { issuer.Close(); return nil })
 	}
 	a.admin, err = admin.New(options)
 	if err != nil {
 		return nil, err
 	}
 	a.bound["admin.listen"] = a.admin.Addr()
-	a.lifecycle.onStop("admin", func(context.Context) error { return a.admin.Close() })
+	a.lifecycle.OnStop("admin", func(context.Context) error { return a.admin.Close() })
 	return a, nil
 }
 
@@ -332,7 +332,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	undo, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if stopErr = errors.Join(stopErr, a.lifecycle.stop(undo)); stopErr != nil {
+	if stopErr = errors.Join(stopErr, a.lifecycle.Stop(undo)); stopErr != nil {
 		a.log.Warn("not everything ended by itself", "error", stopErr)
 	}
 	if ctx.Err() != nil {
@@ -441,7 +441,7 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}
-	a.lifecycle.onStop("access log", func(context.Context) error { return f.Close() })
+	a.lifecycle.OnStop("access log", func(context.Context) error { return f.Close() })
 	return f, nil
 }
 
@@ -517,7 +517,7 @@ func (a *App) listen(key, address string, server *http.Server, conf *tls.Config)
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	a.bound[key] = bound.Addr()
-	a.lifecycle.onStop(key, func(context.Context) error {
+	a.lifecycle.OnStop(key, func(context.Context) error {
 		_ = bound.Close() // closed already when it was served
 		return server.Close()
 	})
@@ -532,28 +532,4 @@ func (a *App) listen(key, address string, server *http.Server, conf *tls.Config)
 		return nil
 	})
 	return nil
-}
-
-// lifecycle remembers, for everything that was started, how it is undone.
-type lifecycle struct{ undo []step }
-
-type step struct {
-	name string
-	fn   func(context.Context) error
-}
-
-func (l *lifecycle) onStop(name string, fn func(context.Context) error) {
-	l.undo = append(l.undo, step{name, fn})
-}
-
-// stop undoes everything, last first, also after a step that failed, and forgets it.
-func (l *lifecycle) stop(ctx context.Context) error {
-	var failed []error
-	for _, s := range slices.Backward(l.undo) {
-		if err := s.fn(ctx); err != nil {
-			failed = append(failed, fmt.Errorf("stopping %s: %w", s.name, err))
-		}
-	}
-	l.undo = nil
-	return errors.Join(failed...)
 }

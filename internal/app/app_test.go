@@ -272,7 +272,7 @@ func TestAnOpenStateDirectoryIsSaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.lifecycle.stop(t.Context()); err != nil {
+		if err := a.lifecycle.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if got := strings.Contains(log.String(), "chmod 700 "+state); got != want {

@@ -11,6 +11,7 @@ import (
 	"fairway/internal/admin/oidc"
 	"fairway/internal/app/machine"
 	"fairway/internal/confload"
+	consulsetup "fairway/internal/consul/setup"
 	names "fairway/internal/dns/server"
 	"fairway/internal/dockerapi"
 	"fairway/internal/notify"
@@ -50,7 +51,7 @@ type Config struct {
 
 	HTTP3 tlsoption.QUICConfig `embed:""`
 
-	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm, a services file or consul.source is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"Manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm; the first that answers is used."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
@@ -62,6 +63,8 @@ type Config struct {
 	Owners []owners.Record `name:"owners" placeholder:"{…}" sep:"\n" help:"Who may claim which hosts, paths and ports, as in docs/owners.md: the first record that fits an owner decides, and one that none fits may claim everything. In a flag or variable one a line, in braces. Repeatable."`
 
 	DNS names.Config `embed:"" prefix:"dns."`
+
+	Consul consulsetup.Config `embed:"" prefix:"consul."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`
@@ -233,6 +236,7 @@ func (c *Config) Complete(env map[string]string) {
 			c.ListenTLS = machine.Port(443, 8443)
 		}
 	}
+	c.Consul.Complete(env)
 	c.ACME.Complete(c.Engine == EngineHAProxy, c.Listen != Off)
 	if c.StateDir == "" {
 		c.StateDir = machine.StateDir(env, os.Geteuid() == 0)
@@ -240,7 +244,7 @@ func (c *Config) Complete(env map[string]string) {
 	if c.DockerFlow.Proxy.Certificates == "" {
 		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
 	}
-	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && c.wantsEngine(env) {
+	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && len(c.Consul.Source) == 0 && c.wantsEngine(env) {
 		c.Docker = []string{c.localEngine(env)}
 	}
 	c.Swarm = slices.Clone(c.Swarm)

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/admin/oidc"
 	"fairway/internal/api/local"
 	"fairway/internal/confload"
+	consulsetup "fairway/internal/consul/setup"
 	"fairway/internal/dns"
 	"fairway/internal/dns/forward"
 	names "fairway/internal/dns/server"
@@ -130,6 +131,7 @@ dns:
   forward: ["consul=127.0.0.1:8600", ".=9.9.9.9"]
   cache: 500
   unsure: nxdomain
+consul: {address: ["https://consul.example:8501"], insecure: true, token-file: token, source: [local, dc2], services: all, watches: 50, warning: unhealthy, tls: {ca: ca.pem, cert: cert.pem, key: key.pem, server-name: server.dc1.consul}}
 error-pages:
   - {name: default, dir: pages}
 defaults:
@@ -308,6 +310,7 @@ func fullWant() Config {
 			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain", Cache: 500,
 			Forward: []forward.Rule{{Domain: "consul.", Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8600")}}, {Domain: ".", Servers: []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:53")}}},
 		},
+		Consul:  consulsetup.Config{Address: []string{"https://consul.example:8501"}, Insecure: true, TokenFile: "token", Source: []string{"local", "dc2"}, Services: "all", Watches: 50, Warning: "unhealthy", TLS: consulsetup.TLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem", ServerName: "server.dc1.consul"}},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
 		History: HistoryConfig{Entries: 500},
 		Owners: []owners.Record{

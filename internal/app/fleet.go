@@ -32,7 +32,7 @@ func (a *App) newFleet(m *metrics.Set) (err error) {
 	if err != nil {
 		return err
 	}
-	a.lifecycle.onStop("fleet", func(context.Context) error { a.fleet.Close(); return nil })
+	a.lifecycle.OnStop("fleet", func(context.Context) error { a.fleet.Close(); return nil })
 	a.parts = append(a.parts, a.fleet.Run)
 	if cfg.Listen == Off {
 		return nil

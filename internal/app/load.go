@@ -203,6 +203,7 @@ func (c *Config) validate() confload.Faults {
 	v.notify()
 	v.series()
 	v.DNS.Check(v.add)
+	v.Consul.Check(v.add)
 	v.engine()
 	v.rules()
 	v.owners()

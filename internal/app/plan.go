@@ -28,8 +28,8 @@ func Settings(ctx context.Context, cfg *Config, environ []string) (compile.Setti
 func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diagnosis, error) {
 	a := &App{cfg: cfg, env: Environment(o.Environ), log: slog.New(slog.DiscardHandler)}
 	// The undoing of clients cannot fail.
-	defer func() { _ = a.lifecycle.stop(context.WithoutCancel(ctx)) }()
-	sources, err := a.newSources()
+	defer func() { _ = a.lifecycle.Stop(context.WithoutCancel(ctx)) }()
+	sources, err := a.newSources(nil)
 	if err != nil {
 		return nil, err
 	}

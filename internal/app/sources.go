@@ -16,11 +16,12 @@ import (
 	"fairway/internal/discovery/file"
 	"fairway/internal/discovery/swarm"
 	"fairway/internal/dockerapi"
+	"fairway/internal/metrics"
 	"fairway/internal/usage"
 )
 
-// newSources makes the sources: the explicit list of what Fairway can read.
-func (a *App) newSources() ([]discovery.Source, error) {
+// newSources makes the sources: the explicit list of what Fairway can read. m may be nil.
+func (a *App) newSources(m *metrics.Set) ([]discovery.Source, error) {
 	sources := append(a.flow.sources(), a.acme.Sources()...)
 	self := docker.SelfID(os.DirFS("/"))
 	for _, u := range a.cfg.Docker {
@@ -59,6 +60,14 @@ func (a *App) newSources() ([]discovery.Source, error) {
 		}
 		sources = append(sources, source)
 	}
+	if len(a.cfg.Consul.Source) > 0 {
+		found, end, err := a.cfg.Consul.Sources(a.env, a.log, m)
+		if err != nil {
+			return nil, err
+		}
+		a.lifecycle.OnStop("consul client", end)
+		sources = append(sources, found...)
+	}
 	return sources, distinctNames(sources, a.cfg.Fleet.File != "")
 }
 
@@ -68,7 +77,7 @@ const swarmSourceName = "swarm"
 func (a *App) client(u string) (*dockerapi.Client, error) {
 	client, err := dockerapi.New(DockerOptions(u, &a.cfg, a.env))
 	if err == nil {
-		a.lifecycle.onStop("docker client", func(context.Context) error { client.Close(); return nil })
+		a.lifecycle.OnStop("docker client", func(context.Context) error { client.Close(); return nil })
 	}
 	return client, err
 }
@@ -83,7 +92,7 @@ func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 		seen[s.Name()] = true
 	}
 	if len(sources) == 0 && !mayBeNone {
-		return errors.New("no source: give --docker URL, --swarm or --file PATH")
+		return errors.New("no source: give --docker URL, --swarm, --file PATH or --consul.source")
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (a *App) newWatching(m *metrics.Set, reports *feed.Feed[condition.Report]) 
 	if err != nil {
 		return err
 	}
-	a.lifecycle.onStop("notifications", func(context.Context) error { return a.notifier.Close() })
+	a.lifecycle.OnStop("notifications", func(context.Context) error { return a.notifier.Close() })
 	if err := a.newSeries(m); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *App) newRules(m *metrics.Set) (err error) {
 		if err != nil {
 			return err
 		}
-		a.lifecycle.onStop("swarm of rules", func(context.Context) error { swarm.Close(); return nil })
+		a.lifecycle.OnStop("swarm of rules", func(context.Context) error { swarm.Close(); return nil })
 		d.swarm = swarm
 	}
 	fired, still := map[string]time.Time{}, map[string]bool{}
@@ -103,7 +103,7 @@ func (a *App) newSeries(m *metrics.Set) (err error) {
 	if err != nil {
 		return err
 	}
-	a.lifecycle.onStop("series", func(context.Context) error { return a.series.Close() })
+	a.lifecycle.OnStop("series", func(context.Context) error { return a.series.Close() })
 	o := usage.RecorderOptions{
 		Store: a.series, Every: cfg.Series.Every, Snapshot: a.feed.Newest, Traffic: a.engine.Traffic,
 		Endpoints: a.engine.EndpointTotals, Table: func() *route.Table { return a.control.Table() }, Logger: log,
@@ -112,7 +112,7 @@ func (a *App) newSeries(m *metrics.Set) (err error) {
 		if o.Meter, err = usage.NewMeter(MeterOptions(cfg, a.env, "")); err != nil {
 			return err
 		}
-		a.lifecycle.onStop("meter", func(context.Context) error { o.Meter.Close(); return nil })
+		a.lifecycle.OnStop("meter", func(context.Context) error { o.Meter.Close(); return nil })
 	}
 	recorder := usage.NewRecorder(o)
 	a.lastRequests = recorder.LastRequests

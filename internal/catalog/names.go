@@ -180,6 +180,19 @@ func IsName(s string) bool {
 	return s != "" && len(s) <= maxName && strings.Contains(first, s[:1]) && strings.Trim(s, first+".-_") == ""
 }
 
+// IsHostName reports whether s is a DNS name, or one of a container with underscores.
+func IsHostName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if len(label) > 63 || !IsName(label) && !strings.HasPrefix(label, "_") || strings.HasSuffix(label, "-") {
+			return false
+		}
+	}
+	return true
+}
+
 const shortID, fullID, taskID = 12, 64, 25 // lengths
 
 // ShortID is the ID of a container at the length that people know, and any other ID as it

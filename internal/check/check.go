@@ -162,6 +162,9 @@ func (l *looker) named() {
 	l.secret("admin.token-file", c.Admin.TokenFile)
 	l.secret("admin.oidc.client-secret-file", c.Admin.OIDC.ClientSecretFile)
 	l.authorities("admin.oidc.ca", c.Admin.OIDC.CA)
+	l.secret("consul.token-file", c.Consul.TokenFile)
+	l.pair("consul.tls.cert", c.Consul.TLS.Cert, "consul.tls.key", c.Consul.TLS.Key)
+	l.authorities("consul.tls.ca", c.Consul.TLS.CA)
 	for _, channel := range c.Notify.Channels {
 		for _, path := range slices.Concat([]string{channel.URLFile, channel.PasswordFile}, channel.Secrets) {
 			l.secret("notify.channels", path)

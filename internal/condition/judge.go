@@ -244,6 +244,8 @@ func SourceHint(text string) string {
 	text = strings.ToLower(text)
 	dials := strings.Contains(text, "dial ")
 	switch {
+	case strings.HasPrefix(text, "consul"):
+		return consulHint(text)
 	case strings.Contains(text, "permission denied") && !dials:
 		return "let the user that Fairway runs as read it"
 	case strings.Contains(text, "no such file") && !dials:
@@ -252,6 +254,21 @@ func SourceHint(text string) string {
 		return "let Fairway's user open Docker's socket: sudo usermod -aG docker USER and sign in again; for a container, group_add: [DOCKER_GID] with the number of: stat -c %g /var/run/docker.sock; or run it with sudo"
 	case strings.Contains(text, "no such file"), strings.Contains(text, "connection refused"), strings.Contains(text, "cannot connect"):
 		return "see that the engine runs and listens there: docker info"
+	}
+	return ""
+}
+
+// consulHint says what to do about an error of Consul, in lower case.
+func consulHint(text string) string {
+	switch {
+	case strings.Contains(text, "403"):
+		return "give the token of consul.token-file the rights service:read and node:read"
+	case strings.Contains(text, "leader"):
+		return "see that most servers of Consul run and see each other: consul operator raft list-peers"
+	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such file"), strings.Contains(text, "deadline exceeded"):
+		return "see that Consul runs and listens there, or correct consul.address: consul members"
+	case strings.Contains(text, "suddenly"), strings.Contains(text, "sees less"), strings.Contains(text, "shows no instance"):
+		return "see whether the token's rights have changed; if that is meant, restart Fairway"
 	}
 	return ""
 }

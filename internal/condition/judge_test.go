@@ -177,3 +177,19 @@ func TestPortHintNamesTheLabel(t *testing.T) {
 		t.Errorf("without a service: %q", got)
 	}
 }
+
+func TestConsulHints(t *testing.T) {
+	for text, want := range map[string]string{
+		"consul: the token may not do that (403): Permission denied":                     "service:read",
+		"consul: 500: No cluster leader":                                                 "list-peers",
+		"consul at 127.0.0.1:8500: dial tcp 127.0.0.1:8500: connect: connection refused": "consul members",
+		"consul at unix:///s: dial unix /s: connect: no such file or directory":          "consul members",
+		"consul: the token sees less than before: services may be missing":               "restart Fairway",
+		"consul suddenly has no service at all":                                          "restart Fairway",
+		"consul: 429: slow down":                                                         "",
+	} {
+		if got := condition.SourceHint(text); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}

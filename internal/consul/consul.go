@@ -1,5 +1,5 @@
 // Package consul speaks to the HTTP API of Consul: keys and values, transactions,
-// sessions, and locks that are fenced.
+// sessions, locks that are fenced, the catalogue, and the services of an agent.
 //
 // It is a client of its own over net/http, because a dozen calls are all that Fairway
 // needs. Every call has a deadline; no answer is read beyond a bound; redirects are not
@@ -51,6 +51,8 @@ type Error struct {
 	Status int
 	// Text is the beginning of what Consul says.
 	Text string
+	// After is how long Consul asks to be left alone, up to a minute; zero for not said.
+	After time.Duration
 }
 
 // Error says what Consul said.
@@ -72,8 +74,10 @@ type Config struct {
 	Addresses []string
 	// Insecure allows plain http beyond this machine: tokens and keys are readable on the way.
 	Insecure bool
-	// TokenFile has the ACL token; it is read for each call. Empty is no token.
+	// TokenFile has the ACL token; it is read for each call. Empty is Token.
 	TokenFile string
+	// Token is an ACL token that never changes; empty is none.
+	Token string
 	// CA, Cert and Key are PEM files for https: the authorities in place of the system's, read
 	// once; the certificate of Fairway, read at each handshake. ServerName is expected in the
 	// server's certificate in place of the host of the address.
@@ -87,6 +91,7 @@ type Client struct {
 	addresses []address
 	http      *http.Client
 	tokenFile string
+	fixed     string // the token without a file
 	timeout   time.Duration
 	last      atomic.Uint32 // the address that answered last
 }
@@ -96,7 +101,7 @@ type address struct{ text, base string }
 // New makes a client and connects to nothing. An address that cannot be meant, or a file that
 // cannot be read, is an error.
 func New(cfg Config) (*Client, error) {
-	c := &Client{tokenFile: cfg.TokenFile, timeout: cmp.Or(cfg.Timeout, 5*time.Second)}
+	c := &Client{tokenFile: cfg.TokenFile, fixed: cfg.Token, timeout: cmp.Or(cfg.Timeout, 5*time.Second)}
 	if len(cfg.Addresses) > maxAddress {
 		return nil, fmt.Errorf("consul: more than %d addresses", maxAddress)
 	}
@@ -217,6 +222,7 @@ type call struct {
 // answer is what came for a call.
 type answer struct {
 	status int
+	header http.Header
 	index  uint64
 	body   []byte
 }
@@ -248,7 +254,7 @@ func (c *Client) do(ctx context.Context, in call, accept ...int) (answer, error)
 		out, err := c.once(ctx, a, in, body, token)
 		if err == nil && (out.status < 200 || out.status >= 300) && !slices.Contains(accept, out.status) {
 			text, _, _ := strings.Cut(strings.TrimSpace(string(out.body[:min(len(out.body), 512)])), "\n")
-			err = &Error{out.status, strings.ToValidUTF8(text, "?")}
+			err = &Error{out.status, strings.ToValidUTF8(text, "?"), retryAfter(out.header)}
 		}
 		if err == nil {
 			c.last.Store(uint32(n))
@@ -263,6 +269,15 @@ func (c *Client) do(ctx context.Context, in call, accept ...int) (answer, error)
 		}
 	}
 	return answer{}, errors.Join(errs...)
+}
+
+// retryAfter is how long an answer asks to be left alone, in seconds.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 60)) * time.Second
 }
 
 // again reports whether another address may be asked after a failure.
@@ -301,7 +316,7 @@ func (c *Client) once(ctx context.Context, a address, in call, body []byte, toke
 		return answer{}, fmt.Errorf("consul at %s: %w", a.text, reason(err))
 	}
 	defer resp.Body.Close()
-	out := answer{status: resp.StatusCode}
+	out := answer{status: resp.StatusCode, header: resp.Header}
 	out.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("consul at %s: %w", a.text, err)
@@ -325,7 +340,7 @@ func reason(err error) error {
 // token reads the token.
 func (c *Client) token() (string, error) {
 	if c.tokenFile == "" {
-		return "", nil
+		return c.fixed, nil
 	}
 	text, err := files.Secret(c.tokenFile)
 	if err != nil {

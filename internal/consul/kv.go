@@ -87,24 +87,36 @@ func (c *Client) read(ctx context.Context, key string, below bool, index uint64,
 	if below {
 		in.query.Set("recurse", "")
 	}
-	if index > 0 {
-		in.hold = min(max(wait, time.Second), 10*time.Minute)
-		in.query.Set("index", strconv.FormatUint(index, 10))
-		in.query.Set("wait", strconv.FormatInt(in.hold.Milliseconds(), 10)+"ms")
-	}
+	in.holdFor(index, wait)
 	out, err := c.do(ctx, in, http.StatusNotFound)
 	if err != nil {
 		return nil, 0, err
 	}
-	next := max(out.index, 1)
-	if next < index {
-		next = 0 // another server, or a restored one: begin again
-	}
+	next := out.next(index)
 	if out.status == http.StatusNotFound {
 		return nil, next, nil
 	}
 	var pairs []Pair
 	return pairs, next, decode(out.body, &pairs)
+}
+
+// holdFor has an answer held back until the index is above index, for wait at most.
+func (in *call) holdFor(index uint64, wait time.Duration) {
+	if index == 0 {
+		return
+	}
+	in.hold = min(max(wait, time.Second), 10*time.Minute)
+	in.query.Set("index", strconv.FormatUint(index, 10))
+	in.query.Set("wait", strconv.FormatInt(in.hold.Milliseconds(), 10)+"ms")
+}
+
+// next is the index to wait with after one; zero begins again, as with another server or a
+// restored one.
+func (a answer) next(index uint64) uint64 {
+	if n := max(a.index, 1); n >= index {
+		return n
+	}
+	return 0
 }
 
 // Put writes a key.

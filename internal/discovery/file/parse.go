@@ -151,21 +151,8 @@ func parseAddress(s string) (catalog.Address, error) {
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		host = ip.Unmap().String()
-	} else if !isHostName(host) {
+	} else if !catalog.IsHostName(host) {
 		return catalog.Address{}, errors.New("the host is neither an IP address nor a DNS name")
 	}
 	return catalog.Address{Host: host, Port: uint16(number), Reach: catalog.ReachFixed}, nil
-}
-
-// isHostName reports whether s is a DNS name, or one of a container with underscores.
-func isHostName(s string) bool {
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
-		if len(label) > 63 || !catalog.IsName(label) && !strings.HasPrefix(label, "_") || strings.HasSuffix(label, "-") {
-			return false
-		}
-	}
-	return true
 }

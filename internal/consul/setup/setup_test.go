@@ -1,0 +1,63 @@
+package setup
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestComplete(t *testing.T) {
+	env := map[string]string{
+		"CONSUL_HTTP_ADDR": "consul.example:8501", "CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_TOKEN_FILE": "token", "CONSUL_CACERT": "ca",
+		"CONSUL_CLIENT_CERT": "cert", "CONSUL_CLIENT_KEY": "key", "CONSUL_TLS_SERVER_NAME": "name",
+	}
+	for _, x := range []struct {
+		c    Config
+		env  map[string]string
+		want string
+	}{
+		{Config{}, env, "[]  {   }"}, // unused
+		{Config{Source: []string{Local}}, nil, "[127.0.0.1:8500]  {   }"},
+		{Config{Source: []string{Local}}, env, "[https://consul.example:8501] token {ca cert key name}"},
+		{Config{Source: []string{Local}, Address: []string{"unix:///s"}, TokenFile: "mine", TLS: TLSConfig{CA: "other"}}, env, "[unix:///s] mine {other cert key name}"},
+	} {
+		x.c.Complete(x.env)
+		if got := fmt.Sprint(x.c.Address, " ", x.c.TokenFile, " ", x.c.TLS); got != x.want {
+			t.Errorf("%s, want %s", got, x.want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, x := range []struct {
+		c    Config
+		want string
+	}{
+		{Config{Address: []string{"ftp://x"}}, ""}, // unused
+		{Config{Source: []string{Local, "dc2"}}, ""},
+		{Config{Source: []string{Local}, Address: []string{"10.0.0.1:8500"}}, "consul.address: consul: 10.0.0.1:8500 is plain http beyond this machine, and tokens and keys would be readable on the way: use https, or allow that with consul.insecure"},
+		{Config{Source: []string{"dc2", "dc2"}}, "consul.source: given twice; each datacenter is read once"},
+		{Config{Source: []string{"a b"}}, "consul.source: no name of a datacenter: letters, digits, - and _"},
+	} {
+		var faults []string
+		x.c.Check(func(key, _, reason string) { faults = append(faults, key+": "+reason) })
+		if got := strings.Join(faults, "\n"); got != x.want {
+			t.Errorf("%+v: %s", x.c, got)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	c := Config{Source: []string{Local, "dc2"}}
+	all, end, err := c.Sources(nil, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all[0].Name() != "consul" || all[1].Name() != "consul:dc2" {
+		t.Errorf("sources %s, %s", all[0].Name(), all[1].Name())
+	}
+	if err := end(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
