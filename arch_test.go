@@ -180,7 +180,7 @@ var allowed = map[string]struct {
 
 	// dns answers for what the catalogue has, server over UDP and TCP; forward has names of others looked up.
 	"internal/dns":         {2, []string{"internal/api/names", "internal/catalog"}},
-	"internal/dns/server":  {3, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/dns", "internal/dns/forward", "internal/metrics"}},
+	"internal/dns/server":  {3, []string{"internal/api/names", "internal/catalog", "internal/clock", "internal/condition", "internal/dns", "internal/dns/forward", "internal/metrics"}},
 	"internal/dns/forward": {1, []string{"internal/api/names", "internal/clock", "internal/files", "internal/metrics"}},
 	"internal/dns/command": {2, []string{"internal/api", "internal/api/names", "internal/console", "internal/human"}},
 
@@ -232,21 +232,21 @@ var allowed = map[string]struct {
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
 	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
-	// logs gives what instances write.
-	"internal/admin/logs": {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
-	// stream writes server-sent events.
+	// logs gives what instances write; stream writes server-sent events.
+	"internal/admin/logs":   {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
 	"internal/admin/stream": {2, []string{"internal/api"}},
-	// body reads what operations are sent.
+	// body reads what operations are sent; requests shows what an engine reports of requests.
 	"internal/admin/body": {2, []string{"internal/api"}},
 	// find ranks what a search may mean.
-	"internal/admin/find": {2, []string{"internal/api"}},
-	// requests shows what an engine reports of requests.
+	"internal/admin/find":     {2, []string{"internal/api"}},
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
-	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/api/automatic", "internal/api/rights", "internal/console", "internal/human", "internal/printer"}},
-	// listing searches, filters, sorts and cuts what pages list.
-	"internal/admin/ui/listing": {1, nil},
+	"internal/admin/ui": {2, []string{"internal/admin/way", "internal/admin/ui/answered", "internal/admin/ui/assets", "internal/admin/ui/compare", "internal/admin/ui/draw", "internal/admin/ui/export", "internal/admin/ui/happened", "internal/admin/ui/labelref", "internal/admin/ui/listing", "internal/admin/ui/routeurl", "internal/admin/ui/signs", "internal/api", "internal/api/automatic", "internal/api/rights", "internal/console", "internal/human", "internal/printer"}},
+	// listing searches, filters, sorts and cuts what pages list, export makes a file of it; answered is the page Names.
+	"internal/admin/ui/listing":  {1, nil},
+	"internal/admin/ui/answered": {2, []string{"internal/admin/ui/export", "internal/admin/ui/listing", "internal/api", "internal/api/names", "internal/printer"}},
+	"internal/admin/ui/export":   {2, []string{"internal/admin/ui/listing", "internal/console", "internal/printer"}},
 	// signs are those of conditions; happened puts together what happened.
 	"internal/admin/ui/signs":    {1, []string{"internal/api"}},
 	"internal/admin/ui/happened": {2, []string{"internal/admin/ui/signs", "internal/api"}},

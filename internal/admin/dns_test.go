@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"time"
 
 	"fairway/internal/api/names"
 )
@@ -12,7 +13,8 @@ type dnsNames struct{}
 func (dnsNames) State() names.Names {
 	return names.Names{
 		Listen: []string{"127.0.0.1:53", "172.17.0.1:53"}, Zones: []string{"docker"}, Serial: 1772542800, Services: 2, Instances: 3, Unsure: "source file:services.yml cannot be asked",
-		Taken:     []names.TakenName{{Name: "web.docker", Holder: "shop-web@docker", Service: "blog-web@docker"}},
+		Taken:     []names.TakenName{{Name: "db.corp.example", Service: "shop-db@docker", ByLabel: true}, {Name: "web.docker", Holder: "shop-web@docker", Service: "blog-web@docker"}},
+		Clients:   []names.NameClient{{Address: "172.18.0.30", Instance: "shop-api-1", Questions: 12, Last: time.Date(2026, 3, 3, 12, 59, 0, 0, time.UTC)}},
 		Resolvers: []names.Resolver{{Address: "10.1.1.1:53", Domain: ".", State: "up", Seconds: 0.0021}},
 	}
 }

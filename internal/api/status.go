@@ -62,7 +62,7 @@ type Status struct {
 
 // Finding is one thing that is wrong now.
 type Finding struct {
-	// Kind is "table", "command", "source", "service" or "route".
+	// Kind is "table", "command", "source", "service", "route" or "name".
 	Kind string `json:"kind"`
 	// Subject is the ID or name of the thing, or the command; Service the ID of its service.
 	Subject string `json:"subject"`

@@ -222,7 +222,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
 	a.certificates = newCoverage(&cfg, a.log.With("part", "certificates"))
-	conditions := a.newConditions(m)
+	conditions := a.newConditions(m, nameServer)
 	if err := a.newWatching(m, conditions.Reports()); err != nil {
 		return nil, err
 	}

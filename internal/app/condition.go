@@ -9,13 +9,15 @@ import (
 
 	"fairway/internal/condition"
 	"fairway/internal/control"
+	names "fairway/internal/dns/server"
 	"fairway/internal/engine/certs"
 	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
 // newConditions makes what judges how everything is doing, and shows it in metrics.
-func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
+// nameServer may be nil.
+func (a *App) newConditions(m *metrics.Set, nameServer *names.Server) *condition.Keeper {
 	rates := condition.NewRates(a.engine.Traffic)
 	a.certificates.Measure(m, a.control.Table)
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
@@ -26,6 +28,9 @@ func (a *App) newConditions(m *metrics.Set) *condition.Keeper {
 			Rates: rates.At(now), Certificates: a.certificates.Of(live, now).Fault,
 		}
 		_, w.Compiled = a.control.Compiled()
+		if nameServer != nil {
+			w.Names = nameServer.Findings()
+		}
 		for _, c := range a.control.Commands() {
 			if c.Hold != nil || c.Kind == control.CommandMaintenance {
 				w.Holds = append(w.Holds, holdOf(c))

@@ -131,6 +131,9 @@ type Address struct {
 	Network string `json:"network,omitempty"`
 	// Reach says how Fairway gets there.
 	Reach Reach `json:"reach"`
+	// Link is true on a network of Fairway's machine that others than containers are on, too:
+	// macvlan and ipvlan. Instances on it reach each other, also with ReachNone.
+	Link bool `json:"link,omitempty"`
 }
 
 // Reach is how Fairway gets to an address.

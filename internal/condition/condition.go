@@ -64,6 +64,10 @@ const (
 	CodePending     = "pending"      // the newest table is not live
 	CodeCertificate = "certificate"  // no certificate covers a host that is served over HTTPS alone, or it has expired
 	CodeUnobserved  = "not-observed" // nothing is known yet
+
+	CodeNameTaken     = "name-taken"     // a label asks for a name that another has, or in no zone
+	CodeNameLoop      = "dns-loop"       // a resolver sends questions back
+	CodeForwarderAway = "forwarder-away" // no resolver of a domain answers
 )
 
 // Condition is a state with its reasons, the worst first. A healthy one has none.
@@ -97,7 +101,7 @@ type Endpoint struct {
 
 // Finding is one thing that is wrong now.
 type Finding struct {
-	// Kind is "table", "command", "source", "service" or "route".
+	// Kind is "table", "command", "source", "service", "route" or "name".
 	Kind string
 	// Subject is the ID of the thing, or its name where it has no ID (of a command: what it
 	// is, who gave it and why); Service the ID of
@@ -114,6 +118,7 @@ const (
 	KindSource  = "source"
 	KindService = "service"
 	KindRoute   = "route"
+	KindName    = "name"
 )
 
 // Report is the condition of everything at one moment. It is immutable.

@@ -38,6 +38,8 @@ type World struct {
 	// Certificates says what is wrong with the certificates that a route needs, and what to
 	// do; empty for nothing. It may be nil.
 	Certificates func(route string) (text, hint string)
+	// Names are what is wrong with names, of KindName.
+	Names []Finding
 }
 
 // Attempt is a connection that was tried.
@@ -111,6 +113,9 @@ func Judge(w World, before *Report) *Report {
 	}
 	for _, svc := range w.Snapshot.Services {
 		j.report.Services[svc.ID] = j.service(svc)
+	}
+	for _, f := range w.Names {
+		j.find(&Condition{}, f)
 	}
 	slices.SortStableFunc(j.report.Findings, func(a, b Finding) int { return cmp.Compare(b.State.rank(), a.State.rank()) })
 	return j.report

@@ -427,8 +427,7 @@ func (q question) rung(text string) {
 
 // sees reports whether an asker is on the network of an address.
 func (v view) sees(a catalog.Address) bool {
-	near := a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge
-	return near && (v.machine || slices.Contains(v.networks, a.Network))
+	return near(a) && (v.machine || slices.Contains(v.networks, a.Network))
 }
 
 // services answers with SRV, by every rung, and with the addresses of what it names.

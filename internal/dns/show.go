@@ -25,7 +25,11 @@ func (z *Zone) State() names.Names {
 		}
 	}
 	for _, t := range z.taken {
-		out.Taken = append(out.Taken, names.TakenName{Name: t.Name + "." + z.settings.Zones[0], Holder: t.Holder, Service: t.Service})
+		name := t.Name
+		if t.Holder != "" {
+			name += "." + z.settings.Zones[0]
+		}
+		out.Taken = append(out.Taken, names.TakenName{Name: name, Holder: t.Holder, Service: t.Service, ByLabel: t.ByLabel})
 	}
 	slices.SortFunc(out.Taken, func(a, b names.TakenName) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Service, b.Service))

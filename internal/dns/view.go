@@ -36,7 +36,7 @@ func (z *Zone) view(from Asker) view {
 		v.instance = &x
 		first := ""
 		for _, a := range x.instance.Addresses {
-			if a.Reach != catalog.ReachShared && a.Reach != catalog.ReachBridge {
+			if !near(a) {
 				continue
 			}
 			if a.Host == from.Addr.String() {
@@ -175,7 +175,7 @@ func fixed(a catalog.Address) place {
 // on returns the addresses of an instance on a network that Fairway's machine has.
 func on(in *catalog.Instance, network string) []place {
 	return own(in, func(a catalog.Address) bool {
-		return a.Network == network && (a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge)
+		return a.Network == network && near(a)
 	})
 }
 

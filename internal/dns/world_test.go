@@ -387,7 +387,7 @@ func TestTaken(t *testing.T) {
 	if got := w.ask(t, "D: x.docker A") + " " + w.ask(t, "D: db.docker A"); got != "172.19.0.20 172.19.0.20" {
 		t.Errorf("beside an older newcomer it is %s", got)
 	}
-	if got := fmt.Sprint(w.before.Taken()); got != "[{x shop-db@docker blog-db@docker} {db shop-db@docker blog-db@docker}]" {
+	if got := fmt.Sprint(w.before.Taken()); got != "[{x shop-db@docker blog-db@docker true} {db shop-db@docker blog-db@docker false}]" {
 		t.Errorf("taken: %s", got)
 	}
 	w.remove("shop-db-1")
@@ -396,6 +396,43 @@ func TestTaken(t *testing.T) {
 	}
 	if got := w.before.Taken(); len(got) > 0 {
 		t.Errorf("taken: %v", got)
+	}
+}
+
+// A name in no zone is not given.
+func TestForeignLabel(t *testing.T) {
+	w := newWorld()
+	w.instance("shop-web-1").Labels[labelName], w.instance("shop-web-2").Labels[labelName] = "db.corp.example, web2.docker", "db.corp.example, web2.docker"
+	w.zone()
+	if got := fmt.Sprint(w.before.Taken()); got != "[{db.corp.example  shop-web@docker true}]" {
+		t.Errorf("not given: %s", got)
+	}
+	if got := w.before.State().Taken; len(got) != 1 || got[0].Name != "db.corp.example" {
+		t.Errorf("shown: %+v", got)
+	}
+}
+
+// A container on macvlan asks as itself, and may have names of others looked up; its neighbours
+// in the network may not.
+func TestMacvlan(t *testing.T) {
+	w := newWorld()
+	for i, name := range []string{"cam", "nas"} {
+		in := w.run(name, fmt.Sprintf("lan=10.0.0.%d", 200+i), "80/tcp")
+		in.Addresses[0].Reach, in.Addresses[0].Link = catalog.ReachNone, true
+	}
+	z := w.zone()
+	cam := Asker{netip.MustParseAddr("10.0.0.200"), netip.MustParseAddr("10.0.0.5")}
+	if got := said(z.Answer("nas.docker.", dns.TypeA, cam, nil)); got != "10.0.0.201" || z.InstanceAt(cam.Addr) != "cam" {
+		t.Errorf("to its neighbour: %s", got)
+	}
+	if got := said(z.Answer("nas.docker.", dns.TypeA, askers["M"], nil)); got != "NODATA" {
+		t.Errorf("to this machine, which does not reach it: %s", got)
+	}
+	if got := said(z.Answer("201.0.0.10.in-addr.arpa.", dns.TypePTR, cam, nil)); got != "nas.docker." {
+		t.Errorf("its name: %s", got)
+	}
+	if !z.mayRecurse(cam.Addr) || z.mayRecurse(askers["O"].Addr) || slices.Contains(z.Bridges(), netip.MustParsePrefix("10.0.0.0/24")) {
+		t.Error("who may have names of others looked up")
 	}
 }
 

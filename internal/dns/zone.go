@@ -50,11 +50,12 @@ type at struct {
 	instance *catalog.Instance
 }
 
-// Taken is a name that a service asks for and another has.
+// Taken is a name that a service asks for and does not get.
 type Taken struct {
 	Name    string
-	Holder  string // ID of the service that has it
+	Holder  string // ID of the service that has it; empty for a name in no zone
 	Service string // ID of the one that does not
+	ByLabel bool   // a label asks for it
 }
 
 // The labels that are read.
@@ -119,7 +120,10 @@ func Build(before *Zone, s *catalog.Snapshot, settings Settings, local []netip.P
 	}
 	z.claim(before, ordered)
 	marked := map[netip.Prefix]bool{}
-	for a := range z.askers {
+	for a, x := range z.askers {
+		if onLink(x.instance, a) {
+			continue // others are there, too
+		}
 		if p, ok := z.localOf(a); ok && p.Addr() != a {
 			marked[p.Masked()] = true
 		}
@@ -222,7 +226,7 @@ func (z *Zone) addAddresses(x at, shown bool) {
 		if err != nil || a.Network == hostNetwork {
 			continue
 		}
-		if a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge {
+		if near(a) {
 			z.askers[ip] = x
 			if shown {
 				z.pointers[ip] = x
@@ -231,23 +235,33 @@ func (z *Zone) addAddresses(x at, shown bool) {
 	}
 }
 
+// near reports whether an address is on a network of this machine: what asks from it is the
+// instance.
+func near(a catalog.Address) bool {
+	return a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge || a.Link
+}
+
+func onLink(in *catalog.Instance, ip netip.Addr) bool {
+	return slices.ContainsFunc(in.Addresses, func(a catalog.Address) bool { return a.Link && a.Host == ip.String() })
+}
+
 // hostNetwork is the network of containers that have the machine's own.
 const hostNetwork = "host"
 
 // claim gives out the names that only one may have: those that labels ask for, and short
 // names. Who had one keeps it.
 func (z *Zone) claim(before *Zone, ordered []*catalog.Service) {
-	give := func(names, had map[string]*catalog.Service, name string, svc *catalog.Service) {
+	give := func(names, had map[string]*catalog.Service, name string, svc *catalog.Service, label bool) {
 		holder := names[name]
 		switch {
 		case holder == nil || had[name] != nil && had[name].ID == svc.ID && holder.ID != svc.ID:
 			names[name] = svc
 			if holder != nil {
-				z.taken = append(z.taken, Taken{name, svc.ID, holder.ID})
+				z.taken = append(z.taken, Taken{name, svc.ID, holder.ID, label})
 			}
 			z.under(name)
 		case holder.ID != svc.ID:
-			z.taken = append(z.taken, Taken{name, holder.ID, svc.ID})
+			z.taken = append(z.taken, Taken{name, holder.ID, svc.ID, label})
 		}
 	}
 	if before == nil {
@@ -259,27 +273,32 @@ func (z *Zone) claim(before *Zone, ordered []*catalog.Service) {
 		}
 		for _, name := range z.wished(svc) {
 			if base, star := strings.CutPrefix(name, "*."); star {
-				give(z.stars, before.stars, base, svc)
+				give(z.stars, before.stars, base, svc, true)
 				z.under(name)
 			} else {
-				give(z.explicit, before.explicit, name, svc)
+				give(z.explicit, before.explicit, name, svc, true)
 			}
 		}
 		for _, name := range spellings(svc.ShortName()) {
-			give(z.short, before.short, name, svc)
+			give(z.short, before.short, name, svc, false)
 		}
 	}
 }
 
-// wished returns the names below a zone that the labels of a service ask for.
+// wished returns the names below a zone that the labels of a service ask for. What is no name
+// in a zone of ours is noted.
 func (z *Zone) wished(svc *catalog.Service) (names []string) {
+	var seen []string
 	read := func(labels map[string]string) {
 		for text := range strings.SplitSeq(labels[labelName], ",") {
 			text = strings.ToLower(strings.Trim(strings.TrimSpace(text), "."))
 			rest, star := strings.CutPrefix(text, "*.")
 			rel, ok := z.relative(rest + ".")
 			if !ok || rel == "" || len(spellings(rel)) == 0 || slices.Contains(reserved, rel) {
-				continue // no name in a zone of ours
+				if text != "" {
+					z.taken = append(z.taken, Taken{Name: text, Service: svc.ID, ByLabel: true})
+				}
+				continue
 			}
 			if star {
 				rel = "*." + rel
@@ -291,7 +310,10 @@ func (z *Zone) wished(svc *catalog.Service) (names []string) {
 	}
 	read(svc.Labels)
 	for _, in := range svc.Instances {
-		read(in.Labels)
+		if text := in.Labels[labelName]; text != svc.Labels[labelName] && !slices.Contains(seen, text) {
+			seen = append(seen, text)
+			read(in.Labels)
+		}
 	}
 	return names
 }
@@ -322,7 +344,7 @@ func (z *Zone) apex(name string) string {
 // Len is how many services and instances have names.
 func (z *Zone) Len() int { return len(z.services) + len(z.instances) }
 
-// Taken returns the names that are asked for and that others have.
+// Taken returns the names that are asked for and not given.
 func (z *Zone) Taken() []Taken { return z.taken }
 
 // Of reports whether the zone was made of a snapshot and of the addresses of this machine.
@@ -336,6 +358,14 @@ func (z *Zone) Local() []netip.Prefix { return z.local }
 // Bridges are the networks of this machine that containers are on.
 func (z *Zone) Bridges() []netip.Prefix { return z.bridges }
 
+// InstanceAt is the name of the instance that asks from an address; empty for none.
+func (z *Zone) InstanceAt(a netip.Addr) string {
+	if x, ok := z.askers[a]; ok {
+		return x.instance.Name
+	}
+	return ""
+}
+
 // MayAsk reports whether an asker gets an answer at all.
 func (z *Zone) MayAsk(a netip.Addr) bool { return contains(z.settings.Clients, a) || z.isMachine(a) }
 
@@ -344,7 +374,8 @@ func (z *Zone) mayRecurse(a netip.Addr) bool {
 	if len(z.settings.Recursion) > 0 {
 		return contains(z.settings.Recursion, a)
 	}
-	return z.isMachine(a) || contains(z.bridges, a)
+	_, instance := z.askers[a]
+	return instance || z.isMachine(a) || contains(z.bridges, a)
 }
 
 func (z *Zone) isMachine(a netip.Addr) bool {

@@ -56,6 +56,9 @@ const (
 	DrainClean Kind = "drain.clean" // an endpoint has left with all its requests answered
 	DrainCut   Kind = "drain.cut"   // requests were broken off
 
+	NamesTrouble Kind = "names.trouble" // a name is not answered as it ought to be
+	NamesSound   Kind = "names.sound"
+
 	RouteDegraded Kind = "route.degraded" // part of what serves a route fails
 	RouteDown     Kind = "route.down"     // nothing that serves it works
 	RouteHealthy  Kind = "route.healthy"  // it is served as it ought to be, or gone
@@ -94,7 +97,7 @@ const (
 var conditions = map[Kind]Kind{
 	NodeDown: NodeUp, ServiceDown: ServiceUp, InstanceUnhealthy: InstanceHealthy, Flapping: Settled, SourceStale: SourceBack,
 	ProblemNew: ProblemSolved, ConflictNew: ConflictSolved, CertificateBad: CertificateGood, RuleFired: RuleCleared,
-	RouteDegraded: RouteHealthy, RouteDown: RouteHealthy, HoldBegun: HoldOver,
+	RouteDegraded: RouteHealthy, RouteDown: RouteHealthy, HoldBegun: HoldOver, NamesTrouble: NamesSound,
 }
 
 // Kinds lists the kinds that happen, sorted.

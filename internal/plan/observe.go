@@ -78,7 +78,7 @@ func serviceAndInstance(s *catalog.Snapshot, b *route.Backend, e route.Endpoint)
 
 func (o *observer) service() {
 	for _, f := range o.report.Findings {
-		if f.Kind == condition.KindTable {
+		if f.Kind == condition.KindTable || f.Kind == condition.KindName && f.Service == o.diagnosis.Service {
 			o.add(f.Reason.Code, api.CheckDoubt, f.Reason.Text, f.Reason.Hint)
 		}
 	}

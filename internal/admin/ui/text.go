@@ -16,6 +16,7 @@ import (
 
 	"fairway/internal/admin/ui/assets"
 	"fairway/internal/admin/ui/compare"
+	"fairway/internal/admin/ui/export"
 	"fairway/internal/admin/ui/happened"
 	"fairway/internal/admin/ui/labelref"
 	"fairway/internal/admin/ui/signs"
@@ -111,7 +112,7 @@ func functions(a *assets.Assets) template.FuncMap {
 		"class":   class,
 		"join":    strings.Join,
 		"upper":   strings.ToUpper,
-		"formats": func() []string { return []string{"csv", "json"} },
+		"formats": export.Formats,
 		"health":  signs.Word,
 		"state":   stateOf,
 		"source":  sourceHealth,

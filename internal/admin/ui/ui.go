@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/admin/ui/answered"
 	"fairway/internal/admin/ui/assets"
 	"fairway/internal/admin/ui/listing"
 	"fairway/internal/admin/ui/signs"
@@ -127,6 +128,7 @@ func pages() []page {
 		{path: "/sources", name: "sources", title: "Sources", key: "u", read: readSources},
 		{path: "/nodes", name: "nodes", title: "Nodes", key: "n", read: readNodes},
 		{path: "/nodes/{name...}", name: "node", read: readNode},
+		{path: "/names", name: "names", title: "Names", key: "m", read: func(c *call) (any, error) { return answered.Read(c, c.ask, c.r.URL.Path, c.q) }},
 		{path: "/events", name: "events", title: "Events", key: "e", read: readEvents},
 		{path: "/history", name: "history", title: "History", key: "h", read: readHistory},
 		{path: "/history/{number}", name: "entry", read: readEntry},

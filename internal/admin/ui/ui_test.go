@@ -25,6 +25,7 @@ import (
 	"fairway/internal/admin/ui/draw"
 	"fairway/internal/admin/ui/signs"
 	"fairway/internal/api"
+	"fairway/internal/api/names"
 	"fairway/internal/api/rights"
 )
 
@@ -69,6 +70,7 @@ func everything(text func(field string) string) answers {
 	a := answers{
 		"/v1/info": &api.Info{}, "/v1/status": &api.Status{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
 		"/v1/problems": &api.List[api.Problem]{}, "/v1/search": &api.List[api.Found]{}, "/v1/labels": &api.List[api.Label]{}, "/v1/owners": &api.List[rights.OwnerRecord]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
+		"/v1/dns": &names.Names{}, "/v1/dns/names": &api.List[names.Name]{}, "/v1/dns/explain": &names.NameExplanation{},
 		"/v1/certificates": &api.Certificates{}, "/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
 		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
@@ -148,7 +150,7 @@ func paths(a answers) map[string]string {
 		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
 		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
 		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
-		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "owners": "/owners", "labels": "/labels?for=fairway.none", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
+		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "search": "/search?q=name", "sources": "/sources", "names": "/names?name=web.docker&client=172.18.0.7", "owners": "/owners", "labels": "/labels?for=fairway.none", "instance": instanceLink(a["/v1/services"].(*api.List[api.Service]).Items[0].Instances[0]), "nothing": "/nothing",
 	}
 }
 
@@ -552,7 +554,26 @@ func TestTemplates(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if names := slices.Sorted(maps.Keys(unused)); !slices.Equal(names, []string{"error", "signedin", "unsigned"}) {
-		t.Errorf("templates of no page: %v", names)
+	if list := slices.Sorted(maps.Keys(unused)); !slices.Equal(list, []string{"error", "signedin", "unsigned"}) {
+		t.Errorf("templates of no page: %v", list)
+	}
+}
+
+// The page of names without a DNS server, and for a question that is none.
+func TestNames(t *testing.T) {
+	p, a := newPages(t), everything(plainText)
+	a["/v1/dns/explain"] = &api.Error{Status: 400, Title: "Bad Request", Detail: `"x" is no IP address`}
+	if rec := get(t, p, a, "/names?name=web.docker&client=x"); rec.Code != 200 || !strings.Contains(rec.Body.String(), "is no IP address") {
+		t.Errorf("a bad question: %d", rec.Code)
+	}
+	if rec := get(t, p, a, "/names?q=nothing-like-it"); !strings.Contains(rec.Body.String(), "No name matches") {
+		t.Error("a search without a find")
+	}
+	if rec := get(t, p, a, "/names?format=csv"); rec.Code != 200 || !strings.Contains(rec.Body.String(), "NAME,KIND,OF") {
+		t.Errorf("as CSV: %d %s", rec.Code, rec.Body)
+	}
+	a["/v1/dns"] = &api.Error{Status: 503, Title: "Service Unavailable", Detail: "DNS is off: set dns.listen"}
+	if rec := get(t, p, a, "/names"); rec.Code != 200 || !strings.Contains(rec.Body.String(), "--dns.listen bridges") {
+		t.Errorf("off: %d", rec.Code)
 	}
 }

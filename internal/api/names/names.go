@@ -4,6 +4,7 @@ package names
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"fairway/internal/api"
 )
@@ -23,8 +24,10 @@ type Names struct {
 	Instances int `json:"instances"`
 	// Unsure says why it is not known that a name is not there; empty where it is.
 	Unsure string `json:"unsure,omitempty"`
-	// Taken are names that a service asks for and another has, sorted.
+	// Taken are names that a service asks for and does not get, sorted.
 	Taken []TakenName `json:"taken"`
+	// Clients are those who asked since the start, the newest first, at most 1,000.
+	Clients []NameClient `json:"clients"`
 	// Resolvers look up names of others; none refuses them.
 	Resolvers []Resolver `json:"resolvers"`
 }
@@ -35,17 +38,33 @@ type Resolver struct {
 	Address string `json:"address"`
 	// Domain is what it is asked for: "." for everything.
 	Domain string `json:"domain"`
-	// State is "up", "down" (it did not answer lately) or "loop" (it asks this server).
+	// State is "up", "down" (its newest three questions had no answer) or "loop" (it asks this server).
 	State string `json:"state"`
 	// Seconds is how long an answer takes, smoothed; zero for none yet.
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-// TakenName is a name that a service asks for and another has.
+// NameClient is one who asks.
+type NameClient struct {
+	// Address is where the questions come from; Instance is what asks, empty for none.
+	Address  string `json:"address"`
+	Instance string `json:"instance,omitempty"`
+	// Questions is how many.
+	Questions uint64 `json:"questions"`
+	// Last is when the newest came, within a second.
+	Last time.Time `json:"last"`
+}
+
+// TakenName is a name that a service asks for and does not get.
 type TakenName struct {
-	Name    string `json:"name"`
-	Holder  string `json:"holder"`
+	Name string `json:"name"`
+	// Holder is the ID of the service that has it; empty for a name in none of the zones.
+	Holder string `json:"holder,omitempty"`
+	// Service is the ID of the one that asks for it.
 	Service string `json:"service"`
+	// ByLabel is true where a label asks for the name, which is a finding; without, it is the short
+	// name of a service of a project.
+	ByLabel bool `json:"byLabel,omitempty"`
 }
 
 // Name is a name that is answered.

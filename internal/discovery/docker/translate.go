@@ -126,10 +126,10 @@ func (w *world) addresses(c dockerapi.Container) []catalog.Address {
 	}
 	var list []catalog.Address
 	for _, at := range c.Attachments {
-		reach := w.reach(at)
+		reach, link := w.reach(at), w.isLink(at)
 		for _, ip := range []netip.Addr{at.IPv4, at.IPv6} {
 			if daemon.Usable(ip) {
-				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: reach})
+				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: reach, Link: link})
 			}
 		}
 	}
@@ -164,6 +164,13 @@ func (w *world) reach(at dockerapi.Attachment) catalog.Reach {
 		return catalog.ReachBridge
 	}
 	return catalog.ReachNone
+}
+
+// isLink reports whether a network is a part of one that this machine is on.
+func (w *world) isLink(at dockerapi.Attachment) bool {
+	here := w.host.Local && !w.enclosed && (w.onHost() || w.facts(w.selfID) != nil)
+	driver := w.drivers[at.NetworkID]
+	return here && (driver == "macvlan" || driver == "ipvlan")
 }
 
 // ports returns the ports a container declares, with where Fairway dials each through the host.

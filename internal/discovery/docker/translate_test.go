@@ -65,15 +65,15 @@ func TestReach(t *testing.T) {
 	}{
 		{
 			"on the engine's host", localHost, false, "", nil, bridge,
-			"mac 192.168.1.7 none, web 172.18.0.2 bridge, web 2001:db8::2 bridge; 80=127.0.0.1:8080 81=127.0.0.1:8081 82=192.0.2.1:8082 83",
+			"mac 192.168.1.7 none link, web 172.18.0.2 bridge, web 2001:db8::2 bridge; 80=127.0.0.1:8080 81=127.0.0.1:8081 82=192.0.2.1:8082 83",
 		},
 		{
 			"beside it in a container", localHost, false, "self", &self, bridge,
-			"mac 192.168.1.7 none, web 172.18.0.2 shared, web 2001:db8::2 shared; 80 81 82 83",
+			"mac 192.168.1.7 none link, web 172.18.0.2 shared, web 2001:db8::2 shared; 80 81 82 83",
 		},
 		{
 			"in a container with host networking", localHost, false, "self", &selfOnHost, bridge,
-			"mac 192.168.1.7 none, web 172.18.0.2 bridge, web 2001:db8::2 bridge; 80=127.0.0.1:8080 81=127.0.0.1:8081 82=192.0.2.1:8082 83",
+			"mac 192.168.1.7 none link, web 172.18.0.2 bridge, web 2001:db8::2 bridge; 80=127.0.0.1:8080 81=127.0.0.1:8081 82=192.0.2.1:8082 83",
 		},
 		{
 			"in a container of another engine", localHost, false, "self", nil, bridge,
@@ -106,7 +106,11 @@ func TestReach(t *testing.T) {
 			i := w.instance(tt.container, time.Time{}, "", time.Time{})
 			var addresses []string
 			for _, a := range i.Addresses {
-				addresses = append(addresses, a.Network+" "+a.Host+" "+string(a.Reach))
+				text := a.Network + " " + a.Host + " " + string(a.Reach)
+				if a.Link {
+					text += " link"
+				}
+				addresses = append(addresses, text)
 			}
 			got := strings.Join(addresses, ", ") + ";"
 			for _, line := range strings.Fields(describePorts(i)) {

@@ -15,6 +15,9 @@ import (
 	"github.com/miekg/dns"
 )
 
+// downAfter is how many questions in a row have no answer where a resolver is down.
+const downAfter = 3
+
 // server is one resolver, with what is known of it.
 type server struct {
 	at   netip.AddrPort
@@ -24,6 +27,7 @@ type server struct {
 	mu     sync.Mutex
 	smooth time.Duration // how long an answer takes
 	down   time.Time     // until when it is asked last
+	failed int           // questions without an answer, since the newest that had one
 }
 
 // rank orders resolvers: those that answer first, the quick ones before.
@@ -40,10 +44,11 @@ func (s *server) note(took time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !ok {
+		s.failed++
 		s.down = time.Now().Add(downFor)
 		return
 	}
-	s.down = time.Time{}
+	s.down, s.failed = time.Time{}, 0
 	if s.smooth == 0 {
 		s.smooth = took
 	}
@@ -57,7 +62,7 @@ func (s *server) show(domain string) names.Resolver {
 	switch {
 	case s.loop.Load():
 		state = "loop"
-	case time.Now().Before(s.down):
+	case s.failed >= downAfter:
 		state = "down"
 	}
 	return names.Resolver{Address: s.at.String(), Domain: domain, State: state, Seconds: s.smooth.Seconds()}

@@ -335,7 +335,10 @@ func (f *Forwarder) probe(ctx context.Context) {
 		all.Go(func() {
 			m := new(dns.Msg)
 			m.SetQuestion(name, dns.TypeHINFO)
-			_, _ = s.exchange(ctx, m, "udp")
+			began := time.Now()
+			if _, err := s.exchange(ctx, m, "udp"); err == nil {
+				s.note(time.Since(began), true) // one that was away answers again
+			}
 		})
 	}
 	all.Wait()

@@ -166,10 +166,19 @@ func TestSecond(t *testing.T) {
 		t.Errorf("the silent one was asked %d times", n)
 	}
 	goleak.VerifyNone(t, before) // it is waited for no longer
+	f.domains["."][0].note(0, false)
+	if r := f.domains["."][0].show("."); r.State != "up" {
+		t.Errorf("after two questions: %+v", r)
+	}
+	f.domains["."][0].note(0, false)
 	for _, r := range f.Resolvers() {
 		if want := map[string]string{first.at.String(): "down", second.at.String(): "up"}[r.Address]; r.State != want || r.Domain != "." {
 			t.Errorf("%+v, want %s", r, want)
 		}
+	}
+	f.domains["."][0].note(time.Millisecond, true)
+	if r := f.domains["."][0].show("."); r.State != "up" {
+		t.Errorf("after an answer: %+v", r)
 	}
 }
 

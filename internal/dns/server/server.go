@@ -58,6 +58,7 @@ type Server struct {
 	wanted  []listen
 	zone    atomic.Pointer[dns.Zone]
 	m       measures
+	askers  clients
 	sockets map[netip.AddrPort]*socket // Run's alone, once it runs, as failed
 	failed  map[netip.AddrPort]string  // why an address is not bound
 	foreign chan struct{}              // places for questions that are looked up elsewhere
@@ -84,7 +85,7 @@ func New(o Options) (*Server, error) {
 	if o.Local == nil {
 		o.Local = systemAddresses
 	}
-	s := &Server{o: o, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
+	s := &Server{o: o, askers: clients{all: map[netip.Addr]client{}}, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.m = newMeasures(o.Metrics, s)
 	for _, text := range o.Listen {
@@ -105,7 +106,9 @@ func New(o Options) (*Server, error) {
 
 // State says how it is doing.
 func (s *Server) State() names.Names {
-	out := s.Zone().State()
+	z := s.Zone()
+	out := z.State()
+	out.Clients = s.askers.list(z)
 	s.mu.Lock()
 	out.Listen, out.Unbound = s.bound, s.unbound
 	s.mu.Unlock()

@@ -181,7 +181,7 @@ func (s *Server) serveUDP(k *socket, asked netip.Addr) {
 		}
 		p := dns.Packet{Raw: buffer[:n], From: dns.Asker{Addr: from.Addr().Unmap(), Asked: asked}}
 		z := s.zone.Load()
-		r := z.Handle(p)
+		r := s.answer(z, p)
 		if r.Foreign == nil {
 			s.send(k, r, from)
 			continue
@@ -189,6 +189,15 @@ func (s *Server) serveUDP(k *socket, asked netip.Addr) {
 		p.Raw = slices.Clone(p.Raw)
 		s.elsewhere(func() { s.send(k, s.lookup(z, p, r), from) }, func() { s.send(k, z.Busy(p, r), from) })
 	}
+}
+
+// answer answers out of the zone, and counts who asks.
+func (s *Server) answer(z *dns.Zone, p dns.Packet) dns.Reply {
+	r := z.Handle(p)
+	if r.Out != nil && r.Refused != dns.RefusedClient || r.Foreign != nil {
+		s.askers.count(p.From.Addr, time.Now())
+	}
+	return r
 }
 
 // send counts a reply and sends it over UDP.
@@ -293,7 +302,7 @@ func (s *Server) converse(conn net.Conn, from dns.Asker) {
 		}
 		p := dns.Packet{Raw: raw, From: from, TCP: true}
 		z := s.zone.Load()
-		r := z.Handle(p)
+		r := s.answer(z, p)
 		if r.Foreign != nil {
 			r = s.lookup(z, p, r)
 		}

@@ -35,18 +35,20 @@ func (o *Observer) followReports(ctx context.Context) {
 
 // look reports what is new in a report, and returns when to look again without a newer one.
 func (o *Observer) look(r *condition.Report, routes *routeWatch, now time.Time) (due time.Time) {
-	standing, held := map[string]notify.Event{}, map[string]notify.Event{}
+	standing, held, names := map[string]notify.Event{}, map[string]notify.Event{}, map[string]notify.Event{}
 	for _, e := range o.Notifier.Standing() {
 		switch e.Kind {
 		case notify.RouteDegraded, notify.RouteDown:
 			standing[e.Subject] = e
 		case notify.HoldBegun:
 			held[e.Subject] = e
+		case notify.NamesTrouble:
+			names[e.Subject] = e
 		}
 	}
 	begun, over, due := routes.next(r, standing, now)
 	o.report(begun, over, notify.Event{Subject: "routes", Name: "routes", Text: "routes are degraded or down; fairway status lists them"})
-	_ = o.Notifier.Report(holdEvents(r, held)...) // errors are logged
+	_ = o.Notifier.Report(append(holdEvents(r, held), nameEvents(r, names)...)...) // errors are logged
 	return due
 }
 
@@ -158,6 +160,31 @@ func holdEvents(r *condition.Report, held map[string]notify.Event) (events []not
 	for subject, e := range held {
 		if !there[subject] {
 			events = append(events, notify.Event{Kind: notify.HoldOver, Subject: subject, Name: e.Name, Text: e.Name + " is over"})
+		}
+	}
+	return events
+}
+
+// nameEvents are what is wrong with names, and the end of what was. The notifier reports each
+// once.
+func nameEvents(r *condition.Report, standing map[string]notify.Event) (events []notify.Event) {
+	there := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Kind != condition.KindName {
+			continue
+		}
+		e := notify.Event{Kind: notify.NamesTrouble, Subject: "name/" + f.Subject, Name: f.Subject, Text: f.Reason.Text, Details: map[string]string{"code": f.Reason.Code, "hint": f.Reason.Hint}}
+		if f.Service != "" {
+			e.Details["service"] = f.Service
+		}
+		if !there[e.Subject] {
+			events = append(events, e)
+		}
+		there[e.Subject] = true
+	}
+	for subject, e := range standing {
+		if !there[subject] {
+			events = append(events, notify.Event{Kind: notify.NamesSound, Subject: subject, Name: e.Name, Text: e.Name + " is resolved as it ought to be again"})
 		}
 	}
 	return events
