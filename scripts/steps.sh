@@ -11,6 +11,9 @@ began=$(date +%s)
 # hosts are the end-to-end tests that bring Docker hosts of their own.
 hosts='Swarm|Fleet|NodeKilled|PlanOfAStack|Image|HAProxyImage'
 
+# pages are those that need no container of the shared host.
+pages='UISituations|UIHostilePages'
+
 # step NAME COMMAND...: status 75 means that it cannot run on this machine.
 step() {
 	local name=$1 log t status

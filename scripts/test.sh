@@ -57,7 +57,7 @@ code() {
 	step "the program with HAProxy" with_haproxy
 }
 
-# Tests that bring Docker hosts of their own run beside those that share one.
+# Tests that bring Docker hosts of their own, or need none, run beside those that share one.
 end_to_end() {
 	step "end to end: build" "$GO" test -tags e2e -c -o "$tmp/e2e.test" ./test/e2e
 	one_host &
@@ -67,7 +67,7 @@ end_to_end() {
 
 # With HAProxy those in which the engine matters most.
 one_host() {
-	step "end to end: containers" e2e containers embedded -test.skip "^Test($hosts)"
+	step "end to end: containers" e2e containers embedded -test.skip "^Test($hosts|$pages)"
 	step "end to end: HAProxy, containers" e2e haproxy-containers haproxy \
 		-test.run '^Test(StopUnderLoad|RemoveUnderLoad|KillIsSurvived|BadLabelsCostNobodyElse|ComposeGroups|HealthcheckGates|FairwayInContainer|RestartWithoutEngine)$'
 }
@@ -75,6 +75,7 @@ one_host() {
 own_hosts() {
 	step "end to end: Swarms and fleets" e2e hosts embedded -test.run "^Test($hosts)" -test.parallel 3
 	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*|SwarmRolling)$' -test.parallel 3
+	step "end to end: pages" e2e pages embedded -test.run "^Test($pages)"
 }
 
 end_to_end >"$tmp/end-to-end" 2>&1 &
