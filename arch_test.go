@@ -110,7 +110,7 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/http3", "internal/engine/embedded/library", "internal/engine/embedded/relay", "internal/engine/embedded/terminate", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/embedded/bucket", "internal/engine/embedded/gzipped", "internal/engine/embedded/http1", "internal/engine/embedded/http3", "internal/engine/embedded/library", "internal/engine/embedded/paced", "internal/engine/embedded/relay", "internal/engine/embedded/terminate", "internal/engine/embedded/wire", "internal/engine/errorpage", "internal/route/field", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/latency", "internal/route"}},
 	// wire reads and writes messages of HTTP/1.1 in memory, and opens no connection.
 	"internal/engine/embedded/wire": {1, []string{"internal/route/field"}},
@@ -121,7 +121,8 @@ var allowed = map[string]struct {
 	// terminate ends TLS, over TCP and QUIC.
 	"internal/engine/embedded/terminate": {1, []string{"internal/engine/certs", "internal/route", "internal/route/tlsoption"}},
 	"internal/engine/embedded/http1":     {1, []string{"internal/engine/embedded/wire", "internal/route/field"}},
-	// bucket limits rates, gzipped compresses, relay passes bytes: parts of the engine that know nothing of it.
+	// paced bounds the pauses of bodies, bucket limits rates, gzipped compresses, relay passes bytes: parts of the engine that know nothing of it.
+	"internal/engine/embedded/paced":   {1, []string{"internal/engine/embedded/http1"}},
 	"internal/engine/embedded/bucket":  {1, []string{"internal/route"}},
 	"internal/engine/embedded/gzipped": {1, nil},
 	"internal/engine/embedded/relay":   {1, []string{"internal/route/canonical"}},
@@ -228,10 +229,10 @@ var allowed = map[string]struct {
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/admin/way", "internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api/automatic", "internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/diff", "internal/route/match",
+		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/diff", "internal/route/match",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
 	// logs gives what instances write; stream writes server-sent events.
 	"internal/admin/logs":   {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
 	"internal/admin/stream": {2, []string{"internal/api"}},
@@ -295,7 +296,7 @@ var allowed = map[string]struct {
 	// api escapes what an answer says, as everything that people read.
 	"internal/api":             {1, []string{"internal/api/automatic", "internal/api/events", "internal/human"}},
 	"internal/api/automatic":   {1, []string{"internal/human"}},
-	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route", "internal/route/tlsoption"}},
+	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route"}},
 	"internal/acme/command":    {5, []string{"internal/api", "internal/api/automatic", "internal/console", "internal/fleet/agent/command", "internal/printer"}},
 	// names is what is said about DNS.
 	"internal/api/names": {1, []string{"internal/api"}},
@@ -352,7 +353,7 @@ var largePackages = map[string]struct {
 	next  string
 }{
 	"cmd/fairway":                    {2688, "commands that work without a running Fairway hold logic that belongs to packages below"},
-	"internal/engine/embedded":       {4464, "what speaks to endpoints, and the filters, become packages of their own"},
+	"internal/engine/embedded":       {4421, "what speaks to endpoints, and the filters, become packages of their own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3475, "the Lua files and the sections may part"},

@@ -17,7 +17,6 @@ const (
 	RefusedRecursion = "recursion" // it may not ask for names of others
 	RefusedKind      = "kind"      // transfers, updates, other classes
 	RefusedMalformed = "malformed"
-	RefusedRate      = "rate" // the same was answered too often
 )
 
 // Packet is a question as it came.
@@ -194,23 +193,6 @@ func pack(r *dns.Msg, qtype uint16, rcode, limit int) Reply {
 		out.Rcode = dns.RcodeServerFailure
 		out.Out, _ = failed.Pack()
 	}
-	return out
-}
-
-// Shortened is a reply without records that asks to come again over TCP.
-func (z *Zone) Shortened(p Packet, r Reply) Reply {
-	var msg dns.Msg
-	if msg.Unpack(p.Raw) != nil {
-		return Reply{Refused: RefusedRate}
-	}
-	m := new(dns.Msg)
-	m.SetRcode(&msg, dns.RcodeSuccess)
-	m.Truncated = true
-	if msg.IsEdns0() != nil {
-		m.SetEdns0(maxUDP, false)
-	}
-	out := pack(m, r.Type, dns.RcodeSuccess, dns.MinMsgSize)
-	out.Refused, out.Cut = RefusedRate, true
 	return out
 }
 

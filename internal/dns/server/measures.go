@@ -24,7 +24,7 @@ func newMeasures(m *metrics.Set, s *Server) measures {
 	return measures{
 		queries:   m.CounterVec("fairway_dns_queries_total", "Questions that were answered.", "type", "rcode", "transport"),
 		truncated: m.Counter("fairway_dns_truncated_total", "Answers that did not fit, and were asked for again over TCP."),
-		refused:   m.CounterVec("fairway_dns_refused_total", "Questions that were refused or ignored, by reason: client, recursion, kind, malformed, rate.", "why"),
+		refused:   m.CounterVec("fairway_dns_refused_total", "Questions that were refused or ignored, by reason: client, recursion, kind, malformed.", "why"),
 		build:     m.Gauge("fairway_dns_build_seconds", "Time that the newest zone took to make."),
 	}
 }

@@ -59,7 +59,6 @@ type Server struct {
 	zone    atomic.Pointer[dns.Zone]
 	m       measures
 	askers  clients
-	rate    *rate
 	sockets map[netip.AddrPort]*socket // Run's alone, once it runs, as failed
 	failed  map[netip.AddrPort]string  // why an address is not bound
 	foreign chan struct{}              // places for questions that are looked up elsewhere
@@ -86,7 +85,7 @@ func New(o Options) (*Server, error) {
 	if o.Local == nil {
 		o.Local = systemAddresses
 	}
-	s := &Server{o: o, rate: newRate(), askers: clients{all: map[netip.Addr]client{}}, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
+	s := &Server{o: o, askers: clients{all: map[netip.Addr]client{}}, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.m = newMeasures(o.Metrics, s)
 	for _, text := range o.Listen {

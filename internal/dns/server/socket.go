@@ -183,7 +183,7 @@ func (s *Server) serveUDP(k *socket, asked netip.Addr) {
 		z := s.zone.Load()
 		r := s.answer(z, p)
 		if r.Foreign == nil {
-			s.send(k, s.limited(z, p, r), from)
+			s.send(k, r, from)
 			continue
 		}
 		p.Raw = slices.Clone(p.Raw)
@@ -196,20 +196,6 @@ func (s *Server) answer(z *dns.Zone, p dns.Packet) dns.Reply {
 	r := z.Handle(p)
 	if r.Out != nil && r.Refused != dns.RefusedClient || r.Foreign != nil {
 		s.askers.count(p.From.Addr, time.Now())
-	}
-	return r
-}
-
-// limited is a reply over UDP as the rate lets it be.
-func (s *Server) limited(z *dns.Zone, p dns.Packet, r dns.Reply) dns.Reply {
-	if r.Out == nil || z.Own(p.From.Addr) {
-		return r
-	}
-	switch s.rate.of(p, r, time.Now()) {
-	case shorten:
-		return z.Shortened(p, r)
-	case drop:
-		return dns.Reply{Refused: dns.RefusedRate}
 	}
 	return r
 }

@@ -42,8 +42,13 @@ func withClientConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, clientConnBelow(c))
 }
 
-// clientConnBelow is the connection that was accepted, of one of HTTP/2.
-func clientConnBelow(c net.Conn) *clientConn { return c.(*tls.Conn).NetConn().(*clientConn) }
+// clientConnBelow is the connection that was accepted, in clear or below TLS.
+func clientConnBelow(c net.Conn) *clientConn {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	return c.(*clientConn)
+}
 
 // Close also ends the counting. What the client may still send on closes later: see linger.
 func (c *clientConn) Close() error {

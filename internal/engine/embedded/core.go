@@ -27,7 +27,7 @@ func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 			_ = clear.Close()
 		}
 	}()
-	l.core.Serve(context.WithValue(e.ctx, connKey{}, c), clear, http1.Hooks{
+	l.core.Serve(e.ctx, clear, http1.Hooks{
 		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
 		Busy:   func(busy bool) { e.room.set(c, !busy) },
 		Gone:   func() http1.Presence { return http1.PresenceOf(c.Conn) },
@@ -48,7 +48,7 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 		},
 		ctx: x.Context(),
 	}
-	in.conn = in.ctx.Value(connKey{}).(*clientConn)
+	in.conn = clientConnBelow(x.Conn())
 	in.tls, in.interrupt = in.conn.state, in.conn.interrupt
 	defer func() {
 		if p := recover(); p != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
 )
 
@@ -18,6 +19,7 @@ import (
 type dispatch struct {
 	e     *Engine
 	began time.Time
+	clock http1.Clock
 
 	live     *liveTable // that decided on it
 	q        *request
@@ -62,7 +64,7 @@ func (x *dispatch) send(ctx context.Context, attempt func(*balance.Endpoint) *fa
 		tried = room[:0]
 		last  *failure // the attempt before
 	)
-	began := time.Now()
+	began := x.clock.Now()
 	for n := 0; ; { // n attempts were made in this round
 		ep, err := x.pick(n, tried)
 		if err != nil && last != nil && !last.unsent {
@@ -72,7 +74,8 @@ func (x *dispatch) send(ctx context.Context, attempt func(*balance.Endpoint) *fa
 			if err := x.again(ctx, last); err != nil {
 				return err
 			}
-			n, tried, began, last = 0, room[:0], time.Now(), nil
+			x.clock.Waited()
+			n, tried, began, last = 0, room[:0], x.clock.Now(), nil
 			continue
 		}
 		if x.attempts++; x.attempts > 1 {
@@ -81,6 +84,7 @@ func (x *dispatch) send(ctx context.Context, attempt func(*balance.Endpoint) *fa
 		if last = attempt(ep); last == nil {
 			return nil
 		}
+		x.clock.Waited()
 		if ctx.Err() != nil {
 			last.result = balance.ResultCanceled
 		}
@@ -91,7 +95,7 @@ func (x *dispatch) send(ctx context.Context, attempt func(*balance.Endpoint) *fa
 		switch {
 		case !isDial(last.err):
 			n++
-		case time.Since(began) > connectBudget:
+		case x.clock.Now().Sub(began) > connectBudget:
 			n = maxAttempts
 		}
 		if !last.stale {

@@ -12,11 +12,11 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"time"
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/library"
+	"fairway/internal/engine/embedded/paced"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/embedded/wire"
 	"fairway/internal/engine/errorpage"
@@ -32,7 +32,7 @@ type exchange struct {
 	conn     *clientConn
 	in       inbound
 	w        *responseWriter
-	body     *bodyReader // nil: the request has none, or it is whole
+	body     *paced.Body // nil: the request has none, or it is whole
 
 	out       outgoing
 	addressed *compiledRoute // the route that out was made for
@@ -100,15 +100,17 @@ func (l *listener) serveRequest(in inbound, c client) {
 	e.running.Add(1)
 	defer e.running.done()
 	x := e.exchanges.Get().(*exchange)
-	*x = exchange{
-		dispatch: dispatch{e: e, began: time.Now()}, conn: in.conn, in: in,
-		fields: x.fields[:0], writer: responseWriter{watch: x.writer.watch},
-	}
-	x.w = &x.writer
-	x.w.init(c, e.opts.WriteTimeout, in.Major, x.began)
+	fields, watch := x.fields[:0], x.writer.watch
+	*x = exchange{} // by itself: one that is copied costs more
+	x.e, x.clock, x.conn, x.in, x.w, x.fields, x.writer.watch = e, http1.NewClock(), in.conn, in, &x.writer, fields, watch
+	x.began = x.clock.Now()
+	x.w.init(c, e.opts.WriteTimeout, in.Major, &x.clock)
 	if in.body != nil {
-		x.body = newBodyReader(in.head, in.body, x.w, e.opts)
-		if in.Major == 1 && in.Length > maxDrain {
+		x.body = paced.New(in.body, x.w, e.opts.BodyTimeout, e.opts.BodyRate)
+		if paced.IsStream(in.Major, in.Header.Get("Content-Type")) {
+			x.body.Relax()
+		}
+		if in.Major == 1 && in.Length > paced.MaxDrain {
 			x.w.long = x.body
 		}
 	}
@@ -137,6 +139,9 @@ func (x *exchange) serve(conf *listenerConfig) {
 		q.certified = x.in.tls != nil && len(x.in.tls.VerifiedChains) > 0
 		if a = x.sameTLS(); a == nil {
 			x.route, a = x.live.decide(x.in.ctx, q)
+		}
+		if x.route != nil && len(x.route.filters) > 0 {
+			x.clock.Waited()
 		}
 	}
 	if a == nil {
@@ -181,12 +186,13 @@ func (x *exchange) end() {
 		}
 	}
 	x.done(x.in.ctx)
-	took := time.Since(x.began)
-	if x.drains() && !x.body.drain() && x.in.Major == 1 {
+	now := x.clock.Now()
+	took := now.Sub(x.began)
+	if x.drains() && !x.body.Drain() && x.in.Major == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
-	x.e.meters.of(x.route).Requests(1, x.w.status, took)
+	x.e.meters.of(x.route).Answered(1, x.w.status, took, now)
 	if x.endpoint != nil {
 		x.endpoint.Took(took)
 	}
@@ -214,7 +220,7 @@ func (x *exchange) drains() bool {
 func (x *exchange) forward() {
 	if x.body != nil {
 		if limit := x.route.route.BodyTimeout; limit > 0 {
-			x.body.allow(limit)
+			x.body.Allow(limit)
 		}
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
@@ -229,6 +235,7 @@ func (x *exchange) forward() {
 	x.out = outgoing{method: x.q.Method, length: x.q.length}
 	x.address()
 	res, err := x.roundTrip(x.in.ctx)
+	x.clock.Waited()
 	switch {
 	case err != nil:
 		x.fail(err)
@@ -295,11 +302,19 @@ func (x *exchange) copyBody(res *reply) bool {
 	if there, ok := res.body.(interface{ Buffered() int }); stream && (!ok || there.Buffered() == 0) && x.w.Flush() != nil {
 		return false
 	}
+	own, _ := res.body.(*trip)
+	if own != nil && !stream {
+		if whole := own.whole(); whole != nil {
+			_, err := x.w.Write(whole)
+			own.end(err == nil)
+			return err == nil
+		}
+	}
 	buf := x.e.buffers.Get()
 	defer x.e.buffers.Put(buf)
 	for {
-		if r, ok := res.body.(*trip); ok && !stream {
-			switch n, err := r.splice(x.w); {
+		if own != nil && !stream {
+			switch n, err := own.splice(x.w); {
 			case err != nil:
 				return false
 			case n > 0:
@@ -307,6 +322,9 @@ func (x *exchange) copyBody(res *reply) bool {
 			}
 		}
 		n, err := res.body.Read(buf)
+		if own == nil {
+			x.clock.Waited()
+		}
 		if n > 0 {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return false
@@ -411,7 +429,7 @@ func (x *exchange) fail(err error) {
 	if x.in.ctx.Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
 		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.ID, "error", err)
 	}
-	if x.body != nil && !x.body.ended.Load() && x.in.Major == 1 {
+	if x.body != nil && !x.body.Ended() && x.in.Major == 1 {
 		a.hangUp = true
 	}
 	x.answer(a)
@@ -428,7 +446,7 @@ func (x *exchange) answerFor(err error) *answer {
 		return &a
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge()
-	case x.body != nil && x.body.tooSlow():
+	case x.body != nil && x.body.TooSlow():
 		return refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
 	case x.e.ctx.Err() != nil:
 		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
@@ -436,7 +454,7 @@ func (x *exchange) answerFor(err error) *answer {
 		return &answer{status: statusClientClosed, code: "client-closed", text: "the client went away"}
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return noEndpoint(x.route.route.Service)
-	case x.body != nil && x.body.broken():
+	case x.body != nil && x.body.Broken():
 		return &answer{status: http.StatusBadRequest, code: "bad-body", text: "the request body cannot be read"}
 	case errors.Is(err, errNoRoom):
 		return unavailable(limitConnections, "too many connections are open")

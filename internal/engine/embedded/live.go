@@ -35,6 +35,7 @@ type liveRoute struct {
 	*compiledRoute
 	def     *route.Backend // nil when the route has none
 	backend *balance.Backend
+	latest  atomic.Pointer[transport] // that carried a plain request of it
 }
 
 // switches says whether the backend may switch to a protocol in lower case.

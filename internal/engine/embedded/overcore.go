@@ -47,7 +47,9 @@ func (a *attempt) overPeer(ctx context.Context, name string) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.byCore, a.reused, a.sent = true, peer.Reused(), false
+	if a.byCore, a.reused, a.sent = true, peer.Reused(), false; !a.reused {
+		a.x.clock.Waited()
+	}
 	r := &a.trip
 	r.a, r.peer, r.timeout = a, peer, a.transport.timeout
 	r.over.Store(false) // it is not the first connection, where one was stale
@@ -94,7 +96,7 @@ func (r *trip) run() error {
 	if streams {
 		limit = 0 // it begins when all was sent
 	}
-	if err := r.peer.Send(r.peer.Out, limit); err != nil {
+	if err := r.peer.Send(r.peer.Out, r.a.x.clock.Now(), limit); err != nil {
 		return err
 	}
 	if streams {
@@ -171,6 +173,14 @@ func (r *trip) Buffered() int {
 	return r.peer.Buffered()
 }
 
+// whole takes the body where it has come with the head, and is nil otherwise. It is good until the end.
+func (r *trip) whole() []byte {
+	if r.over.Load() {
+		return nil
+	}
+	return r.peer.Whole()
+}
+
 // splice passes a piece of the body on without a copy, and the end of it on to Read. It is
 // 0 where that cannot be done.
 func (r *trip) splice(w *responseWriter) (int64, error) {
@@ -185,7 +195,11 @@ func (r *trip) Read(p []byte) (int, error) {
 	if r.over.Load() {
 		return 0, io.EOF
 	}
+	waits := r.peer.Buffered() == 0 || r.peer.Response.Length < 0
 	n, err := r.peer.Read(p)
+	if waits {
+		r.a.x.clock.Waited()
+	}
 	if err == nil {
 		return n, nil
 	}
@@ -208,5 +222,5 @@ func (r *trip) end(clean bool) {
 	quiet := r.a.x.in.interrupt.Leave()
 	clean = clean && quiet && r.sending.Sent()
 	r.sending.Leave()
-	r.peer.Done(clean)
+	r.peer.Done(clean, r.a.x.clock.Now())
 }

@@ -34,6 +34,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 		body.Hold(x.in.whole)
 	case x.body != nil:
 		body = http1.NewReplay(x.body)
+		x.clock.Waited()
 		if err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != ""); err != nil {
 			return nil, err
 		}
@@ -44,7 +45,7 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 		if body != nil && body.Whole() == nil { // it may be sent after the attempt is over
 			a = new(attempt)
 		}
-		*a = attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout, x.q.upgrade != ""), body: body}
+		*a = attempt{x: x, endpoint: ep, transport: x.transportTo(ep), body: body}
 		var err error
 		if res, err = a.do(ctx); err == nil {
 			return nil
@@ -59,6 +60,19 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 		return f
 	})
 	return res, err
+}
+
+// transportTo is the way to an endpoint, most often that of the request before.
+func (x *exchange) transportTo(ep *balance.Endpoint) *transport {
+	upgrades := x.q.upgrade != ""
+	if tr := x.route.latest.Load(); tr != nil && tr.endpoint == ep && !upgrades && !tr.retired.Load() {
+		return tr
+	}
+	tr := x.e.transports.of(ep, x.route.def, x.route.route.Timeout, upgrades)
+	if !upgrades {
+		x.route.latest.Store(tr)
+	}
+	return tr
 }
 
 type attempt struct {
@@ -125,7 +139,7 @@ func (a *attempt) unsent(err error) bool {
 // repeatable reports whether the request may be sent again after err.
 func (a *attempt) repeatable(err error) bool {
 	switch {
-	case a.x.body != nil && a.x.body.broken():
+	case a.x.body != nil && a.x.body.Broken():
 		return false
 	case isDial(err):
 		return true
@@ -141,7 +155,7 @@ func (a *attempt) repeatable(err error) bool {
 // result is what a failed attempt says about the endpoint.
 func (a *attempt) result(err error) balance.Result {
 	switch {
-	case a.x.body != nil && a.x.body.broken():
+	case a.x.body != nil && a.x.body.Broken():
 		return balance.ResultCanceled
 	case isDial(err):
 		return resultOfDial(err)
@@ -197,7 +211,7 @@ var errHead = errors.New("the head of the answer is not valid")
 
 func (x *exchange) take(a *attempt, res *reply) {
 	if x.body != nil {
-		x.body.relax()
+		x.body.Relax()
 	}
 	x.taken, x.by = a.endpoint, a.transport
 	if res.conn != nil {

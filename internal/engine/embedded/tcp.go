@@ -11,6 +11,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/engine/embedded/relay"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
@@ -41,7 +42,7 @@ func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 	e := l.engine
 	e.running.Add(1)
 	t := &tunnel{
-		dispatch: dispatch{e: e, began: time.Now()},
+		dispatch: dispatch{e: e, began: time.Now(), clock: http1.NewClock()},
 		listener: l, conf: conf, conn: c, client: endpoints{c.RemoteAddr(), c.LocalAddr()},
 	}
 	go func() {

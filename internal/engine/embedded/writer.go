@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/http1"
+	"fairway/internal/engine/embedded/paced"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/field"
 )
@@ -14,8 +15,8 @@ import (
 type client interface {
 	speaker
 	io.Writer
-	bodyControl
-	SetWriteDeadline(time.Time) error
+	paced.Control
+	WriteWithin(now time.Time, limit time.Duration) error
 }
 
 // speaker sends the parts of an answer: ones with 1xx ahead of it, the head, the end.
@@ -29,12 +30,13 @@ type speaker interface {
 type responseWriter struct {
 	client
 	limit time.Duration
+	clock *http1.Clock // of the exchange
 	// shared is true in HTTP/2 and HTTP/3, where a deadline that is over ends the stream
 	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
 	hangUp bool // the connection closes after the answer
 	// long is a body that would not be read to its end for nothing; nil: none.
-	long   *bodyReader
+	long   *paced.Body
 	watch  *http1.Alarm // made once, for HTTP/2 and HTTP/3
 	armed  time.Time    // when the deadline was set in HTTP/1
 	altSvc string       // where HTTP/3 is served; empty: not
@@ -48,13 +50,13 @@ type responseWriter struct {
 const maxEarly = 16
 
 // init begins a new answer.
-func (w *responseWriter) init(c client, limit time.Duration, major int, now time.Time) {
-	w.client, w.limit, w.shared = c, limit, major != 1
+func (w *responseWriter) init(c client, limit time.Duration, major int, clock *http1.Clock) {
+	w.client, w.limit, w.shared, w.clock = c, limit, major != 1, clock
 	switch {
 	case !w.shared:
-		w.arm(now) // the deadline of the request before may be over by now
+		w.arm() // the deadline of the request before may be over by now
 	case w.watch == nil:
-		w.watch = &http1.Alarm{Expire: func() { _ = w.SetWriteDeadline(time.Now()) }}
+		w.watch = &http1.Alarm{Expire: func() { _ = w.WriteWithin(time.Now(), 0) }}
 	}
 }
 
@@ -69,7 +71,7 @@ func (w *responseWriter) Early(status int, fields field.List) error {
 	arrival.DropConnectionFields(&fields)
 	fields.Del("Content-Length") // it has no body (RFC 9110, 8.6)
 	w.begin()
-	defer w.watch.Stop()
+	defer w.over()
 	return w.client.Early(status, fields)
 }
 
@@ -79,7 +81,7 @@ func (w *responseWriter) Begin(a *http1.Answer) {
 		return
 	}
 	w.status, w.length = a.Status, a.Length
-	a.Close = a.Close || w.hangUp || w.long != nil && a.Status >= http.StatusBadRequest && !w.long.ended.Load()
+	a.Close = a.Close || w.hangUp || w.long != nil && a.Status >= http.StatusBadRequest && !w.long.Ended()
 	if w.altSvc != "" {
 		a.Fields.Set("Alt-Svc", w.altSvc)
 	}
@@ -91,18 +93,19 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.client.Write(p)
 	w.bytes += int64(n)
-	w.watch.Stop()
+	w.over()
 	return n, err
 }
 
 // Splice passes on within the limit what the endpoint has sent, without a copy, where that can be done.
 func (w *responseWriter) Splice(p *http1.Peer) (int64, error) {
 	x, ok := w.client.(*http1.Exchange)
-	if !ok {
+	if !ok || !x.MaySplice(p) {
 		return 0, nil
 	}
 	w.begin()
 	n, err := x.Splice(p)
+	w.over()
 	w.bytes += n
 	return n, err
 }
@@ -111,7 +114,7 @@ func (w *responseWriter) Splice(p *http1.Peer) (int64, error) {
 func (w *responseWriter) Flush() error {
 	w.begin()
 	err := w.client.Flush()
-	w.watch.Stop()
+	w.over()
 	return err
 }
 
@@ -119,21 +122,27 @@ func (w *responseWriter) begin() {
 	if w.shared {
 		w.watch.Start(w.limit)
 	} else {
-		w.arm(time.Now())
+		w.arm()
 	}
+}
+
+// over ends what begin has begun.
+func (w *responseWriter) over() {
+	w.watch.Stop()
+	w.clock.Waited()
 }
 
 // finish protects the flush that follows when the handler has returned.
 func (w *responseWriter) finish() {
 	if w.status != http.StatusSwitchingProtocols {
-		w.arm(time.Now())
+		w.arm()
 	}
 }
 
 // arm sets the deadline, unless it was set a moment ago.
-func (w *responseWriter) arm(now time.Time) {
-	if now.Sub(w.armed) > w.limit/8 {
+func (w *responseWriter) arm() {
+	if now := w.clock.Now(); now.Sub(w.armed) > w.limit/8 {
 		w.armed = now
-		_ = w.SetWriteDeadline(now.Add(w.limit))
+		_ = w.WriteWithin(now, w.limit)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route/field"
 )
 
@@ -20,7 +21,8 @@ type slowReader struct {
 	cut      bool // a deadline was over while a piece was being written
 }
 
-func (w *slowReader) SetWriteDeadline(t time.Time) error {
+func (w *slowReader) WriteWithin(now time.Time, limit time.Duration) error {
+	t := now.Add(limit)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deadline = t
@@ -52,12 +54,14 @@ func TestReadersMustTakeEachPieceInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := &slowReader{takes: tt.takes}
 				w := &responseWriter{}
-				w.init(client, limit, major, time.Now())
+				clock := http1.NewClock()
+				w.init(client, limit, major, &clock)
 				for range 10 {
 					if _, err := w.Write([]byte("x")); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(tt.rests)
+					clock.Waited()
 				}
 				synctest.Wait()
 				if client.cut != tt.cut {
@@ -89,8 +93,10 @@ func TestEarlyAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := &earlyClient{slowReader: slowReader{takes: takes}}
 				w := &responseWriter{}
-				w.init(client, limit, major, time.Now())
+				clock := http1.NewClock()
+				w.init(client, limit, major, &clock)
 				time.Sleep(time.Hour)
+				clock.Waited()
 				if err := w.Early(103, field.List{{Name: "Content-Length", Value: "5"}, {Name: "Link", Value: "a"}}); err != nil {
 					t.Fatal(err)
 				}

@@ -68,8 +68,8 @@ func (r *Route) use() {
 }
 
 // touch notes that something is over now, once a second.
-func (r *Route) touch() {
-	if now := time.Now().Unix(); r.last.Load() != now {
+func (r *Route) touch(now time.Time) {
+	if now := now.Unix(); r.last.Load() != now {
 		r.last.Store(now)
 	}
 	r.use()
@@ -77,10 +77,15 @@ func (r *Route) touch() {
 
 // Requests counts n requests that were answered alike; status is 0 where there was none.
 func (r *Route) Requests(n uint64, status int, took time.Duration) {
+	r.Answered(n, status, took, time.Now())
+}
+
+// Answered is Requests for who knows the time.
+func (r *Route) Answered(n uint64, status int, took time.Duration, now time.Time) {
 	r.classes[ClassOf(status)].Add(n)
 	r.took.Add(n, took)
 	r.microseconds.Add(n * uint64(max(0, took.Microseconds())))
-	r.touch()
+	r.touch(now)
 }
 
 // Retried counts n attempts after the first.
@@ -92,7 +97,7 @@ func (r *Route) Retried(n uint64) {
 // Connected counts a connection to a TCP listener that is over.
 func (r *Route) Connected() {
 	r.connections.Add(1)
-	r.touch()
+	r.touch(time.Now())
 }
 
 // Passed counts bytes of connections to TCP listeners: received from clients, and

@@ -137,7 +137,7 @@ func TestEarlyAnswersHaveTheirTime(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, _, done := serve(t, limits(), Hooks{}, func(x *Exchange) {
-				_ = x.SetWriteDeadline(time.Now().Add(time.Second))
+				_ = x.WriteWithin(time.Now(), time.Second)
 				time.Sleep(time.Minute)
 				if err := send(x); err != nil {
 					t.Errorf("%s: %v", name, err)

@@ -25,7 +25,7 @@ type Exchange struct {
 
 	mu    sync.Mutex    // what is said before the answer is said from any goroutine
 	asked bool          // 100 was sent
-	limit time.Duration // of a write, as SetWriteDeadline had it last; 0 for none
+	limit time.Duration // of a write, as WriteWithin had it last; 0 for none
 
 	out    []byte
 	form   answerForm
@@ -99,19 +99,22 @@ func (x *Exchange) clear() {
 // the connection.
 func (x *Exchange) Context() context.Context { return x.conn.ctx }
 
+// Conn is the connection, as Serve was given it.
+func (x *Exchange) Conn() net.Conn { return x.conn.Conn }
+
 // SetReadDeadline bounds the reading of the body, and no longer than that.
 func (x *Exchange) SetReadDeadline(t time.Time) error {
 	x.conn.readBy = time.Time{}
 	return x.conn.SetReadDeadline(t)
 }
 
-// SetWriteDeadline bounds the writing of the answer, or lets it have an eighth more, so
-// that it need not be set each time. Answers with 1xx and what Pass sends get as long.
-func (x *Exchange) SetWriteDeadline(t time.Time) error {
+// WriteWithin bounds the writing of the answer, or lets it have an eighth more, so that the
+// deadline need not be set each time. Answers with 1xx and what Pass sends get as long.
+func (x *Exchange) WriteWithin(now time.Time, limit time.Duration) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.limit = time.Until(t)
-	return x.writeWithin(t, x.limit)
+	x.limit = limit
+	return x.writeWithin(now.Add(limit), limit)
 }
 
 // renew gives the next write its whole limit. It is called with mu held.
@@ -150,14 +153,10 @@ func (x *Exchange) whole() bool {
 // Whole takes the body, where it has come with the head, and is nil otherwise. It is valid
 // until the handler returns, as nothing else is read until then.
 func (x *Exchange) Whole() []byte {
-	n := int(x.Request.Length)
-	if n <= 0 || x.Request.Continue || x.body.Buffered() != n {
+	if x.Request.Continue {
 		return nil
 	}
-	whole := x.conn.in.Unused()[:n:n]
-	x.conn.in.Use(n)
-	x.body.Skip(int64(n))
-	return whole
+	return x.body.Whole()
 }
 
 // ask has a client send the body that it waits with.

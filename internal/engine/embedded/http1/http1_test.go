@@ -352,7 +352,7 @@ func TestPool(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := peer.Send([]byte("GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Second); err != nil {
+			if err := peer.Send([]byte("GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Now(), time.Second); err != nil {
 				t.Fatal(err)
 			}
 			early := 0
@@ -366,16 +366,16 @@ func TestPool(t *testing.T) {
 			return peer
 		}
 		first, second, third := ask("/"), ask("/"), ask("/")
-		first.Done(true)
-		second.Done(true)
-		third.Done(true) // one too many
+		first.Done(true, time.Now())
+		second.Done(true, time.Now())
+		third.Done(true, time.Now()) // one too many
 		if again := ask("/"); again != second || !again.Reused() {
 			t.Error("it is not the one that was used last")
 		} else {
-			again.Done(true)
+			again.Done(true, time.Now())
 		}
 		time.Sleep(3 * time.Second)
-		ask("/").Done(true) // second again
+		ask("/").Done(true, time.Now()) // second again
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if n := len(p.idle); n != 1 || dialled != 3 {
@@ -383,13 +383,13 @@ func TestPool(t *testing.T) {
 		} else if kept := p.idle[0]; kept.memory != nil || kept.Out != nil {
 			t.Error("a connection that is not used keeps its memory")
 		}
-		ask("/more").Done(true)
+		ask("/more").Done(true, time.Now())
 		if n := len(p.idle); n != 0 {
 			t.Error("a connection with more behind the answer is kept")
 		}
-		ask("/").Done(false)
+		ask("/").Done(false, time.Now())
 		p.CloseIdle(true)
-		ask("/").Done(true)
+		ask("/").Done(true, time.Now())
 		if n := len(p.idle); n != 0 || dialled != 5 {
 			t.Errorf("%d connections are kept after the end, and %d were made", n, dialled)
 		}

@@ -134,6 +134,14 @@ func (l *Line) writeShort(p []byte) (int, error) {
 	return l.sent, err
 }
 
+// writeInTurn is writeShort for the goroutine of the turn, which holds the socket.
+func (l *Line) writeInTurn(p []byte) (n int) {
+	if len(p) <= shortWrite {
+		n = writeNow(l.fd, p)
+	}
+	return n
+}
+
 func (l *Line) pushOut(fd uintptr) bool {
 	l.sent = writeNow(fd, l.out)
 	return true

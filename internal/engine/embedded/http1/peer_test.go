@@ -48,7 +48,7 @@ func ask(t *testing.T, p *Pool, limit time.Duration) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = peer.Send([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), limit)
+	_ = peer.Send([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), time.Now(), limit)
 	if err := peer.Receive("GET", func(*wire.Response) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -60,12 +60,12 @@ func ask(t *testing.T, p *Pool, limit time.Duration) *Peer {
 func TestUploadOutlivesTheExchangeBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := answering(t)
-		ask(t, p, 10*time.Second).Done(true)
+		ask(t, p, 10*time.Second).Done(true, time.Now())
 		peer, err := p.Get(t.Context(), "")
 		if err != nil || !peer.Reused() {
 			t.Fatalf("the connection was not kept: %v", err)
 		}
-		_ = peer.Send([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n"), 0)
+		_ = peer.Send([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n"), time.Now(), 0)
 		body, client := io.Pipe()
 		go func() {
 			for range 30 {
@@ -78,7 +78,7 @@ func TestUploadOutlivesTheExchangeBefore(t *testing.T) {
 		if err := peer.Receive("POST", func(*wire.Response) {}); err != nil {
 			t.Errorf("the answer to an upload of 30 s: %v", err)
 		}
-		peer.Done(false)
+		peer.Done(false, time.Now())
 		_ = body.Close()
 	})
 }
@@ -92,7 +92,7 @@ func TestInterruptStays(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := answering(t)
-			ask(t, p, time.Second).Done(true)
+			ask(t, p, time.Second).Done(true, time.Now())
 			peer, err := p.Get(t.Context(), "")
 			if err != nil {
 				t.Fatal(err)
@@ -122,7 +122,7 @@ func TestUnusedConnectionHoldsNothing(t *testing.T) {
 		peer := ask(t, p, time.Second)
 		peer.Response.Fields = append(peer.Response.Fields, field.Line{Name: "Set-Cookie", Value: "secret"})
 		peer.body.Trailers = field.List{{Name: "T", Value: "secret"}}
-		peer.Done(true)
+		peer.Done(true, time.Now())
 		var x Exchange
 		x.Request.Fields = field.List{{Name: "A", Value: "b"}, {Name: "Cookie", Value: "secret"}}[:1]
 		x.clear()
@@ -201,7 +201,7 @@ func TestSecondAnswerOverTLS(t *testing.T) {
 			if peer.Reused() != (i > 0 && !evil) {
 				t.Errorf("two answers %v: request %d has a connection that was used: %v", evil, i, peer.Reused())
 			}
-			peer.Done(true)
+			peer.Done(true, time.Now())
 		}
 		p.CloseIdle(true)
 	}

@@ -106,8 +106,8 @@ func (p *Pool) take(name string) *Peer {
 }
 
 // put takes a connection back, or closes it.
-func (p *Pool) put(peer *Peer) {
-	peer.reused, peer.since, peer.answered, peer.headed = true, time.Now(), false, false
+func (p *Pool) put(peer *Peer, now time.Time) {
+	peer.reused, peer.since, peer.answered, peer.headed = true, now, false, false
 	peer.sent.Store(false)
 	peer.give()
 	fields := peer.Response.Fields[:cap(peer.Response.Fields)]
@@ -205,9 +205,9 @@ var ErrStale = errors.New("the connection to the endpoint is stale")
 // Send writes a request, or the beginning of one that is sent on while the answer may
 // come. A whole one has limit for the head of its answer, or an eighth more, and Send
 // waits for its first bytes; 0 stands for one that goes on: there is no limit yet.
-func (p *Peer) Send(b []byte, limit time.Duration) error {
+func (p *Peer) Send(b []byte, now time.Time, limit time.Duration) error {
 	if limit > 0 {
-		p.ReadWithin(limit)
+		p.readWithin(now, limit)
 	} else {
 		p.unbound()
 	}
@@ -250,13 +250,14 @@ func (p *Peer) within(t time.Time) {
 }
 
 // ReadWithin has Receive fail after limit, or an eighth later, from any goroutine.
-func (p *Peer) ReadWithin(limit time.Duration) {
+func (p *Peer) ReadWithin(limit time.Duration) { p.readWithin(time.Now(), limit) }
+
+func (p *Peer) readWithin(now time.Time, limit time.Duration) {
 	p.timing.Lock()
 	defer p.timing.Unlock()
 	if p.headed {
 		return
 	}
-	now := time.Now()
 	if left := p.readBy.Sub(now); left < limit || left > limit+limit/4 {
 		p.within(now.Add(limit + limit/8))
 	}
@@ -322,6 +323,10 @@ func (p *Peer) Read(b []byte) (int, error) {
 // Buffered is how much of the body can be read without waiting, at least.
 func (p *Peer) Buffered() int { return p.body.Buffered() }
 
+// Whole takes the body, where all of it that is left is there, and is nil otherwise. It is
+// valid until Done.
+func (p *Peer) Whole() []byte { return p.body.Whole() }
+
 // BodyEnded reports whether the body was read whole.
 func (p *Peer) BodyEnded() bool { return p.body.Ended() }
 
@@ -348,10 +353,10 @@ func (p *Peer) silent() bool {
 
 // Done gives the connection back when it can be used again: clean says that the request
 // was sent whole.
-func (p *Peer) Done(clean bool) {
+func (p *Peer) Done(clean bool, now time.Time) {
 	if !clean || !p.body.Ended() || p.Response.Close || len(p.in.Unused()) > 0 || p.sealed && !p.silent() {
 		_ = p.Close()
 		return
 	}
-	p.pool.put(p)
+	p.pool.put(p, now)
 }

@@ -28,6 +28,21 @@ func (s *sender) all(b []byte, waits bool) error {
 	return cmp.Or(s.err, err)
 }
 
+// write writes, in clear at once where the socket takes all.
+func (s *sender) write() error {
+	n := 0
+	if !s.peer.sealed {
+		if n = s.line.writeInTurn(s.out); n > 0 {
+			s.peer.sent.Store(true)
+		}
+	}
+	if n == len(s.out) {
+		return nil
+	}
+	_, err := s.peer.Write(s.out[n:])
+	return err
+}
+
 // turn is a step of the line's turn.
 func (s *sender) turn() bool {
 	if !s.began {
@@ -37,7 +52,7 @@ func (s *sender) turn() bool {
 			s.err = ErrStale
 			return true
 		}
-		if _, s.err = s.peer.Write(s.out); s.err != nil || !s.waits {
+		if s.err = s.write(); s.err != nil || !s.waits {
 			return true
 		}
 		if quiet {

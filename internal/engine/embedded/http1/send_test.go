@@ -122,7 +122,7 @@ func askUntilAnswered(ctx context.Context, p *Pool, path string) error {
 			return err
 		}
 		reused := peer.Reused()
-		err = peer.Send([]byte("GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"), 20*time.Second)
+		err = peer.Send([]byte("GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Now(), 20*time.Second)
 		if err == nil {
 			err = peer.Receive("GET", func(*wire.Response) {})
 		}
@@ -139,7 +139,7 @@ func askUntilAnswered(ctx context.Context, p *Pool, path string) error {
 		if err != nil || strings.ReplaceAll(string(body), path, "") != "" || len(body) == 0 {
 			return fmt.Errorf("%s got %.40q: %w", path, body, err)
 		}
-		peer.Done(true)
+		peer.Done(true, time.Now())
 		return nil
 	}
 }
@@ -178,14 +178,14 @@ func TestSendLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = peer.Send([]byte("GET /"+tt.took.String()+" HTTP/1.1\r\nHost: a\r\n\r\n"), tt.limit)
+			err = peer.Send([]byte("GET /"+tt.took.String()+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Now(), tt.limit)
 			if err == nil {
 				err = peer.Receive("GET", func(*wire.Response) {})
 			}
 			if (err != nil) != tt.fails {
 				t.Errorf("%v after %v within %v: %v", tt.took, tt.pause, tt.limit, err)
 			}
-			peer.Done(err == nil)
+			peer.Done(err == nil, time.Now())
 		}
 		p.CloseIdle(true)
 		time.Sleep(time.Minute) // the endpoint notices when it answers

@@ -29,7 +29,8 @@ type Limits struct {
 type Hooks struct {
 	// Opened is called first, with the context of the connection.
 	Opened func(context.Context)
-	// Busy is called when the connection gets a request, and when it is idle again.
+	// Busy is called when the connection gets a request, and when it is idle again: for a
+	// moment at least where it is a Line. Nothing of the connection may be called meanwhile.
 	Busy func(busy bool)
 	// Refused is called before a request is answered that is none, with a wire.Fault or
 	// ErrExpectation. The connection is closed then, while the client may still send.
@@ -249,7 +250,7 @@ func (k *conn) idle() bool {
 	if k.server.draining.Load() && k.state.CompareAndSwap(isIdle, isClosed) {
 		return false
 	}
-	k.mark(false)
+	k.watch.rest()
 	return true
 }
 
@@ -263,7 +264,7 @@ func (k *conn) wake() bool {
 		return false
 	}
 	k.used = true
-	k.mark(true)
+	k.watch.wake()
 	return true
 }
 
@@ -289,18 +290,19 @@ func (k *conn) begins(was int32) bool {
 }
 
 // write sends, and lets watch know when something was taken.
-func (k *conn) write(p []byte) (int, error) {
-	n, err := k.Conn.Write(p)
+func (k *conn) write(p []byte) (n int, err error) {
+	if k.turns.inside() && k.turns.clear {
+		n = k.turns.line.writeInTurn(p)
+	}
+	if n < len(p) {
+		var rest int
+		rest, err = k.Conn.Write(p[n:])
+		n += rest
+	}
 	if n > 0 {
 		k.watch.wrote.Add(1)
 	}
 	return n, err
-}
-
-func (k *conn) mark(busy bool) {
-	if k.hooks.Busy != nil {
-		k.hooks.Busy(busy)
-	}
 }
 
 // readWithin has reading fail after limit, or an eighth later: then one deadline does for

@@ -19,11 +19,16 @@ const (
 	maxSplicing = 16
 )
 
+// MaySplice is false where Splice would do nothing.
+func (x *Exchange) MaySplice(p *Peer) bool {
+	return x.form == formLength && !x.slow && x.err == nil && p.body.Beyond() >= spliceLeast && x.left >= spliceLeast
+}
+
 // Splice passes on a piece of the answer's body that has come from the endpoint, where both
 // connections are sockets in clear and the length is known. It is 0 where that cannot be
 // done, or is not worth it: then the body is read on. It waits for the client alone.
 func (x *Exchange) Splice(p *Peer) (int64, error) {
-	if x.form != formLength || x.slow || x.err != nil || p.body.Beyond() < spliceLeast || x.left < spliceLeast {
+	if !x.MaySplice(p) {
 		return 0, x.err
 	}
 	from, to := lineOf(p.Conn), lineOf(x.conn.Conn)

@@ -22,7 +22,7 @@ func passOn(p *Pool, spliced chan<- int64) func(*Exchange) {
 	return func(x *Exchange) {
 		peer, err := p.Get(x.Context(), "")
 		if err == nil {
-			err = peer.Send([]byte("GET "+x.Request.Target+" HTTP/1.1\r\nHost: a\r\n\r\n"), 30*time.Second)
+			err = peer.Send([]byte("GET "+x.Request.Target+" HTTP/1.1\r\nHost: a\r\n\r\n"), time.Now(), 30*time.Second)
 		}
 		if err == nil {
 			err = peer.Receive("GET", func(*wire.Response) {})
@@ -54,7 +54,7 @@ func passOn(p *Pool, spliced chan<- int64) func(*Exchange) {
 			_ = x.Flush()
 			x.Abort()
 		}
-		peer.Done(errors.Is(err, io.EOF))
+		peer.Done(errors.Is(err, io.EOF), time.Now())
 		spliced <- sum
 	}
 }

@@ -16,6 +16,7 @@ import (
 type turns struct {
 	conn    *conn
 	line    *Line
+	clear   bool // not below TLS
 	step    func() bool
 	resting bool // waiting for a request
 	over    bool // the connection ends
@@ -23,7 +24,8 @@ type turns struct {
 
 // open has turns taken where the connection has a line.
 func (t *turns) open(k *conn) {
-	t.conn, t.line, t.step = k, lineOf(below(k.Conn)), t.turn
+	under := below(k.Conn)
+	t.conn, t.line, t.clear, t.step = k, lineOf(under), under == k.Conn, t.turn
 }
 
 // run serves for as long as that needs no ordinary reads, and reports whether it goes on

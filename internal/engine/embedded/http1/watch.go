@@ -8,7 +8,7 @@ import (
 
 // How a client is watched while its request is served: a quick answer costs it nothing.
 const (
-	watchFirst = 20 * time.Millisecond
+	watchFirst = 20 * time.Millisecond // and up to as much again
 	watchNext  = 100 * time.Millisecond
 	// halfGrace is for a client that has closed its side: it may wait for the answer
 	// (RFC 9112, 9.6).
@@ -16,13 +16,17 @@ const (
 )
 
 // watch looks from time to time whether the client is still there, and ends the context
-// of its connection when it is not.
+// of its connection when it is not. Its timer runs from the beginning of an exchange on, and on
+// while one follows the other: setting it each time would cost more than all else here.
 type watch struct {
 	conn *conn
 
 	mu      sync.Mutex
 	timer   *time.Timer
-	running bool
+	armed   bool      // the timer runs
+	running bool      // there is an exchange
+	busy    bool      // Hooks.Busy said so last
+	fresh   bool      // it began after the last look
 	over    bool      // nothing is looked at any more
 	half    time.Time // when the client was seen to have closed its side, and took nothing since
 
@@ -36,23 +40,28 @@ func (w *watch) start() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running, w.half = true, time.Time{}
-	if w.timer == nil {
-		w.timer = time.AfterFunc(watchFirst, w.look)
-	} else {
-		w.timer.Reset(watchFirst)
+	w.running, w.fresh, w.half = true, w.armed, time.Time{}
+	if !w.armed {
+		w.arm(watchFirst)
 	}
 }
 
-// stop returns when the exchange is not looked at any more. Where turns are taken, the
-// timer goes on, for one look at the idle connection.
+// arm is called with mu held.
+func (w *watch) arm(in time.Duration) {
+	w.armed = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(in, w.look)
+	} else {
+		w.timer.Reset(in)
+	}
+}
+
+// stop returns when the exchange is not looked at any more. The timer goes on, for one look
+// at the idle connection.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running = false
-	if w.timer != nil && w.conn.turns.line == nil {
-		w.timer.Stop()
-	}
 }
 
 // end ends all looking.
@@ -70,12 +79,44 @@ func (w *watch) look() {
 	}
 }
 
+// wake says that the connection is not idle any more, where that was said.
+func (w *watch) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.busy {
+		w.say(true)
+	}
+}
+
+// rest says that it is idle, unless the next look will: a connection that gets one request after
+// the other stays busy.
+func (w *watch) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.armed || w.conn.turns.line == nil {
+		w.say(false)
+	}
+}
+
+// say is called with mu held.
+func (w *watch) say(busy bool) {
+	if w.busy = busy; w.conn.hooks.Busy != nil {
+		w.conn.hooks.Busy(busy)
+	}
+}
+
 // lookIdle closes the connection when its end has come together with the last bytes. It is
 // idle from rest to wake, and wake comes before reading: so nothing was read meanwhile, and
 // nothing more can come. It is false where the connection is not idle yet.
 func (w *watch) lookIdle() bool {
 	k := w.conn
-	if k.state.Load() == isBusy {
+	w.mu.Lock()
+	idle := k.state.Load() != isBusy // wake says it after that
+	if idle && w.busy {
+		w.say(false)
+	}
+	w.mu.Unlock()
+	if !idle {
 		return false
 	}
 	if k.state.Load() == isIdle && k.turns.line.ended() && k.state.CompareAndSwap(isIdle, isClosed) {
@@ -88,20 +129,26 @@ func (w *watch) lookIdle() bool {
 func (w *watch) again() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.running && !w.over {
-		w.timer.Reset(watchNext)
+	if !w.armed && !w.over {
+		w.arm(watchNext)
 	}
 }
 
-// lookBusy reports whether there is an exchange, which it ends when the client is gone.
+// lookBusy reports whether there is an exchange, which it ends when the client is gone. One that
+// has begun after the look before is given time until the next.
 func (w *watch) lookBusy() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.running {
+	w.armed = false
+	switch {
+	case !w.running:
 		return false
-	}
-	if w.conn.hooks.Gone == nil {
-		w.timer.Reset(watchNext)
+	case w.fresh:
+		w.fresh = false
+		w.arm(watchFirst)
+		return true
+	case w.conn.hooks.Gone == nil:
+		w.arm(watchNext)
 		return true
 	}
 	switch p := w.conn.hooks.Gone(); {
@@ -114,6 +161,6 @@ func (w *watch) lookBusy() bool {
 		w.conn.cancel(ErrClientGone)
 		return true
 	}
-	w.timer.Reset(watchNext)
+	w.arm(watchNext)
 	return true
 }

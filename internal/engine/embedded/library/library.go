@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"fairway/internal/engine/embedded/http1"
 	"fairway/internal/route"
@@ -47,6 +48,11 @@ func (c *Client) Begin(a *http1.Answer) {
 		h.Set("Connection", "close")
 	}
 	c.w.WriteHeader(a.Status)
+}
+
+// WriteWithin bounds the writing of the answer.
+func (c *Client) WriteWithin(now time.Time, limit time.Duration) error {
+	return c.SetWriteDeadline(now.Add(limit))
 }
 
 // Write writes some of the body.

@@ -76,6 +76,19 @@ func (b *Body) Buffered() int {
 	return n
 }
 
+// Whole takes what is left of a body with a length, where all of it is there, and is nil
+// otherwise. It is valid until the Buffer is used again.
+func (b *Body) Whole() []byte {
+	n := b.Buffered()
+	if n == 0 || b.form != byLength || int64(n) != b.left {
+		return nil
+	}
+	whole := b.from.Unused()[:n:n]
+	b.from.Use(n)
+	b.Skip(int64(n))
+	return whole
+}
+
 // Beyond is how much of a body with a length is still to come from the connection, past the
 // buffer: who reads it elsewhere says so with Skip.
 func (b *Body) Beyond() int64 {

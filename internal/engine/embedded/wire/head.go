@@ -88,7 +88,7 @@ func (f *framing) fields(list field.List, s string) (field.List, error) {
 		if name == "" || !all(name, classToken) {
 			return list, faultOf(name, FaultName)
 		}
-		if !all(value, classValue) {
+		if !plain(value) && !all(value, classValue) {
 			return list, faultOf(value, FaultValue)
 		}
 		if k := kindOf(name); k != kindOther {

@@ -268,3 +268,17 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// TestPlain: every byte at every place of a word is found to be what the classes say, but for
+// the tab, which is looked at by them.
+func TestPlain(t *testing.T) {
+	for at := range 20 {
+		for c := range 256 {
+			text := []byte(strings.Repeat("~", 20))
+			text[at] = byte(c)
+			if want := c != '\t' && classes[c]&classValue != 0; plain(string(text)) != want {
+				t.Errorf("%#x at %d: %v", c, at, !want)
+			}
+		}
+	}
+}

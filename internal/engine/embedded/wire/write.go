@@ -51,7 +51,7 @@ func AppendField(b []byte, name, value string) []byte {
 }
 
 func appendSafe(b []byte, s string) []byte {
-	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, 0) < 0 {
+	if plain(s) || strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, 0) < 0 {
 		return append(b, s...)
 	}
 	for i := range len(s) {

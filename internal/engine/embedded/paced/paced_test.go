@@ -1,4 +1,4 @@
-package embedded
+package paced
 
 import (
 	"errors"
@@ -10,9 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"fairway/internal/route/arrival"
-	"fairway/internal/route/field"
 )
 
 // slowBody is a request body over a pipe whose reads end when the deadline passes.
@@ -43,7 +40,7 @@ func TestBodyPauses(t *testing.T) {
 	const kB = 1000
 	for _, tt := range []struct {
 		name  string
-		limit time.Duration // zero: of the options
+		limit time.Duration // zero: a minute
 		send  func(say func(bytes int))
 		cut   time.Duration // when the client is cut off; zero: not at all
 	}{
@@ -82,10 +79,9 @@ func TestBodyPauses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body := newSlowBody()
-				r := httptest.NewRequest(http.MethodPost, "/", body.in)
-				b := newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())
+				b := New(body.in, http.NewResponseController(body), time.Minute, 240)
 				if tt.limit > 0 {
-					b.allow(tt.limit)
+					b.Allow(tt.limit)
 				}
 				sent := make(chan struct{})
 				go func() {
@@ -98,9 +94,9 @@ func TestBodyPauses(t *testing.T) {
 				took := time.Since(began).Round(time.Second)
 				<-sent
 				switch {
-				case tt.cut == 0 && (err != nil || b.tooSlow()):
+				case tt.cut == 0 && (err != nil || b.TooSlow()):
 					t.Errorf("cut off after %v: %v", took, err)
-				case tt.cut > 0 && (!errors.Is(err, os.ErrDeadlineExceeded) || !b.tooSlow() || took != tt.cut):
+				case tt.cut > 0 && (!errors.Is(err, os.ErrDeadlineExceeded) || !b.TooSlow() || took != tt.cut):
 					t.Errorf("read for %v with %v, want to be cut off after %v", took, err, tt.cut)
 				}
 			})
@@ -112,8 +108,7 @@ func TestBodyPauses(t *testing.T) {
 func TestBodyWaitsForTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := newSlowBody()
-		r := httptest.NewRequest(http.MethodPost, "/", body.in)
-		b := newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())
+		b := New(body.in, http.NewResponseController(body), time.Minute, 240)
 		go func() {
 			_, _ = io.WriteString(body.out, strings.Repeat("x", 10))
 			_ = body.out.Close()
@@ -130,35 +125,28 @@ func TestBodyWaitsForTheEndpoint(t *testing.T) {
 	})
 }
 
-// TestStreamsMayRest: once the endpoint has begun to answer, and with gRPC from the
-// start, both sides may take their time.
-func TestStreamsMayRest(t *testing.T) {
-	for _, kind := range []string{"application/grpc+proto", "application/octet-stream"} {
-		synctest.Test(t, func(t *testing.T) {
-			body := newSlowBody()
-			r := httptest.NewRequest(http.MethodPost, "/", body.in)
-			r.ProtoMajor = 2
-			r.Header.Set("Content-Type", kind)
-			x := &exchange{body: newBodyReader(headOf(r), r.Body, http.NewResponseController(body), Options{}.withDefaults())}
-			if kind != "application/grpc+proto" {
-				x.take(&attempt{}, &reply{})
-			}
-			go func() {
-				for range 3 {
-					time.Sleep(time.Hour)
-					_, _ = io.WriteString(body.out, "x")
-				}
-				_ = body.out.Close()
-			}()
-			if got, err := io.ReadAll(x.body); string(got) != "xxx" || err != nil {
-				t.Errorf("%s: %q, %v", kind, got, err)
-			}
-		})
+// TestIsStream: gRPC needs HTTP/2.
+func TestIsStream(t *testing.T) {
+	if !IsStream(2, "application/grpc+proto") || IsStream(1, "application/grpc") || IsStream(2, "application/octet-stream") {
+		t.Error("a stream is not known")
 	}
 }
 
-// headOf is the head of a request as it came in.
-func headOf(r *http.Request) head {
-	fields := field.Of(r.Header)
-	return head{Head: arrival.Head{Method: r.Method, Header: &fields, Major: r.ProtoMajor, Length: r.ContentLength}}
+// TestStreamsMayRest: both sides of what is a stream may take their time.
+func TestStreamsMayRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newSlowBody()
+		b := New(in.in, http.NewResponseController(in), time.Minute, 240)
+		b.Relax()
+		go func() {
+			for range 3 {
+				time.Sleep(time.Hour)
+				_, _ = io.WriteString(in.out, "x")
+			}
+			_ = in.out.Close()
+		}()
+		if got, err := io.ReadAll(b); string(got) != "xxx" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
 }

@@ -1,4 +1,5 @@
-package embedded
+// Package paced reads bodies of requests from clients that may pause, but not for long.
+package paced
 
 import (
 	"errors"
@@ -11,12 +12,11 @@ import (
 	"fairway/internal/engine/embedded/http1"
 )
 
-// bodyReader reads the body of a request within a budget of pauses: waiting for the
-// client spends it, and each byte earns some back. Streams are exempt: gRPC from the
-// start, others once the endpoint has begun to answer.
-type bodyReader struct {
+// Body reads the body of a request within a budget of pauses: waiting for the client
+// spends it, and each byte earns some back. Relax exempts it. One goroutine reads it.
+type Body struct {
 	src     io.Reader
-	control bodyControl
+	control Control
 	within  func(time.Time) error // sets the deadline of src
 	limit   time.Duration
 	rate    int // bytes a second
@@ -34,27 +34,35 @@ type bodyReader struct {
 	failed  atomic.Bool
 }
 
-// bodyControl is what a bodyReader needs of the connection.
-type bodyControl interface {
+// Control is what a Body needs of the connection.
+type Control interface {
 	SetReadDeadline(time.Time) error
 	Flush() error
 }
 
-func newBodyReader(h head, src io.Reader, control bodyControl, o Options) *bodyReader {
-	b := &bodyReader{src: src, control: control, within: control.SetReadDeadline, rate: o.BodyRate}
+// New makes a Body of what is read from src. Pauses may take limit, together, and rate bytes
+// earn a second of it.
+func New(src io.Reader, control Control, limit time.Duration, rate int) *Body {
+	b := &Body{src: src, control: control, within: control.SetReadDeadline, rate: rate}
 	if own, ok := src.(*http1.Body); ok {
 		b.within = own.SetReadDeadline
 	}
-	b.allow(o.BodyTimeout)
+	b.Allow(limit)
 	b.watch.Expire = b.expire
-	b.relaxed.Store(h.Major != 1 && strings.HasPrefix(h.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 
-func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit }
+// IsStream reports whether a body is a stream from the start, as gRPC's is. Others are once
+// the endpoint has begun to answer.
+func IsStream(major int, contentType string) bool {
+	return major != 1 && strings.HasPrefix(contentType, "application/grpc")
+}
+
+// Allow begins anew with another limit, before the first Read.
+func (b *Body) Allow(limit time.Duration) { b.limit, b.left = limit, limit }
 
 // Read reads what is there, in time.
-func (b *bodyReader) Read(p []byte) (int, error) {
+func (b *Body) Read(p []byte) (int, error) {
 	began := time.Now()
 	if !b.relaxed.Load() {
 		b.watch.Start(b.left)
@@ -80,34 +88,39 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 }
 
 // one reads as the only reader.
-func (b *bodyReader) one(p []byte) (int, error) {
+func (b *Body) one(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	return b.src.Read(p)
 }
 
 // expire ends the reading that takes too long.
-func (b *bodyReader) expire() {
+func (b *Body) expire() {
 	b.expired.Store(true)
 	_ = b.within(time.Now())
 }
 
-// relax lifts the limit, because the endpoint has begun to answer.
-func (b *bodyReader) relax() {
+// Relax lifts the limit for good, from any goroutine: of a stream, which takes its time.
+func (b *Body) Relax() {
 	b.relaxed.Store(true)
 	b.watch.Stop()
 }
 
-// tooSlow: reading failed because the client was too slow; broken: it failed at all.
-func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load() }
-func (b *bodyReader) broken() bool  { return b.failed.Load() }
+// TooSlow reports whether reading failed because the client was too slow.
+func (b *Body) TooSlow() bool { return b.failed.Load() && b.expired.Load() }
 
-// maxDrain is how much of a body is read to use the connection again.
-const maxDrain = 256 << 10
+// Broken reports whether reading failed.
+func (b *Body) Broken() bool { return b.failed.Load() }
 
-// drain reads what is left of the body when the answer is complete. It reports
+// Ended reports whether the body was read whole.
+func (b *Body) Ended() bool { return b.ended.Load() }
+
+// MaxDrain is how much of a body is read to use the connection again.
+const MaxDrain = 256 << 10
+
+// Drain reads what is left of the body when the answer is complete. It reports
 // whether the end was found: only then is it known where the next request begins.
-func (b *bodyReader) drain() bool {
+func (b *Body) Drain() bool {
 	if b.ended.Load() {
 		return true
 	}
@@ -117,7 +130,7 @@ func (b *bodyReader) drain() bool {
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
 	_ = b.within(time.Now().Add(min(b.limit/10, time.Second)))
 	buf := make([]byte, 16<<10)
-	for drained := 0; drained < maxDrain; {
+	for drained := 0; drained < MaxDrain; {
 		n, err := b.one(buf)
 		if err != nil {
 			return errors.Is(err, io.EOF)
