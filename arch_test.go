@@ -38,7 +38,7 @@ var allowed = map[string]struct {
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
-		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route", "internal/route/tlsoption",
+		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/engine/embedded/terminate", "internal/metrics", "internal/route", "internal/route/tlsoption",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/lua", "internal/engine/haproxy/render",
 		"internal/dns/server", "internal/files", "internal/fleet", "internal/fleet/agent", "internal/heap", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/owners", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors

@@ -80,6 +80,8 @@ type Options struct {
 	// Private says that the issuer's authority is a private one: names that no public one
 	// issues for are asked of it, too. Wildcards says that it can have wildcards.
 	Private, Wildcards bool
+	// OnDemand has certificates got for names that clients ask for; nil for none.
+	OnDemand *OnDemand
 	// Challenges is where HTTP-01 is answered, host:port; empty where it is not used.
 	Challenges string
 	// Recompile is called when the table has to be made anew; nil for never.
@@ -105,6 +107,7 @@ type Keeper struct {
 	orders  chan order
 	ended   chan struct{} // closed when Run takes no more orders
 	meters  meters
+	demands *demands // nil for none
 	led     struct { // what Challenges has returned last
 		sync.Mutex
 		route   *route.Route
@@ -136,6 +139,7 @@ func New(o Options) (*Keeper, error) {
 	}
 	k.covered.Store(&[]string{})
 	k.measure(o.Metrics)
+	k.demands = newDemands(o.OnDemand, o.Metrics)
 	k.publish()
 	k.show()
 	return k, nil

@@ -26,14 +26,18 @@ const (
 )
 
 // Challenges returns the route for HTTP-01 of a table with these listeners and routes, and
-// where it leads: for each host that an order may be placed for, by whichever listener has
+// where it leads: for each host that an order may be placed for, and those that may be asked for on demand, by whichever listener has
 // no TLS. It has no filters, so that no redirect and no login is in the way. Both are nil
 // where there is no such host. It may be called from any goroutine.
 func (k *Keeper) Challenges(listeners []route.Listener, routes []*route.Route) (*route.Route, *route.Backend) {
 	if k.o.Challenges == "" {
 		return nil, nil
 	}
-	r, b := challenges(&route.Table{Listeners: listeners, Routes: routes}, *k.covered.Load(), k.o.Private, k.o.Challenges)
+	var demanded []route.Host
+	if k.demands != nil {
+		demanded = k.demands.Hosts
+	}
+	r, b := challenges(&route.Table{Listeners: listeners, Routes: routes}, *k.covered.Load(), demanded, k.o.Private, k.o.Challenges)
 	k.led.Lock()
 	defer k.led.Unlock()
 	if r == nil || k.led.route == nil || !slices.EqualFunc(r.Matches, k.led.route.Matches, func(a, b route.Match) bool { return a.Host == b.Host }) {
@@ -42,7 +46,7 @@ func (k *Keeper) Challenges(listeners []route.Listener, routes []*route.Route) (
 	return k.led.route, k.led.backend
 }
 
-func challenges(t *route.Table, covered []string, private bool, address string) (*route.Route, *route.Backend) {
+func challenges(t *route.Table, covered []string, demanded []route.Host, private bool, address string) (*route.Route, *route.Backend) {
 	var matches []route.Match
 	plain := slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return !l.TLS && !l.TCP })
 	if !plain {
@@ -54,6 +58,9 @@ func challenges(t *route.Table, covered []string, private bool, address string) 
 				Host: route.Host{Kind: route.HostExact, Value: w.Name}, Path: route.Path{Kind: route.PathPrefix, Value: challengePath},
 			})
 		}
+	}
+	for _, h := range demanded {
+		matches = append(matches, route.Match{Host: h, Path: route.Path{Kind: route.PathPrefix, Value: challengePath}})
 	}
 	if len(matches) == 0 {
 		return nil, nil

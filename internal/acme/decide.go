@@ -43,6 +43,8 @@ type state struct {
 	after time.Time
 	// directory is the source of certificates of the issuer.
 	directory string
+	// admitted is when names were admitted that clients asked for, within demandSpan.
+	admitted []time.Time
 }
 
 // name is the state of one host.
@@ -58,6 +60,9 @@ type name struct {
 	trouble       trouble
 	busy          action // what is under way; empty for nothing
 	forced        bool   // an operator wants it renewed now
+	// demanded is when the answer was yes that it may have a certificate, since a client asked
+	// for it; zero for a host of a route's own.
+	demanded time.Time
 }
 
 // held is a certificate that is in use.
@@ -93,6 +98,7 @@ const (
 	actIssue  action = "issue"  // by the internal authority
 	actWindow action = "window" // ask when to renew
 	actRevoke action = "revoke"
+	actDemand action = "demand" // a client asks for a name that has none
 )
 
 // decide says what is to be done at once and for which name, or, where that is nothing, when
@@ -271,6 +277,7 @@ func (s *state) failed(n *name, f *ca.Failure, now time.Time) {
 	switch {
 	case public && f.Kind == ca.Unavailable:
 		s.issuer.failed(f, "", now)
+	case public && f.Kind == ca.Denied: // the authority was not asked
 	case public: // it works, and says no
 		s.recovered()
 		if f.Kind == ca.Limited {

@@ -171,18 +171,20 @@ func (k *Keeper) makePlaceholder() error {
 // saved is what outlives the process of the state: so that starts one after the other
 // order no more than one run would.
 type saved struct {
-	Names  map[string]savedName `json:"names"`
-	Issuer savedTrouble         `json:"issuer,omitzero"`
-	Own    bool                 `json:"ownReported,omitempty"`
+	Names    map[string]savedName `json:"names"`
+	Issuer   savedTrouble         `json:"issuer,omitzero"`
+	Own      bool                 `json:"ownReported,omitempty"`
+	Admitted []time.Time          `json:"admitted,omitempty"`
 }
 
 type savedName struct {
-	Orders  []time.Time  `json:"orders,omitempty"`
-	Trouble savedTrouble `json:"trouble,omitzero"`
-	From    time.Time    `json:"from,omitzero"`
-	To      time.Time    `json:"to,omitzero"`
-	Ask     time.Time    `json:"ask,omitzero"`
-	Source  string       `json:"source,omitempty"` // of the certificate
+	Orders   []time.Time  `json:"orders,omitempty"`
+	Trouble  savedTrouble `json:"trouble,omitzero"`
+	From     time.Time    `json:"from,omitzero"`
+	To       time.Time    `json:"to,omitzero"`
+	Ask      time.Time    `json:"ask,omitzero"`
+	Source   string       `json:"source,omitempty"` // of the certificate
+	Demanded time.Time    `json:"demanded,omitzero"`
 }
 
 type savedTrouble struct {
@@ -204,13 +206,13 @@ func (t savedTrouble) load() trouble {
 
 // save writes the state; one that cannot be written is logged.
 func (k *Keeper) save() {
-	s := saved{Names: map[string]savedName{}, Issuer: k.state.issuer.saved(), Own: k.state.ownReported}
+	s := saved{Names: map[string]savedName{}, Issuer: k.state.issuer.saved(), Own: k.state.ownReported, Admitted: k.state.admitted}
 	for host, n := range k.state.names {
-		one := savedName{Orders: n.orders, Trouble: n.trouble.saved(), From: n.from, To: n.to, Ask: n.ask}
+		one := savedName{Orders: n.orders, Trouble: n.trouble.saved(), From: n.from, To: n.to, Ask: n.ask, Demanded: n.demanded}
 		if n.has != nil {
 			one.Source = n.has.source
 		}
-		if len(n.orders) > 0 || n.trouble.failures > 0 || !n.to.IsZero() || one.Source != "" {
+		if len(n.orders) > 0 || n.trouble.failures > 0 || !n.to.IsZero() || one.Source != "" || !n.demanded.IsZero() {
 			s.Names[host] = one
 		}
 	}
@@ -250,7 +252,7 @@ func (k *Keeper) loadState(now time.Time) {
 			continue
 		}
 		n.orders = recent(slices.DeleteFunc(kept.Orders, past), now)
-		n.trouble, n.from, n.to, n.ask = kept.Trouble.load(), kept.From, kept.To, kept.Ask
+		n.trouble, n.from, n.to, n.ask, n.demanded = kept.Trouble.load(), kept.From, kept.To, kept.Ask, kept.Demanded
 		if n.has != nil {
 			n.has.source = kept.Source
 		}
@@ -262,6 +264,7 @@ func (k *Keeper) loadState(now time.Time) {
 		}
 	}
 	k.state.issuer, k.state.ownReported = s.Issuer.load(), s.Own
+	k.state.admitted = slices.DeleteFunc(s.Admitted, past)
 	if latest := now.Add(maxRetry); k.state.issuer.next.After(latest) {
 		k.state.issuer.next = latest
 	}

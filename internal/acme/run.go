@@ -31,8 +31,9 @@ type result struct {
 	do   action
 	err  error
 	// of actObtain and actIssue
-	has     *held
-	ordered bool
+	has      *held
+	ordered  bool
+	demanded time.Time
 	// of actWindow
 	from, to, again time.Time
 	// of actRevoke
@@ -140,7 +141,7 @@ func (k *Keeper) look() {
 		above := k.state.names[wildcardOf(w.Name)] // until it is to be replaced
 		return above != nil && above.has != nil && now.Before(above.renews()) && (w.Internal || above.has.source != sourceInternal)
 	})
-	for _, host := range k.state.wanted(list, now) {
+	for _, host := range k.state.wanted(k.demandedOf(list), now) {
 		k.unsaved = true
 		k.report(Event{Name: host, Text: "no certificate is wanted for " + host + " any more"})
 	}
@@ -184,7 +185,7 @@ func (k *Keeper) act(ctx context.Context) time.Duration {
 // start does something in a goroutine, and has the loop take the result.
 func (k *Keeper) start(ctx context.Context, n *name, do action) {
 	k.running++
-	o := obtain{host: n.host, do: do, attempt: n.trouble.failures, fresh: n.has != nil && n.foreign(), source: n.source}
+	o := obtain{host: n.host, do: do, attempt: n.trouble.failures, fresh: n.has != nil && n.foreign(), source: n.source, demanded: n.demanded, ask: n.want.Demanded}
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, orderTime)
 		defer cancel()
@@ -193,7 +194,9 @@ func (k *Keeper) start(ctx context.Context, n *name, do action) {
 		case actWindow:
 			r.from, r.to, r.again, r.err = k.window(ctx, o.host)
 		default:
-			r.has, r.ordered, r.err = k.obtain(ctx, o)
+			if r.demanded, r.err = k.allowed(ctx, o); r.err == nil {
+				r.has, r.ordered, r.err = k.obtain(ctx, o)
+			}
 		}
 		k.results <- r
 	}()
@@ -206,6 +209,9 @@ type obtain struct {
 	attempt int
 	fresh   bool   // it replaces none of the same source
 	source  string // where it comes from
+	// demanded is as in name; ask says that the answer may have to be asked for again.
+	demanded time.Time
+	ask      bool
 }
 
 // obtain gets a certificate and writes it for the engines.
@@ -261,8 +267,10 @@ func (k *Keeper) take(r result) {
 		r.answer <- r.err
 	case r.err != nil:
 		k.meters.orders.With(string(r.do), "failed").Inc()
+		k.ofDemand(n, r.demanded, now)
 		k.fail(n, r.do, r.err, now)
 		k.save()
+		k.demands.settle(r.host)
 	default:
 		result := "obtained"
 		if !r.ordered {
@@ -271,6 +279,7 @@ func (k *Keeper) take(r result) {
 		k.meters.orders.With(string(r.do), result).Inc()
 		k.log.Info("certificate "+result, "name", r.host, "issuer", r.has.issuer, "until", r.has.notAfter.UTC().Format(time.RFC3339))
 		was, down := n.trouble, k.state.issuer
+		n.demanded = r.demanded
 		k.state.obtained(n, r.has)
 		k.worksAgain(n, was, down)
 		k.changed()
@@ -282,6 +291,8 @@ func (k *Keeper) take(r result) {
 		if r.do == actObtain {
 			k.save()
 		}
+		k.show() // before those look who wait for it
+		k.demands.settle(r.host)
 	}
 }
 
@@ -337,6 +348,8 @@ func (k *Keeper) report(e Event) {
 func (k *Keeper) ask(ctx context.Context, o order) {
 	n := k.state.names[o.host]
 	switch {
+	case o.do == actDemand:
+		o.answer <- k.demand(o.host, time.Now())
 	case n == nil || n.want == nil && o.do == actObtain || n.has == nil && o.do == actRevoke:
 		o.answer <- ErrUnknown
 	case o.do == actObtain && n.want.Refused != "":

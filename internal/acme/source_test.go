@@ -185,7 +185,7 @@ func TestLongName(t *testing.T) {
 		if err := w.Renew(t.Context(), long); err == nil || errors.Is(err, ErrUnknown) {
 			t.Errorf("renewed: %v", err)
 		}
-		if r, _ := challenges(table(t, long), nil, false, "127.0.0.1:1"); r != nil {
+		if r, _ := challenges(table(t, long), nil, nil, false, "127.0.0.1:1"); r != nil {
 			t.Error("challenges of a name that none is ordered for")
 		}
 	})

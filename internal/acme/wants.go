@@ -15,6 +15,9 @@ type Want struct {
 	Name string
 	// Route and Service are the IDs of the first route that has the host.
 	Route, Service string
+	// Demanded says that a client asked for it, and that acme.on-demand.ask is asked before
+	// each order.
+	Demanded bool
 	// Internal says that no public authority issues for it.
 	Internal bool
 	// Refused is why no certificate can be had for it at all; empty where one can.

@@ -66,14 +66,14 @@ func TestWantsByLabel(t *testing.T) {
 	if text := strings.Join(got, "; "); text != "auto.example.com false a; both.example.com false f; internal.example.com true d" {
 		t.Error(text)
 	}
-	r, b := challenges(made, nil, false, "127.0.0.1:1")
+	r, b := challenges(made, nil, nil, false, "127.0.0.1:1")
 	if r == nil || len(r.Matches) != 2 || len(r.Filters) != 0 || b.Endpoints[0].Address != "127.0.0.1:1" {
 		t.Errorf("%+v, %+v", r, b)
 	}
 	if _, err := route.New(1, made.Listeners, []*route.Route{r}, []*route.Backend{b}, nil); err != nil {
 		t.Error(err)
 	}
-	if r, _ := challenges(&route.Table{Listeners: made.Listeners[1:], Routes: made.Routes}, nil, false, "127.0.0.1:1"); r != nil {
+	if r, _ := challenges(&route.Table{Listeners: made.Listeners[1:], Routes: made.Routes}, nil, nil, false, "127.0.0.1:1"); r != nil {
 		t.Error("a route that no listener leads to")
 	}
 }

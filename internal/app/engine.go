@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/engine/errorpage"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/lua"
@@ -111,7 +112,7 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 		Pages:           pages,
 		OnChange:        a.recompile,
 		OnDrained:       a.reportDrained,
-		Challenge:       a.acme.Challenge(),
+		Automatic:       terminate.Automatic{Challenge: a.acme.Challenge(), Demand: a.acme.OnDemand()},
 	})
 	if err != nil {
 		return nil, nil, err

@@ -70,6 +70,7 @@ const (
 	Limited     Kind = "limited"     // it was asked too often
 	Unavailable Kind = "unavailable" // it cannot be reached, or makes no sense; other names fare no better
 	Local       Kind = "local"       // it has issued, and what came cannot be written on this machine
+	Denied      Kind = "denied"      // the operator's service gives no yes, so that it was not asked
 	Unproved    Kind = "unproved"    // it works, and the challenge could not be answered
 )
 

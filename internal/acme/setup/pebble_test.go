@@ -259,7 +259,7 @@ func (f *fairway) client(t *testing.T) *http.Client {
 			return (&net.Dialer{}).DialContext(ctx, network, f.https)
 		},
 	}
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, Timeout: 15 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // leaf is the certificate that is shown for a host that answers 200.

@@ -42,6 +42,7 @@ type Config struct {
 	Redirect   bool     `name:"redirect" preset:"true" help:"Redirect HTTP to HTTPS for hosts once they have a certificate that was obtained; the label redirect-https decides for its route."`
 	Challenges []string `name:"challenges" placeholder:"NAME" sep:"," derived:"dns-01 with acme.dns.provider; else http-01 where listen is on, and with the embedded engine tls-alpn-01" help:"How it is proved that a host is yours: http-01 (port 80 leads to listen), tls-alpn-01 (port 443 leads to listen-tls; not with HAProxy) or dns-01 (acme.dns.provider). Tried in turn; hosts with a wildcard have dns-01 in any case. Repeatable."`
 	DNS        DNS      `embed:"" prefix:"dns."`
+	OnDemand   OnDemand `embed:"" prefix:"on-demand."`
 	EABKeyID   string   `name:"eab-key-id" placeholder:"ID" needs:"acme.eab-key-file" help:"Key ID of an external account, where the certificate authority wants one."`
 	Storage    string   `name:"storage" placeholder:"NAME" preset:"files" oneof:"files,consul" help:"Where accounts, certificates with their keys and locks are kept: files, in state-dir, or consul, which replicas share."`
 	Consul     Consul   `embed:"" prefix:"consul."`
@@ -130,6 +131,7 @@ func (c *Config) Check(haproxy, plain, tls bool, add func(key, value, reason str
 		add("acme.ca", "", "write the directory of the authority, https://…, without credentials")
 	}
 	c.DNS.check(add)
+	c.OnDemand.check(haproxy, add)
 	if len(c.Challenges) == 0 {
 		add("acme.challenges", "", "no challenge can be answered: http-01 needs listen, tls-alpn-01 the embedded engine, and dns-01 acme.dns.provider")
 	}
@@ -171,6 +173,7 @@ type Certificates struct {
 	solves net.Listener   // nil where HTTP-01 is not used
 	server *http.Server
 	alpn   bool
+	demand bool
 	own    *authority.Authority // nil for none
 }
 
@@ -205,7 +208,11 @@ func Open(ctx context.Context, c *Config, p Parts) (_ *Certificates, err error) 
 		if a.client, err = c.client(dir, p.Version, log, a); err != nil {
 			return nil, err
 		}
+		if o.OnDemand, err = c.OnDemand.open(p.Version); err != nil {
+			return nil, err
+		}
 		o.Directory, o.Wildcards = c.CA, c.DNS.Provider != ""
+		a.demand = o.OnDemand != nil
 		o.Issuer, a.alpn = a.client, slices.Contains(c.Challenges, ca.TLSALPN01)
 		if slices.Contains(c.Challenges, ca.HTTP01) {
 			if a.solves, err = acme.Listen(ctx, dir); err != nil {
@@ -307,4 +314,13 @@ func (a *Certificates) Challenge() func(context.Context, string) (*tls.Certifica
 		return nil
 	}
 	return a.client.Certificate
+}
+
+// OnDemand gets certificates for names that clients ask for: it is for an engine that can; nil
+// without.
+func (a *Certificates) OnDemand() func(context.Context, string) *tls.Certificate {
+	if a == nil || !a.demand {
+		return nil
+	}
+	return a.Demand
 }

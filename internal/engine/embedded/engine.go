@@ -51,8 +51,8 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name files.
 	UserDirs []string
-	// Challenge answers authorities by TLS-ALPN-01; nil does not.
-	Challenge terminate.Challenge
+	// Automatic has certificates that are in no file yet.
+	Automatic terminate.Automatic
 	// Pages are the operator's pages of errors; nil for none.
 	Pages *errorpage.Store
 	// OnChange, if any, is called from any goroutine when UserFile may have changed.

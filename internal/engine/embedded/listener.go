@@ -70,7 +70,7 @@ func (e *Engine) listenerConfig(def route.Listener, before *listenerConfig) (*li
 		c.tls = before.tls
 	default:
 		var err error
-		if c.tls, err = terminate.New(e.certs, def, e.opts.Challenge); err != nil {
+		if c.tls, err = terminate.New(e.certs, def, e.opts.Automatic); err != nil {
 			return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/engine/enginetest/servername"
 )
 
@@ -24,7 +25,7 @@ func TestChallengeIsNoWayIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, Options{Challenge: func(context.Context, string) (*tls.Certificate, error) { return &shown, nil }})
+	s := newSite(t, Options{Automatic: terminate.Automatic{Challenge: func(context.Context, string) (*tls.Certificate, error) { return &shown, nil }}})
 	s.listeners = append(s.listeners, l)
 	s.apply()
 	dialer := tls.Dialer{Config: &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{"acme-tls/1"}}}

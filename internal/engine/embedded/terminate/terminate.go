@@ -25,6 +25,7 @@ import (
 // called from any goroutine.
 type TLS struct {
 	def    route.Listener
+	demand func(context.Context, string) *tls.Certificate // nil for none
 	hosts  *tlsoption.Hosts
 	views  map[tlsoption.Host]*view // by what hosts demand, beside their names
 	config *tls.Config
@@ -45,33 +46,38 @@ type view struct {
 	quic      atomic.Pointer[tls.Config] // likewise, for HTTP/3
 }
 
-// Challenge is the certificate that answers an authority that asks by TLS-ALPN-01 (RFC 8737)
-// whether a host is ours.
-type Challenge func(ctx context.Context, host string) (*tls.Certificate, error)
+// Automatic are certificates that no file has at the time of a handshake. Both may be nil.
+type Automatic struct {
+	// Challenge is the certificate that answers an authority that asks by TLS-ALPN-01 (RFC
+	// 8737) whether a host is ours.
+	Challenge func(ctx context.Context, host string) (*tls.Certificate, error)
+	// Demand gets one for a server name that has none; nil where none can be had.
+	Demand func(ctx context.Context, host string) *tls.Certificate
+}
 
 // ChallengeProtocol is what such a client speaks, and nothing else: it is done once the
 // handshake is.
 const ChallengeProtocol = "acme-tls/1"
 
 // answer is what such a client sees; nil for all others.
-func (c Challenge) answer(hello *tls.ClientHelloInfo) *tls.Config {
-	if c == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != ChallengeProtocol {
+func (a Automatic) answer(hello *tls.ClientHelloInfo) *tls.Config {
+	if a.Challenge == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != ChallengeProtocol {
 		return nil
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: hello.SupportedProtos,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c(hello.Context(), strings.ToLower(strings.TrimSuffix(hello.ServerName, ".")))
+			return a.Challenge(hello.Context(), strings.ToLower(strings.TrimSuffix(hello.ServerName, ".")))
 		},
 	}
 }
 
-// New reads the files that a listener names, as far as they are not known. challenge may be nil.
-func New(store *certs.Store, def route.Listener, challenge Challenge) (*TLS, error) {
+// New reads the files that a listener names, as far as they are not known.
+func New(store *certs.Store, def route.Listener, auto Automatic) (*TLS, error) {
 	if len(def.Certificates) == 0 {
 		return nil, errors.New("no certificate for TLS")
 	}
-	t := &TLS{def: def, hosts: tlsoption.NewHosts(def.Hosts), views: map[tlsoption.Host]*view{}}
+	t := &TLS{def: def, demand: auto.Demand, hosts: tlsoption.NewHosts(def.Hosts), views: map[tlsoption.Host]*view{}}
 	for _, h := range slices.Concat(def.Hosts, []tlsoption.Host{{}}) {
 		if h.Host = ""; t.views[h] == nil {
 			t.views[h] = newView(def, h)
@@ -80,7 +86,7 @@ func New(store *certs.Store, def route.Listener, challenge Challenge) (*TLS, err
 	t.config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return cmp.Or(challenge.answer(hello), t.of(hello.ServerName).current.Load()), nil
+			return cmp.Or(auto.answer(hello), t.of(hello.ServerName).current.Load()), nil
 		},
 	}
 	return t, t.Fill(store)
@@ -138,7 +144,7 @@ func (t *TLS) Fill(store *certs.Store) error {
 	if err != nil {
 		return err
 	}
-	n := &names{certs: map[string]*tls.Certificate{}}
+	n := &names{demand: t.demand, certs: map[string]*tls.Certificate{}}
 	for _, bound := range []bool{true, false} {
 		for i, p := range pairs {
 			if p == nil || bound != (t.def.Certificates[i].Host != "") {
@@ -224,10 +230,12 @@ func (t *tickets) turn(now time.Time) bool {
 type names struct {
 	first *tls.Certificate            // nil for none that answers for other names
 	certs map[string]*tls.Certificate // lower case; wildcards with their "*."
+	// demand gets one for other names; nil for none.
+	demand func(context.Context, string) *tls.Certificate
 }
 
-// find is tls.Config's GetCertificate: the exact name first, then the wildcard, else the
-// first certificate, if there is one. It grants nothing: the host of the request alone
+// find is tls.Config's GetCertificate: the exact name first, then the wildcard, then
+// what can be had on demand, else the first certificate, if there is one. It grants nothing: the host of the request alone
 // chooses routes.
 func (n *names) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
@@ -236,6 +244,11 @@ func (n *names) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	if _, parent, ok := strings.Cut(name, "."); ok {
 		if cert := n.certs["*."+parent]; cert != nil {
+			return cert, nil
+		}
+	}
+	if n.demand != nil && name != "" {
+		if cert := n.demand(hello.Context(), name); cert != nil {
 			return cert, nil
 		}
 	}

@@ -1,0 +1,324 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/acme/ca"
+	"fairway/internal/metrics"
+	"fairway/internal/route"
+	"fairway/internal/route/canonical"
+)
+
+// The bounds of what clients cause that ask for names.
+const (
+	// askTime bounds one question to the operator's service; a yes counts for askedFor.
+	askTime  = 5 * time.Second
+	askedFor = 10 * time.Minute
+	// A no is remembered for noFor, a question that was not answered for failedFor.
+	noFor     = 10 * time.Minute
+	failedFor = 10 * time.Second
+	maxNos    = 10_000
+	// maxAsking handshakes are at that point at a time; their questions begin at most
+	// askBurst at once, then one each askPace.
+	maxAsking = 64
+	askBurst  = 20
+	askPace   = 200 * time.Millisecond
+	// demandSpan is what OnDemand.Most is counted in.
+	demandSpan = time.Hour
+)
+
+// OnDemand says for which names certificates are got once a client asks for them.
+type OnDemand struct {
+	// Ask says whether a certificate may be got for a name. Nothing is ordered without a yes.
+	Ask func(ctx context.Context, name string) (yes bool, err error)
+	// Hosts are those that may be asked for.
+	Hosts []route.Host
+	// Names is how many names there may be at a time, Most how many new ones in an hour.
+	Names, Most int
+}
+
+// demands is what is remembered of names that clients ask for.
+type demands struct {
+	OnDemand
+	room    chan struct{}
+	results *metrics.Vec[metrics.Counter]
+
+	mu      sync.Mutex
+	nos     map[string]time.Time // until when nothing is asked for a name
+	waiting map[string]*waiting  // for what comes of an order
+	full    time.Time            // when, by the pace, there is room for all questions again
+}
+
+// waiting is for what comes of a name.
+type waiting struct {
+	done  chan struct{}
+	since time.Time
+}
+
+func newDemands(o *OnDemand, set *metrics.Set) *demands {
+	if o == nil {
+		return nil
+	}
+	return &demands{
+		OnDemand: *o, room: make(chan struct{}, maxAsking), nos: map[string]time.Time{}, waiting: map[string]*waiting{},
+		results: set.CounterVec("fairway_acme_demands_total", "Names without a certificate that clients asked for, by result (yes, no: ask allowed it or not, known-no: a no that was remembered, unasked: no question could be asked now, bound: a bound of acme.on-demand is reached, failed: ask did not answer).", "result"),
+	}
+}
+
+// Demand returns the certificate for a name that a client asks for and that has none yet,
+// and gets one where that may be; nil where none can be had before ctx ends. It may be called
+// from any goroutine.
+func (k *Keeper) Demand(ctx context.Context, name string) *tls.Certificate {
+	d := k.demands
+	if d == nil {
+		return nil
+	}
+	name, err := canonical.Host(name)
+	if err != nil || !d.may(name, k.o.Private) {
+		return nil
+	}
+	select {
+	case d.room <- struct{}{}:
+		defer func() { <-d.room }()
+	default:
+		return nil
+	}
+	if cert := k.demanded(name); cert != nil {
+		return cert
+	}
+	done, first := d.wait(name, time.Now())
+	if first && !k.admit(ctx, name) {
+		d.settle(name)
+		return nil
+	}
+	select {
+	case <-done:
+		return k.demanded(name)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// may says whether a name is among those that may be asked for.
+func (d *demands) may(name string, private bool) bool {
+	return strings.Contains(name, ".") && len(name) <= maxName && !isInternal(name, private) &&
+		slices.ContainsFunc(d.Hosts, func(h route.Host) bool { return h.Matches(name) })
+}
+
+// demanded is the certificate of a name that there is by now; nil for none.
+func (k *Keeper) demanded(name string) *tls.Certificate {
+	at, ok := slices.BinarySearchFunc(k.View().Names, name, func(n NameView, name string) int { return strings.Compare(n.Name, name) })
+	if !ok || k.View().Names[at].File == "" {
+		return nil
+	}
+	b, _, err := readBundle(k.fileOf(name))
+	if err != nil {
+		return nil
+	}
+	cert, err := tls.X509KeyPair(b.CertPEM, b.KeyPEM)
+	if err != nil {
+		return nil
+	}
+	return &cert
+}
+
+// wait is closed once something came of a name; first says that nothing is under way for it.
+func (d *demands) wait(name string, now time.Time) (done <-chan struct{}, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.waiting[name]
+	switch {
+	case w == nil:
+		w = &waiting{done: make(chan struct{})}
+		d.waiting[name] = w
+	case now.Sub(w.since) < askedFor:
+		return w.done, false
+	}
+	w.since = now
+	return w.done, true
+}
+
+// settle wakes those who wait for a name.
+func (d *demands) settle(name string) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.waiting[name]; w != nil {
+		close(w.done)
+		delete(d.waiting, name)
+	}
+}
+
+// admit asks whether a name may have a certificate, and has it ordered.
+func (k *Keeper) admit(ctx context.Context, name string) bool {
+	d := k.demands
+	if result := d.begin(name, time.Now()); result != "" {
+		d.results.With(result).Inc()
+		return false
+	}
+	result, pause := "yes", noFor
+	yes, err := d.ask(ctx, name)
+	switch {
+	case err != nil:
+		result, pause = "failed", failedFor
+		k.log.Warn("no answer whether a name may have a certificate", "name", name, "error", err)
+	case !yes:
+		result = "no"
+	default:
+		if err := k.give(ctx, order{host: name, do: actDemand}); err != nil {
+			result, pause = "bound", failedFor
+			k.log.Warn("no certificate on demand", "name", name, "reason", err)
+		}
+	}
+	d.results.With(result).Inc()
+	if result != "yes" {
+		d.remember(name, pause, time.Now())
+	}
+	return result == "yes"
+}
+
+// ask asks the operator's service.
+func (d *demands) ask(ctx context.Context, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return d.Ask(ctx, name)
+}
+
+// begin says why a question is not asked now; empty for nothing.
+func (d *demands) begin(name string, now time.Time) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Before(d.nos[name]) {
+		return "known-no"
+	}
+	if d.full.Before(now) {
+		d.full = now
+	}
+	if d.full.Sub(now) > (askBurst-1)*askPace {
+		return "unasked"
+	}
+	d.full = d.full.Add(askPace)
+	return ""
+}
+
+// remember has nothing asked for a name for a time. Of too many, those that end first go.
+func (d *demands) remember(name string, pause time.Duration, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.nos) >= maxNos {
+		for other, until := range d.nos {
+			if len(d.nos) > maxNos*3/4 || !until.After(now) {
+				delete(d.nos, other)
+			}
+		}
+	}
+	d.nos[name] = now.Add(pause)
+}
+
+// demandedOf are the wants of names that were asked for, as far as a route takes them.
+func (k *Keeper) demandedOf(list []Want) []Want {
+	if k.demands == nil {
+		return list
+	}
+	for _, n := range k.state.names {
+		if n.demanded.IsZero() || covers(k.state.names[wildcardOf(n.host)]) || slices.ContainsFunc(list, func(w Want) bool { return w.Name == n.host }) {
+			continue
+		}
+		if w, ok := taken(k.table, n.host); ok && k.demands.may(n.host, k.o.Private) {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// covers says whether a wildcard has a certificate or is to get one.
+func covers(above *name) bool { return above != nil && (above.want != nil || above.has != nil) }
+
+// maxFailures is how many orders may fail for a name that a client asked for, and that has no
+// certificate, until it is forgotten.
+const maxFailures = 3
+
+// ofDemand notes, before a failure is, when the answer for a name was yes, or that it is not wanted any more: the
+// answer was no, or nothing comes of it. What there is serves to its end.
+func (k *Keeper) ofDemand(n *name, asked time.Time, now time.Time) {
+	n.demanded = asked
+	if n.want == nil || !n.want.Demanded || !asked.IsZero() && (n.has != nil || n.trouble.failures+1 < maxFailures) {
+		return
+	}
+	n.demanded, n.want = time.Time{}, nil
+	k.demands.remember(n.host, noFor, now)
+}
+
+// taken is the want of a name that clients ask for: of the first route over TLS that takes it.
+func taken(t *route.Table, name string) (Want, bool) {
+	if t == nil {
+		return Want{}, false
+	}
+	for _, r := range t.Routes {
+		if r.Refused != "" || r.TLS != route.TLSAuto || r.Service == challengeService {
+			continue
+		}
+		for _, m := range r.Matches {
+			if m.Host.Matches(name) && overTLS(t, m) {
+				return Want{Name: name, Route: r.ID, Service: r.Service, Demanded: true}, true
+			}
+		}
+	}
+	return Want{}, false
+}
+
+// demand notes that a name may have a certificate, or says which bound is in the way.
+func (k *Keeper) demand(host string, now time.Time) error {
+	w, ok := taken(k.table, host)
+	if !ok {
+		return errors.New("no route over HTTPS takes it")
+	}
+	s, count := k.state, 0
+	for _, n := range s.names {
+		if !n.demanded.IsZero() {
+			count++
+		}
+	}
+	s.admitted = slices.DeleteFunc(s.admitted, func(at time.Time) bool { return now.Sub(at) >= demandSpan })
+	n := s.names[host]
+	switch {
+	case n != nil && n.want != nil || covers(s.names[wildcardOf(host)]): // it comes, or another one does
+		return nil
+	case count >= k.demands.Names:
+		return fmt.Errorf("there are %d names already (acme.on-demand.names)", count)
+	case len(s.admitted) >= k.demands.Most:
+		return fmt.Errorf("there were %d new names within the hour (acme.on-demand.per-hour)", len(s.admitted))
+	case n == nil:
+		n = &name{host: host}
+		s.names[host] = n
+	}
+	s.admitted = append(s.admitted, now)
+	n.demanded, n.want, n.source = now, &w, s.directory
+	k.unsaved = true
+	return nil
+}
+
+// allowed asks again whether a name that clients asked for may have a certificate, where the
+// yes is old. It is in the goroutine of an order.
+func (k *Keeper) allowed(ctx context.Context, o obtain) (again time.Time, err error) {
+	if !o.ask || time.Since(o.demanded) < askedFor {
+		return o.demanded, nil
+	}
+	yes, err := k.demands.ask(ctx, o.host)
+	switch {
+	case err != nil:
+		return o.demanded, &ca.Failure{Kind: ca.Denied, Text: "acme.on-demand.ask: " + err.Error()}
+	case !yes:
+		return time.Time{}, &ca.Failure{Kind: ca.Denied, Text: "acme.on-demand.ask says no"}
+	}
+	return time.Now(), nil
+}
