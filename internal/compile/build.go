@@ -167,7 +167,10 @@ func wantedBackends(served []*claimant) []*route.Backend {
 			continue
 		}
 		wanted[i] = s.wanted()
-		if digest := wanted[i].Digest(); asksNoHost(wanted[i]) && hosts[digest] == "" {
+		if !asksNoHost(wanted[i]) {
+			continue
+		}
+		if digest := wanted[i].Digest(); hosts[digest] == "" {
 			hosts[digest] = firstName(s.route.Matches)
 		}
 	}

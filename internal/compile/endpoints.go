@@ -31,6 +31,7 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 	if via.Used() {
 		members = []member{{c.stand(), nil}}
 	}
+	list = make([]route.Endpoint, 0, len(members)) // it is kept
 	for _, m := range members {
 		state, counts := endpointState(m.instance)
 		if !counts {

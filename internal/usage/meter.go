@@ -235,8 +235,18 @@ type running struct{ id, name, service, short, task string }
 
 // round reads the containers of one engine.
 func (e *engine) round(ctx context.Context, service string) part {
+	services := map[string]string{} // names that many containers have, held once
+	once := func(name string) string {
+		if services[name] == "" {
+			services[name] = name
+		}
+		return services[name]
+	}
 	list, err := dockerapi.Containers(ctx, e.client, false, func(c dockerapi.Container) running {
-		return running{id: c.ID, name: c.Name, service: serviceOf(c), short: c.Labels["com.docker.compose.service"], task: c.Labels["com.docker.swarm.task.id"]}
+		return running{
+			id: c.ID, name: c.Name, service: once(serviceOf(c)), short: once(c.Labels["com.docker.compose.service"]),
+			task: c.Labels["com.docker.swarm.task.id"],
+		}
 	})
 	if err != nil {
 		return part{err: err}

@@ -30,17 +30,17 @@ func newIntake(known map[string]*dockerapi.Container) *intake {
 // the list says.
 func (in *intake) container(found dockerapi.Container) *dockerapi.Container {
 	delete(found.Labels, labelNumber)
-	before := in.known[found.ID]
+	c := new(found)
+	before := in.known[c.ID]
 	if before == nil {
-		in.share(&found)
-		return &found
+		in.share(c)
+		return c
 	}
-	share(&found, before)
-	completed := found
-	if complete(&completed, before); reflect.DeepEqual(completed, *before) {
+	share(c, before)
+	if complete(c, before); reflect.DeepEqual(c, before) {
 		return before
 	}
-	return &found
+	return c
 }
 
 // share gives a container the texts and labels that others of the list have.

@@ -181,6 +181,9 @@ func (w *world) doubt(id string, urgent bool) {
 func (w *world) sure(id string) {
 	delete(w.doubts, id)
 	delete(w.urgent, id)
+	if len(w.doubts) == 0 { // all are in doubt at first, and a map never gets smaller
+		w.doubts, w.urgent = map[string]bool{}, map[string]bool{}
+	}
 }
 
 // known are the facts about all containers, by ID.
