@@ -127,8 +127,8 @@ func (p planner) lastGood(c *claimant, before *route.Route) *claimant {
 func (p planner) remade(c *claimant, from route.Origin) *claimant {
 	then := *c.asked
 	then.origin, then.again = route.Origin{Source: from.Source, Instance: from.Instance}, true
-	then.reading = then.dialect.Read(c.plan.service, from.Labels)
-	d := then.reading.Draft(c.draft.Name)
+	reading := then.dialect.Read(c.plan.service, from.Labels)
+	d := reading.Draft(c.draft.Name)
 	if d == nil || d.Refused != "" || d.Matches() == nil {
 		return nil
 	}

@@ -41,7 +41,7 @@ type plan struct {
 // asked is what a dialect has read in the labels of a service.
 type asked struct {
 	dialect dialect
-	reading draft.Reading
+	reading *draft.Reading // nil once the claimants are made
 	origin  route.Origin // of the labels that count, without them; without an instance when they are the service's own
 	members []member
 	again   bool // the labels are those of an earlier day
@@ -134,7 +134,7 @@ func (p planner) ask(pl *plan, a *asked) {
 			c.route.Priority = max(c.route.Priority, highest)
 		}
 	}
-	a.reading = draft.Reading{} // the plan is kept, and the claimants have what is needed of it
+	a.reading = nil // the plan is kept, and the claimants have what is needed of it
 }
 
 func (pl *plan) routeID(name string) string {
@@ -176,15 +176,16 @@ func choose(pl *plan, by dialect) *asked {
 	s := pl.service
 	a := &asked{dialect: by, origin: route.Origin{Source: chars.Printable(s.Source)}}
 	if catalog.HaveLabels(s.Labels, by.Prefix()) {
-		a.reading = by.Read(s, s.Labels)
+		a.reading = new(by.Read(s, s.Labels))
+		a.members = make([]member, 0, len(s.Instances))
 		for _, in := range s.Instances {
 			a.members = append(a.members, member{in, nil})
 		}
 	} else if decider := decidingInstance(s, by.Prefix()); decider != nil && !s.OwnLabels {
-		a.reading, a.origin = by.Read(s, decider.Labels), pl.originOf(decider)
+		a.reading, a.origin = new(by.Read(s, decider.Labels)), pl.originOf(decider)
 		a.compare(pl, decider)
 	}
-	if !a.reading.Wanted {
+	if a.reading == nil || !a.reading.Wanted {
 		return nil
 	}
 	return a
@@ -192,8 +193,9 @@ func choose(pl *plan, by dialect) *asked {
 
 // compare reads the labels of all instances, and notes which of them may serve.
 func (a *asked) compare(pl *plan, decider *catalog.Instance) {
+	a.members = make([]member, 0, len(pl.service.Instances)) // they are kept
 	for _, in := range pl.service.Instances {
-		theirs := a.reading
+		theirs := *a.reading
 		if in != decider {
 			theirs = a.dialect.Read(pl.service, in.Labels)
 		}

@@ -9,7 +9,7 @@ import (
 
 // TestPercentFor: a small heap is collected as Go does it, a large one more often.
 func TestPercentFor(t *testing.T) {
-	for live, want := range map[uint64]int{0: 100, 4 << 20: 100, 32 << 20: 100, 64 << 20: 62, 200 << 20: 37, 4 << 30: 25} {
+	for live, want := range map[uint64]int{0: 100, 4 << 20: 100, 20 << 20: 100, 64 << 20: 45, 200 << 20: 28, 4 << 30: 20} {
 		if got := percentFor(live); got != want {
 			t.Errorf("%d MiB: %d, want %d", live>>20, got, want)
 		}

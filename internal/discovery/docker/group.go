@@ -29,6 +29,12 @@ type group struct {
 	container string
 }
 
+// shared is what the containers of one service hold together.
+type shared struct {
+	group
+	ports []catalog.Port // those of the newest one; most have the same
+}
+
 // groupOf says which service a container belongs to. Labels that are no names do not count.
 func groupOf(c dockerapi.Container, source string) group {
 	if name := c.Labels[labelService]; catalog.IsName(name) {
@@ -56,9 +62,9 @@ func groupOf(c dockerapi.Container, source string) group {
 }
 
 // members are the instances of each group, at least one.
-type members map[*group][]*catalog.Instance
+type members map[*shared][]*catalog.Instance
 
-func (m members) created(g *group) time.Time {
+func (m members) created(g *shared) time.Time {
 	oldest := m[g][0].Created
 	for _, i := range m[g] {
 		if i.Created.Before(oldest) {
@@ -69,7 +75,7 @@ func (m members) created(g *group) time.Time {
 }
 
 // older reports whether a group goes before another one with its ID.
-func (m members) older(g, than *group) bool {
+func (m members) older(g, than *shared) bool {
 	if order := m.created(g).Compare(m.created(than)); order != 0 {
 		return order < 0
 	}
@@ -80,7 +86,7 @@ func (m members) older(g, than *group) bool {
 // its pointer. Of groups with one ID, such as Compose's "a-b" with "c" and "a" with "b-c", the
 // oldest has it.
 func (m members) services(source string, before map[string]*catalog.Service) map[string]*catalog.Service {
-	first := make(map[string]*group, len(m))
+	first := make(map[string]*shared, len(m))
 	for g := range m {
 		if other, taken := first[g.id]; !taken || m.older(g, other) {
 			first[g.id] = g

@@ -18,6 +18,7 @@ const labelNumber = "com.docker.compose.container-number"
 type intake struct {
 	known  map[string]*dockerapi.Container // by ID; never written
 	texts  map[string]string
+	ports  []dockerapi.Port             // of the container before: copies of a service come one after the other
 	labels map[uint64]map[string]string // by their hash
 	seed   maphash.Seed
 }
@@ -52,9 +53,13 @@ func (in *intake) share(c *dockerapi.Container) {
 		at := &c.Attachments[i]
 		at.Network, at.NetworkID = in.text(at.Network), in.text(at.NetworkID)
 	}
-	for i := range c.Ports {
-		c.Ports[i].Protocol = in.text(c.Ports[i].Protocol)
+	if !slices.Equal(c.Ports, in.ports) {
+		for i := range c.Ports {
+			c.Ports[i].Protocol = in.text(c.Ports[i].Protocol)
+		}
+		in.ports = c.Ports
 	}
+	c.Ports = in.ports
 	if c.Labels == nil {
 		return
 	}

@@ -313,7 +313,7 @@ func (w *world) translate(e *entry, details bool) {
 		w.waiting[e.facts.ID] = true
 	}
 	next, g := w.instance(*e.facts, e.leaving, e.signal, e.admit), groupOf(*e.facts, w.source)
-	if e.instance != nil && *e.group == g && reflect.DeepEqual(e.instance, next) {
+	if e.instance != nil && e.group.group == g && reflect.DeepEqual(e.instance, next) {
 		return
 	}
 	if details && e.instance != nil && e.instance.State == next.State && slices.Equal(e.instance.Addresses, next.Addresses) {
@@ -321,8 +321,14 @@ func (w *world) translate(e *entry, details bool) {
 	} else {
 		w.fresh = true
 	}
-	if w.groups[g] == nil {
-		w.groups[g] = &g
+	with := w.groups[g]
+	if with == nil {
+		with = &shared{group: g}
+		w.groups[g] = with
 	}
-	e.instance, e.group = next, w.groups[g]
+	if !slices.Equal(next.Ports, with.ports) {
+		with.ports = next.Ports
+	}
+	next.Ports = with.ports
+	e.instance, e.group = next, with
 }

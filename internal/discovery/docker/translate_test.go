@@ -214,12 +214,12 @@ func TestGroups(t *testing.T) {
 // same by accident or on purpose do not become one service, that the oldest has
 // the plain name, and that the others get it when the oldest is gone.
 func TestStrangersStayApart(t *testing.T) {
-	m, groups := members{}, map[group]*group{}
-	put := func(id string, age int, c dockerapi.Container) *group {
+	m, groups := members{}, map[group]*shared{}
+	put := func(id string, age int, c dockerapi.Container) *shared {
 		of := groupOf(c, "docker")
 		g := groups[of]
 		if g == nil {
-			g = &of
+			g = &shared{group: of}
 		}
 		groups[of] = g
 		m[g] = append(m[g], &catalog.Instance{ID: id, Created: time.Unix(int64(1000-age), 0)})

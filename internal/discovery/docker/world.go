@@ -36,7 +36,7 @@ type world struct {
 
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
-	groups     map[group]*group            // those that containers have
+	groups     map[group]*shared           // those that containers have
 	built      map[string]*catalog.Service // of the newest answer, by ID
 	drivers    map[string]string           // network ID → kind of network
 
@@ -72,7 +72,7 @@ type entry struct {
 	// at once.
 	admit, admitFor time.Time
 	instance        *catalog.Instance // nil for a container that is none of ours
-	group           *group            // shared by those of one service; nil with instance
+	group           *shared           // nil with instance
 }
 
 func newEntry(id string) *entry { return &entry{facts: &dockerapi.Container{ID: id}} }
@@ -91,7 +91,7 @@ func newWorld(source string, host dockerapi.Host, selfID string) *world {
 		selfID:     selfID,
 		now:        time.Now,
 		containers: make(map[string]*entry),
-		groups:     make(map[group]*group),
+		groups:     make(map[group]*shared),
 		drivers:    make(map[string]string),
 		gone:       make(map[string]mark),
 		doubts:     make(map[string]bool),
@@ -242,7 +242,7 @@ func (w *world) list(l listing, m mark) {
 	clear(w.groups)
 	for _, e := range w.containers {
 		if e.group != nil {
-			w.groups[*e.group] = e.group
+			w.groups[e.group.group] = e.group
 		}
 	}
 }
