@@ -42,7 +42,7 @@ type plan struct {
 type asked struct {
 	dialect dialect
 	reading *draft.Reading // nil once the claimants are made
-	origin  route.Origin // of the labels that count, without them; without an instance when they are the service's own
+	origin  route.Origin   // of the labels that count, without them; without an instance when they are the service's own
 	members []member
 	again   bool // the labels are those of an earlier day
 }

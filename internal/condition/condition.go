@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"fairway/internal/route"
 )
 
 // State is how something is doing. It is empty for what is not judged: a service that
@@ -128,10 +130,29 @@ type Report struct {
 	State State
 	// Findings are what is wrong now, the worst first.
 	Findings []Finding
-	// Routes and Services are by ID, Sources by name, Endpoints by the IDs of backend
-	// and endpoint.
+	// Routes and Services are by ID, Sources by name.
 	Routes, Services, Sources map[string]Condition
-	Endpoints                 map[[2]string]Endpoint
+
+	backends map[string]judged // by ID
+}
+
+// judged are the endpoints of a backend: most are up, and that is held in few bytes.
+type judged struct {
+	*route.Backend
+	faults []Reason // of each endpoint; nil when all are up
+}
+
+// Endpoint says how an endpoint of a backend is doing; the zero value where the report does not have it.
+func (r *Report) Endpoint(backend, id string) Endpoint {
+	b := r.backends[backend]
+	i, ok := b.Index(id)
+	switch {
+	case !ok:
+		return Endpoint{}
+	case b.faults == nil:
+		return Endpoint{Up: true}
+	}
+	return Endpoint{Up: b.faults[i].Code == "", Reason: b.faults[i]}
 }
 
 // Incomplete is why lists, and what is said about a name or a request, may lack something: the newest

@@ -98,7 +98,10 @@ func Judge(w World, before *Report) *Report {
 		w.Snapshot = &catalog.Snapshot{}
 	}
 	j := judge{World: w, since: map[string]time.Time{}, stale: map[string]Reason{}}
-	j.report = &Report{At: w.Now, State: Healthy, Routes: map[string]Condition{}, Services: map[string]Condition{}, Sources: map[string]Condition{}, Endpoints: map[[2]string]Endpoint{}}
+	j.report = &Report{
+		At: w.Now, State: Healthy, Sources: map[string]Condition{}, backends: make(map[string]judged, len(w.Live.Backends)),
+		Routes: make(map[string]Condition, len(w.Live.Routes)), Services: make(map[string]Condition, len(w.Snapshot.Services)),
+	}
 	if before != nil {
 		for _, f := range before.Findings {
 			j.since[f.key()] = f.Reason.Since
@@ -338,10 +341,15 @@ func (j *judge) problemOf(r *route.Route) (text, hint string) {
 // backend judges the endpoints of a backend.
 func (j *judge) backend(b *route.Backend, find func(State, Reason)) {
 	up, unknown := 0, 0
-	var failing, waiting []Reason
-	for _, e := range b.Endpoints {
+	var failing, waiting, all []Reason
+	for i, e := range b.Endpoints {
 		found := j.endpoint(b, e)
-		j.report.Endpoints[[2]string{b.ID, e.ID}] = found
+		if found.Reason.Code != "" {
+			if all == nil {
+				all = make([]Reason, len(b.Endpoints))
+			}
+			all[i] = found.Reason
+		}
 		switch found.Reason.Code {
 		case "":
 			up++
@@ -353,6 +361,7 @@ func (j *judge) backend(b *route.Backend, find func(State, Reason)) {
 			failing = append(failing, found.Reason)
 		}
 	}
+	j.report.backends[b.ID] = judged{b, all}
 	state := Degraded
 	if up+unknown == 0 {
 		state = Down

@@ -20,7 +20,8 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func TestSituations(t *testing.T) {
 	for _, tt := range situations.All() {
 		t.Run(tt.Name, func(t *testing.T) {
-			report := condition.Judge(tt.World(t), nil)
+			w := tt.World(t)
+			report := condition.Judge(w, nil)
 			if got := report.Routes["shop@docker"].State; got != tt.Route {
 				t.Errorf("the route is %q, want %q", got, tt.Route)
 			}
@@ -31,9 +32,11 @@ func TestSituations(t *testing.T) {
 				t.Errorf("the whole is %q, want %q", report.State, tt.Whole)
 			}
 			ready := 0
-			for _, e := range report.Endpoints {
-				if e.Up {
-					ready++
+			for _, b := range w.Live.Backends {
+				for _, e := range b.Endpoints {
+					if report.Endpoint(b.ID, e.ID).Up {
+						ready++
+					}
 				}
 			}
 			if ready != tt.Ready {

@@ -53,7 +53,7 @@ func (o *observer) endpoints(ctx context.Context, s *catalog.Snapshot, t *route.
 			} else {
 				o.add("connection", api.CheckOK, "a connection to "+e.Address+" is accepted", "")
 			}
-			known := o.report.Endpoints[[2]string{b.ID, e.ID}].Reason
+			known := o.report.Endpoint(b.ID, e.ID).Reason
 			if known.Code == condition.CodeCheck || known.Code == condition.CodeEjected {
 				o.add("rotation", api.CheckFailed, known.Text, known.Hint)
 			}

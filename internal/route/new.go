@@ -90,14 +90,19 @@ func (t *Table) Backend(id string) *Backend { return lookup(t.Backends, id, (*Ba
 
 // Endpoint returns the endpoint with the ID; nil when there is none, or no backend.
 func (b *Backend) Endpoint(id string) *Endpoint {
-	if b == nil {
-		return nil
-	}
-	i, ok := slices.BinarySearchFunc(b.Endpoints, id, func(e Endpoint, id string) int { return strings.Compare(e.ID, id) })
+	i, ok := b.Index(id)
 	if !ok {
 		return nil
 	}
 	return &b.Endpoints[i]
+}
+
+// Index is the place of the endpoint with the ID; ok is false when there is none, or no backend.
+func (b *Backend) Index(id string) (i int, ok bool) {
+	if b == nil {
+		return 0, false
+	}
+	return slices.BinarySearchFunc(b.Endpoints, id, func(e Endpoint, id string) int { return strings.Compare(e.ID, id) })
 }
 
 func (r *Route) id() string   { return r.ID }

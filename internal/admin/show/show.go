@@ -300,7 +300,7 @@ func Judge(r *api.Route, found *condition.Report) {
 	}
 	for i := range r.Endpoints {
 		e := &r.Endpoints[i]
-		judged := found.Endpoints[[2]string{r.Backend.ID, e.ID}]
+		judged := found.Endpoint(r.Backend.ID, e.ID)
 		if e.Fault, e.FaultCode = judged.Reason.Text, judged.Reason.Code; judged.Up {
 			r.Ready++
 		}
