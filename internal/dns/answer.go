@@ -33,6 +33,8 @@ type Answer struct {
 	Foreign bool
 	// Authoritative is true for what is answered out of the zone.
 	Authoritative bool
+
+	weighted bool // some instances come first more often than others
 }
 
 // question is one that is being answered.
@@ -225,6 +227,7 @@ func (q question) answer(apex string, f found) Answer {
 			out.Records, out.Extra = q.services(f)
 		case (t == dns.TypeA || t == dns.TypeAAAA) && !f.srv:
 			out.Records = q.addresses(f)
+			out.weighted = f.uneven()
 		}
 		if len(out.Records) > 0 {
 			return q.stale(out, f.members)
@@ -327,6 +330,11 @@ func (q question) note(x at, address, why string) {
 	if q.why != nil {
 		q.why.Members = append(q.why.Members, names.NameMember{Service: x.service.Name, Instance: x.instance.Name, Address: address, Why: why})
 	}
+}
+
+// uneven reports whether the weights of the instances differ.
+func (f found) uneven() bool {
+	return f.service && slices.ContainsFunc(f.members, func(x at) bool { return weight(x.instance) != weight(f.members[0].instance) })
 }
 
 // shuffled puts instances in a random order, the first by weight.

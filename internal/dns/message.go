@@ -17,6 +17,7 @@ const (
 	RefusedRecursion = "recursion" // it may not ask for names of others
 	RefusedKind      = "kind"      // transfers, updates, other classes
 	RefusedMalformed = "malformed"
+	RefusedRate      = "rate" // the same was answered too often
 )
 
 // Packet is a question as it came.
@@ -37,6 +38,9 @@ type Reply struct {
 	Rcode int
 	// Cut is true where not everything fitted.
 	Cut bool
+	// Keep is true where the zone gives this reply to every such question of those who see alike
+	// (AppendView), but for the order of the records; AnyOrder where every order is as good.
+	Keep, AnyOrder bool
 	// Foreign is to be looked up elsewhere, for an asker who may have that; nil for nothing.
 	Foreign *dns.Msg
 
@@ -101,6 +105,7 @@ func (z *Zone) Handle(p Packet) Reply {
 	}
 	out := p.finish(&msg, a, z.limit(p, opt, recurse))
 	out.Refused = refused
+	out.Keep, out.AnyOrder = refused == "" && a.Code == 0 && !out.Cut && a.Rcode == out.Rcode, !a.weighted
 	return out
 }
 
@@ -193,6 +198,23 @@ func pack(r *dns.Msg, qtype uint16, rcode, limit int) Reply {
 		out.Rcode = dns.RcodeServerFailure
 		out.Out, _ = failed.Pack()
 	}
+	return out
+}
+
+// Shortened is a reply without records that asks to come again over TCP.
+func (z *Zone) Shortened(p Packet, r Reply) Reply {
+	var msg dns.Msg
+	if msg.Unpack(p.Raw) != nil {
+		return Reply{Refused: RefusedRate}
+	}
+	m := new(dns.Msg)
+	m.SetRcode(&msg, dns.RcodeSuccess)
+	m.Truncated = true
+	if msg.IsEdns0() != nil {
+		m.SetEdns0(maxUDP, false)
+	}
+	out := pack(m, r.Type, dns.RcodeSuccess, dns.MinMsgSize)
+	out.Refused, out.Cut = RefusedRate, true
 	return out
 }
 

@@ -57,14 +57,45 @@ func (z *Zone) view(from Asker) view {
 		})
 		return v
 	}
-	v.mode = z.settings.Mode
+	v.mode = z.modeOf(from.Addr)
+	return v
+}
+
+// AppendView appends what makes askers see alike: the answers to those of the same bytes are
+// the same. It is false for those who may not ask.
+func (z *Zone) AppendView(b []byte, from Asker) ([]byte, bool) {
+	from.Addr, from.Asked = from.Addr.Unmap().WithZone(""), from.Asked.Unmap().WithZone("")
+	if !z.MayAsk(from.Addr) {
+		return b, false
+	}
+	asked := from.Asked.As16()
+	if _, instance := z.askers[from.Addr]; z.isMachine(from.Addr) {
+		kind := byte('m')
+		if from.Addr.Is6() {
+			kind = 'M'
+		}
+		b = append(b, kind)
+	} else if instance {
+		own := from.Addr.As16()
+		b = append(append(b, 'i'), own[:]...)
+	} else {
+		b = append(append(b, 'o'), z.modeOf(from.Addr)...)
+	}
+	recurse := byte('n')
+	if z.mayRecurse(from.Addr) {
+		recurse = 'r'
+	}
+	return append(append(b, recurse), asked[:]...), true
+}
+
+// modeOf is how an asker from elsewhere sees instances.
+func (z *Zone) modeOf(a netip.Addr) string {
 	for _, exception := range z.settings.Views {
-		if exception.Network.Contains(from.Addr) {
-			v.mode = exception.Mode
-			break
+		if exception.Network.Contains(a) {
+			return exception.Mode
 		}
 	}
-	return v
+	return z.settings.Mode
 }
 
 // String says it for people.

@@ -366,6 +366,12 @@ func (z *Zone) InstanceAt(a netip.Addr) string {
 	return ""
 }
 
+// Own reports whether this machine or a container of it asks.
+func (z *Zone) Own(a netip.Addr) bool {
+	_, instance := z.askers[a]
+	return instance || z.isMachine(a) || contains(z.bridges, a)
+}
+
 // MayAsk reports whether an asker gets an answer at all.
 func (z *Zone) MayAsk(a netip.Addr) bool { return contains(z.settings.Clients, a) || z.isMachine(a) }
 
@@ -374,8 +380,7 @@ func (z *Zone) mayRecurse(a netip.Addr) bool {
 	if len(z.settings.Recursion) > 0 {
 		return contains(z.settings.Recursion, a)
 	}
-	_, instance := z.askers[a]
-	return instance || z.isMachine(a) || contains(z.bridges, a)
+	return z.Own(a)
 }
 
 func (z *Zone) isMachine(a netip.Addr) bool {

@@ -56,9 +56,10 @@ type Options struct {
 type Server struct {
 	o       Options
 	wanted  []listen
-	zone    atomic.Pointer[dns.Zone]
+	memo    atomic.Pointer[memo] // of the zone
 	m       measures
 	askers  clients
+	rate    *rate
 	sockets map[netip.AddrPort]*socket // Run's alone, once it runs, as failed
 	failed  map[netip.AddrPort]string  // why an address is not bound
 	foreign chan struct{}              // places for questions that are looked up elsewhere
@@ -85,7 +86,7 @@ func New(o Options) (*Server, error) {
 	if o.Local == nil {
 		o.Local = systemAddresses
 	}
-	s := &Server{o: o, askers: clients{all: map[netip.Addr]client{}}, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
+	s := &Server{o: o, rate: newRate(), askers: clients{all: map[netip.Addr]client{}}, sockets: map[netip.AddrPort]*socket{}, clients: map[netip.Addr]int{}, foreign: make(chan struct{}, foreignAtOnce)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.m = newMeasures(o.Metrics, s)
 	for _, text := range o.Listen {
@@ -136,7 +137,12 @@ func (s *Server) Close() {
 }
 
 // Zone is what is answered now.
-func (s *Server) Zone() *dns.Zone { return s.zone.Load() }
+func (s *Server) Zone() *dns.Zone {
+	if m := s.memo.Load(); m != nil {
+		return m.zone
+	}
+	return nil
+}
 
 // Bound are the addresses that are listened on, sorted.
 func (s *Server) Bound() []string {
@@ -179,7 +185,7 @@ func (s *Server) rebind() {
 
 // build makes the zone anew when the snapshot or the addresses of this machine changed.
 func (s *Server) build(now time.Time) {
-	snapshot, local, before := s.o.Feed.Newest(), s.o.Local(), s.zone.Load()
+	snapshot, local, before := s.o.Feed.Newest(), s.o.Local(), s.Zone()
 	if len(local) == 0 && before != nil {
 		local = before.Local()
 	}
@@ -188,7 +194,7 @@ func (s *Server) build(now time.Time) {
 	}
 	began := time.Now()
 	z := dns.Build(before, snapshot, s.o.Settings, local, now)
-	s.zone.Store(z)
+	s.memo.Store(newMemo(z))
 	s.m.build.Set(time.Since(began).Seconds())
 }
 

@@ -188,7 +188,7 @@ func TestListen(t *testing.T) {
 	}
 	z := dns.Build(nil, shop(), settings, local, time.Now())
 	s := &Server{wanted: []listen{{bridges: true, port: 53}}}
-	s.zone.Store(z)
+	s.memo.Store(newMemo(z))
 	var got []string
 	for at := range s.addresses() {
 		got = append(got, at.String())
@@ -256,7 +256,7 @@ func TestBindFails(t *testing.T) {
 // Those who may not ask have few connections, and each for one answer.
 func TestStrangers(t *testing.T) {
 	s := &Server{clients: map[netip.Addr]int{}}
-	s.zone.Store(dns.Build(nil, shop(), settings, local, time.Now()))
+	s.memo.Store(newMemo(dns.Build(nil, shop(), settings, local, time.Now())))
 	s.m = newMeasures(nil, s)
 	for i := range tcpStrangers + 1 {
 		if got, want := s.enter(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), true), i < tcpStrangers; got != want {

@@ -72,7 +72,7 @@ func parseListen(text string) (listen, error) {
 // addresses are those to listen on at this moment, with whether each must be bound.
 func (s *Server) addresses() map[netip.AddrPort]bool {
 	want := map[netip.AddrPort]bool{}
-	z := s.zone.Load()
+	z := s.Zone()
 	for _, l := range s.wanted {
 		switch {
 		case l.bridges:
@@ -167,45 +167,13 @@ func (s *Server) open(at netip.AddrPort) (*socket, error) {
 	return k, nil
 }
 
-// serveUDP answers what comes over UDP until the socket is closed.
-func (s *Server) serveUDP(k *socket, asked netip.Addr) {
-	buffer := make([]byte, 1<<16)
-	for {
-		n, from, err := k.udp.ReadFromUDPAddrPort(buffer)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			_ = clock.Sleep(s.ctx, time.Millisecond) // of one that could not be reached, most likely
-			continue
-		}
-		p := dns.Packet{Raw: buffer[:n], From: dns.Asker{Addr: from.Addr().Unmap(), Asked: asked}}
-		z := s.zone.Load()
-		r := s.answer(z, p)
-		if r.Foreign == nil {
-			s.send(k, r, from)
-			continue
-		}
-		p.Raw = slices.Clone(p.Raw)
-		s.elsewhere(func() { s.send(k, s.lookup(z, p, r), from) }, func() { s.send(k, z.Busy(p, r), from) })
-	}
-}
-
 // answer answers out of the zone, and counts who asks.
-func (s *Server) answer(z *dns.Zone, p dns.Packet) dns.Reply {
+func (s *Server) answer(z *dns.Zone, p dns.Packet, now time.Time) dns.Reply {
 	r := z.Handle(p)
 	if r.Out != nil && r.Refused != dns.RefusedClient || r.Foreign != nil {
-		s.askers.count(p.From.Addr, time.Now())
+		s.askers.count(p.From.Addr, now)
 	}
 	return r
-}
-
-// send counts a reply and sends it over UDP.
-func (s *Server) send(k *socket, r dns.Reply, to netip.AddrPort) {
-	s.m.count(r, "udp")
-	if r.Out != nil {
-		_, _ = k.udp.WriteToUDPAddrPort(r.Out, to)
-	}
 }
 
 // elsewhere runs a job beside the socket while there is a place, else full.
@@ -245,7 +213,7 @@ func (s *Server) serveTCP(k *socket, asked netip.Addr) {
 			continue
 		}
 		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-		stranger := !s.zone.Load().MayAsk(from)
+		stranger := !s.Zone().MayAsk(from)
 		if !s.enter(from, stranger) {
 			_ = conn.Close()
 			continue
@@ -301,8 +269,8 @@ func (s *Server) converse(conn net.Conn, from dns.Asker) {
 			return
 		}
 		p := dns.Packet{Raw: raw, From: from, TCP: true}
-		z := s.zone.Load()
-		r := s.answer(z, p)
+		z := s.Zone()
+		r := s.answer(z, p, time.Now())
 		if r.Foreign != nil {
 			r = s.lookup(z, p, r)
 		}
