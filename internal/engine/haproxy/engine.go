@@ -28,6 +28,7 @@ import (
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/resolve"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
@@ -126,7 +127,7 @@ type Engine struct {
 	disk     *disk
 	joined   map[*certs.Pair]*plan.Pair
 	gates    *gates
-	resolver *resolver
+	resolver *resolve.Resolver
 	ports    map[string]netip.AddrPort // chosen for port 0, by listener
 	// What is served: the table as it was given, and what it was rendered to. Before
 	// the first table the target is the one that the engine before has kept.
@@ -213,7 +214,7 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.resolver = newResolver(o.Logger, e.again, systemLookup)
+	e.resolver = resolve.New(o.Logger, e.again, resolve.System)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stopSupervision = cancel
 	e.life, e.abandon = context.WithCancel(context.Background())
@@ -235,14 +236,14 @@ func (e *Engine) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Stats are HAProxy's own readings, by its own names, within five seconds.
-func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
+// Stats are HAProxy's own readings of some kinds, by its own names, within five seconds.
+func (e *Engine) Stats(ctx context.Context, of socket.Kind) (socket.Stats, error) {
 	s, err := e.client.Open(ctx)
 	if err != nil {
 		return socket.Stats{}, err
 	}
 	defer s.Close()
-	return s.Stats(ctx)
+	return s.Stats(ctx, of)
 }
 
 // Endpoints reports the state of the endpoints of every backend.
@@ -340,7 +341,7 @@ func (e *Engine) finish() error {
 	e.users.Close()
 	e.judge.close()
 	e.gates.close()
-	e.resolver.close()
+	e.resolver.Close()
 	var err error
 	e.closing.Do(func() { err = e.readings.close() })
 	return err

@@ -32,7 +32,7 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 			missing[l.Name] = why // supervise tries it again
 		}
 	}
-	addresses := e.resolver.addresses(ctx, t)
+	addresses := e.resolver.Addresses(ctx, t)
 	waiting := e.gates.closed(t, addresses)
 	for {
 		next, err := e.render(t, missing, waiting, addresses)

@@ -49,9 +49,14 @@ type readings struct {
 	leaving map[endpointKey]*departure
 
 	asking sync.Mutex // of what follows
-	asked  time.Time
-	stats  socket.Stats
-	err    error
+	heard  map[socket.Kind]heard
+}
+
+// heard is what HAProxy answered.
+type heard struct {
+	at    time.Time
+	stats socket.Stats
+	err   error
 }
 
 // readingOptions are what newReadings needs.
@@ -60,8 +65,8 @@ type readingOptions struct {
 	Socket string
 	// Key begins each of them.
 	Key string
-	// Ask reads HAProxy's statistics.
-	Ask func(context.Context) (socket.Stats, error)
+	// Ask reads HAProxy's statistics of some kinds.
+	Ask func(context.Context, socket.Kind) (socket.Stats, error)
 	// OnDrained gets how endpoints leave, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
@@ -74,7 +79,7 @@ type readingOptions struct {
 func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		readingOptions: o, table: &route.Table{}, routes: map[string]*traffic.Route{}, counts: map[endpointKey]*endpointCounts{},
-		leaving: map[endpointKey]*departure{},
+		leaving: map[endpointKey]*departure{}, heard: map[socket.Kind]heard{},
 	}
 	var err error
 	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
@@ -277,28 +282,28 @@ const (
 	statsAge   = 500 * time.Millisecond
 )
 
-// newest returns HAProxy's statistics, at most statsAge old.
-func (r *readings) newest() (socket.Stats, error) {
+// newest returns HAProxy's statistics of some kinds, at most statsAge old.
+func (r *readings) newest(of socket.Kind) (socket.Stats, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	if time.Since(r.asked) < statsAge {
-		return r.stats, r.err
+	before := r.heard[of]
+	if time.Since(before.at) < statsAge {
+		return before.stats, before.err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	before := r.err
-	r.stats, r.err = r.Ask(ctx)
-	r.asked = time.Now()
-	if r.err != nil && before == nil {
-		r.Logger.Warn("HAProxy does not report its endpoints", "error", r.err)
+	stats, err := r.Ask(ctx, of)
+	if err != nil && before.err == nil {
+		r.Logger.Warn("HAProxy does not report its endpoints", "error", err)
 	}
-	return r.stats, r.err
+	r.heard[of] = heard{time.Now(), stats, err}
+	return stats, err
 }
 
 // endpoints reports the state of all endpoints, in the order of HAProxy's sections; one
 // that several have once. While HAProxy does not answer nothing is known of any.
 func (r *readings) endpoints() []traffic.EndpointStatus {
-	stats, err := r.newest()
+	stats, err := r.newest(socket.Servers)
 	if err != nil {
 		return nil
 	}
@@ -353,16 +358,24 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 	return list
 }
 
-// totals are the counts of endpoints that were asked for something.
+// totals are the counts of endpoints that were asked for something; while none was, nothing is asked
+// of HAProxy either.
 func (r *readings) totals() (list []traffic.EndpointTotals) {
-	for _, e := range r.endpoints() {
-		r.mu.Lock()
+	r.mu.Lock()
+	none := len(r.counts) == 0
+	r.mu.Unlock()
+	if none {
+		return nil
+	}
+	all := r.endpoints()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range all {
 		if c := r.counts[endpointKey{e.Backend, e.Endpoint}]; c != nil {
 			list = append(list, traffic.EndpointTotals{
 				Backend: e.Backend, Endpoint: e.Endpoint, InFlight: e.InFlight, Requests: c.requests, Failures: c.failures, Took: c.took,
 			})
 		}
-		r.mu.Unlock()
 	}
 	return list
 }
@@ -405,7 +418,7 @@ func (e *Engine) Traffic() []traffic.Totals { return e.readings.counters.Snapsho
 
 // gauges asks HAProxy. Connections to workers that were replaced are not counted.
 func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
-	stats, err := r.newest()
+	stats, err := r.newest(socket.Frontends | socket.Backends)
 	if err != nil {
 		return nil, 0, false
 	}
@@ -480,7 +493,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 		if n == 0 {
 			continue
 		}
-		stats, err := r.newest()
+		stats, err := r.newest(socket.Servers)
 		if err != nil {
 			continue
 		}

@@ -42,7 +42,9 @@ func TestDepartures(t *testing.T) {
 	r, err := newReadings(readingOptions{
 		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{},
 		OnDrained: func(d traffic.Drained) { told <- d },
-		Ask:       func(context.Context) (socket.Stats, error) { return socket.ParseStats(statsHeader + *answer.Load()) },
+		Ask: func(context.Context, socket.Kind) (socket.Stats, error) {
+			return socket.ParseStats(statsHeader + *answer.Load())
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,7 @@ func newTestReadings(t *testing.T, answer *string) (*readings, *metrics.Set, *lo
 	path := filepath.Join(t.TempDir(), "log.sock")
 	r, err := newReadings(readingOptions{
 		Socket: path, AccessLog: log, Logger: slog.New(slog.DiscardHandler), Metrics: registry,
-		Ask: func(context.Context) (socket.Stats, error) {
+		Ask: func(context.Context, socket.Kind) (socket.Stats, error) {
 			if *answer == "" {
 				return socket.Stats{}, errors.New("gone")
 			}
@@ -231,12 +232,12 @@ func TestEndpoints(t *testing.T) {
 	if diff := cmp.Diff([]traffic.EndpointTotals{one}, r.totals()); diff != "" {
 		t.Errorf("totals (-want +got):\n%s", diff)
 	}
-	r.asked = time.Time{}
+	clear(r.heard)
 	answer = "s1,v1,,2,DOWN,HANA,\n"
 	if diff := cmp.Diff([]traffic.EndpointStatus{{Backend: "shop", Endpoint: "e1", InFlight: 2, Ejected: true, Requests: 2, Failures: 1}}, r.endpoints()); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
-	r.asked = time.Time{}
+	clear(r.heard)
 	answer = ""
 	if got := r.endpoints(); got != nil {
 		t.Errorf("HAProxy says nothing, and this is said of endpoints: %v", got)
@@ -315,5 +316,35 @@ func TestForeignLines(t *testing.T) {
 		if next, err := d.key("log.key"); next == first || len(next) != 16 || err != nil {
 			t.Errorf("after %q the key is %q, %v", broken, next, err)
 		}
+	}
+}
+
+// TestAskedForLittle: HAProxy is asked for servers alone where endpoints are wanted, for the rest by
+// metrics, and for nothing by totals while no endpoint had a request.
+func TestAskedForLittle(t *testing.T) {
+	var asked []socket.Kind
+	r, err := newReadings(readingOptions{
+		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{},
+		Ask: func(_ context.Context, of socket.Kind) (socket.Stats, error) {
+			asked = append(asked, of)
+			return socket.ParseStats(statsHeader)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.close() }()
+	r.use(configOf(), tableOf(t, "shop", "blog"))
+	r.totals()
+	if len(asked) > 0 {
+		t.Errorf("asked for %v without a request", asked)
+	}
+	r.take(request("-", "200", "0", "-", "s1", "v1"))
+	r.totals()
+	r.endpoints()
+	r.gauges()
+	r.gauges()
+	if want := []socket.Kind{socket.Servers, socket.Frontends | socket.Backends}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // that of their endpoint, and frontends that of their listener. Others are left out; a
 // backend that several sections serve is there several times.
 func (e *Engine) Statistics(ctx context.Context) ([]byte, error) {
-	stats, err := e.Stats(ctx)
+	stats, err := e.Stats(ctx, socket.AllKinds)
 	if err != nil {
 		return nil, err
 	}

@@ -364,7 +364,7 @@ func TestShow(t *testing.T) {
 	i := startHAProxy(t)
 	s := i.open(t)
 	ctx := t.Context()
-	stats, err := s.Stats(ctx)
+	stats, err := s.Stats(ctx, AllKinds)
 	if err != nil {
 		t.Fatal(err)
 	}

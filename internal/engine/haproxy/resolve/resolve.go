@@ -1,4 +1,6 @@
-package haproxy
+// Package resolve finds the addresses of endpoints that have a name, so that HAProxy looks
+// none up.
+package resolve
 
 import (
 	"context"
@@ -14,12 +16,12 @@ import (
 	"fairway/internal/route"
 )
 
-// resolver finds the addresses of endpoints that have a name, so that HAProxy looks none
-// up. It asks again and again, and keeps an address while no answer comes.
-type resolver struct {
+// Resolver asks for the addresses of names again and again, and keeps an address while no
+// answer comes. Any goroutine may call its methods.
+type Resolver struct {
 	log     *slog.Logger
 	changed func() // called when an address has, from any goroutine
-	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	lookup  Lookup
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -35,8 +37,13 @@ const (
 	resolveAtOnce   = 16
 )
 
-func newResolver(log *slog.Logger, changed func(), lookup func(context.Context, string) ([]netip.Addr, error)) *resolver {
-	r := &resolver{
+// Lookup finds the addresses of a name.
+type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// New returns a resolver that asks lookup until Close, and calls changed, from any goroutine, when an
+// address has changed.
+func New(log *slog.Logger, changed func(), lookup Lookup) *Resolver {
+	r := &Resolver{
 		log: log, changed: changed, lookup: lookup,
 		known: map[string]netip.Addr{},
 	}
@@ -46,19 +53,20 @@ func newResolver(log *slog.Logger, changed func(), lookup func(context.Context, 
 	return r
 }
 
-// systemLookup asks as the system says.
-func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+// System asks as the system says.
+func System(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-func (r *resolver) close() {
+// Close ends it.
+func (r *Resolver) Close() {
 	r.cancel()
 	r.wg.Wait()
 }
 
-// addresses are those of the names in a table, as far as they have one; new names are
+// Addresses are those of the names in a table, as far as they have one; new names are
 // asked for first.
-func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]netip.Addr {
+func (r *Resolver) Addresses(ctx context.Context, t *route.Table) map[string]netip.Addr {
 	names := namesIn(t)
 	r.mu.Lock()
 	maps.DeleteFunc(r.known, func(host string, _ netip.Addr) bool { return !names[host] })
@@ -73,7 +81,7 @@ func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]net
 }
 
 // run asks for all names again and again.
-func (r *resolver) run(ctx context.Context) {
+func (r *Resolver) run(ctx context.Context) {
 	for clock.Sleep(ctx, resolveInterval) == nil {
 		r.mu.Lock()
 		hosts := slices.Collect(maps.Keys(r.known))
@@ -85,7 +93,7 @@ func (r *resolver) run(ctx context.Context) {
 }
 
 // ask looks names up, some at a time, and says whether an address has changed.
-func (r *resolver) ask(ctx context.Context, hosts []string) (changed bool) {
+func (r *Resolver) ask(ctx context.Context, hosts []string) (changed bool) {
 	slots := make(chan struct{}, resolveAtOnce)
 	var wg sync.WaitGroup
 	for _, host := range hosts {
@@ -106,7 +114,7 @@ func (r *resolver) ask(ctx context.Context, hosts []string) (changed bool) {
 
 // learn notes what came of looking a name up. An address that is still among those
 // found is kept; else it is the lowest, IPv4 first.
-func (r *resolver) learn(host string, found []netip.Addr, err error) (changed bool) {
+func (r *Resolver) learn(host string, found []netip.Addr, err error) (changed bool) {
 	before, known := r.known[host]
 	if err != nil || len(found) == 0 {
 		if !known {

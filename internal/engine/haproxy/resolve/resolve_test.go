@@ -1,4 +1,4 @@
-package haproxy
+package resolve
 
 import (
 	"context"
@@ -64,12 +64,12 @@ func TestResolver(t *testing.T) {
 		d := &dns{hosts: map[string][]netip.Addr{}, asked: map[string]int{}}
 		d.set("one.example", "10.0.0.2", "fd00::1", "10.0.0.1")
 		changes := make(chan struct{}, 10)
-		r := newResolver(slog.New(slog.DiscardHandler), func() { changes <- struct{}{} }, d.lookup)
-		defer r.close()
+		r := New(slog.New(slog.DiscardHandler), func() { changes <- struct{}{} }, d.lookup)
+		defer r.Close()
 		see := func(table *route.Table, want map[string]string) {
 			t.Helper()
 			got := map[string]string{}
-			for name, address := range r.addresses(t.Context(), table) {
+			for name, address := range r.Addresses(t.Context(), table) {
 				got[name] = address.String()
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
