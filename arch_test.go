@@ -231,10 +231,10 @@ var allowed = map[string]struct {
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/admin/way", "internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/diff", "internal/route/match",
+		"internal/api/automatic", "internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route", "internal/route/diff", "internal/route/match",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic", "internal/latency"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/nearest", "internal/route", "internal/route/field", "internal/route/match", "internal/route/canonical", "internal/route/arrival", "internal/route/tlsoption"}},
 	// logs gives what instances write; stream writes server-sent events.
 	"internal/admin/logs":   {2, []string{"internal/admin/stream", "internal/api", "internal/catalog"}},
 	"internal/admin/stream": {2, []string{"internal/api"}},
@@ -298,7 +298,7 @@ var allowed = map[string]struct {
 	// api escapes what an answer says, as everything that people read.
 	"internal/api":             {1, []string{"internal/api/automatic", "internal/api/events", "internal/human"}},
 	"internal/api/automatic":   {1, []string{"internal/human"}},
-	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route"}},
+	"internal/admin/certified": {3, []string{"internal/acme", "internal/acme/ca", "internal/admin/show", "internal/api", "internal/api/automatic", "internal/condition", "internal/engine/certs", "internal/route", "internal/route/tlsoption"}},
 	"internal/acme/command":    {5, []string{"internal/api", "internal/api/automatic", "internal/console", "internal/fleet/agent/command", "internal/printer"}},
 	// names is what is said about DNS.
 	"internal/api/names": {1, []string{"internal/api"}},

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -70,14 +71,15 @@ type object = map[string]any
 // documenter makes the document.
 type documenter struct {
 	schemas  object
-	bodies   bool              // schemas are those of bodies, which may have no other fields
-	comments map[string]string // of types ("Route") and fields ("Route.ID")
-	sections map[string]string // of docs/api.md, by title
+	types    map[string]reflect.Type // of the schemas
+	bodies   bool                    // schemas are those of bodies, which may have no other fields
+	comments map[string]string       // of types ("Route") and fields ("Route.ID")
+	sections map[string]string       // of docs/api.md, by title
 }
 
 func newDocument(t *testing.T) *documenter {
 	t.Helper()
-	d := &documenter{schemas: object{}, comments: map[string]string{}, sections: sectionsOf(t)}
+	d := &documenter{schemas: object{}, types: map[string]reflect.Type{}, comments: map[string]string{}, sections: sectionsOf(t)}
 	files, err := filepath.Glob("../api/*.go")
 	if more, _ := filepath.Glob("../api/*/*.go"); err == nil {
 		files = append(files, more...)
@@ -358,8 +360,12 @@ func (d *documenter) schema(t reflect.Type) object {
 	}
 	ref := object{"$ref": "#/components/schemas/" + name}
 	if d.schemas[name] != nil {
+		if d.types[name] != t {
+			panic(fmt.Sprintf("%v and %v have one name, and so one schema", d.types[name], t))
+		}
 		return ref
 	}
+	d.types[name] = t
 	out, required := object{}, []string{}
 	d.schemas[name] = out
 	properties := object{}

@@ -311,10 +311,8 @@ func (s *Server) nodes(r *request) ([]api.Node, error) {
 
 func (s *Server) explain(r *request) (api.Explanation, error) {
 	out, err := explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
-	if err == nil && out.Request.Scheme == "https" && s.options.Certificates != nil {
-		if text, hint := s.options.Certificates().Shown(out.Request.Host); text != "" {
-			out.Text += "; " + text + ": " + hint
-		}
+	if err == nil && s.options.Certificates != nil {
+		s.certified().Explain(&out, r.text("listener"))
 	}
 	if out.Winner != nil && s.options.Requests != nil {
 		out.Winner.LastError = requests.Last(r.view(), s.options.Requests, out.Winner.Route.ID, r.sees(api.RoleOperator))

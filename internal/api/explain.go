@@ -1,5 +1,7 @@
 package api
 
+import "fairway/internal/api/automatic"
+
 // ExplainRequest is a request that is only thought of: it is matched against the
 // live table and never sent.
 type ExplainRequest struct {
@@ -27,7 +29,7 @@ const (
 	OutcomeUnavailable = "unavailable" // 503: no endpoint is ready
 	OutcomeRefused     = "refused"     // 503: the route may not be served
 	OutcomeNoRoute     = "no-route"    // 404: no route takes it
-	OutcomeBadRequest  = "bad-request" // 400 or 405: refused before any route is asked, or for a path with two readings
+	OutcomeBadRequest  = "bad-request" // 400, 405 or 421: refused before any route is asked, or for a path with two readings
 )
 
 // Explanation says what happens to a request, and why.
@@ -46,6 +48,8 @@ type Explanation struct {
 	Text string `json:"text"`
 	// Winner is the route that takes the request; left out when none does.
 	Winner *Winner `json:"winner,omitempty"`
+	// Certificate is the one that the client is shown; left out without TLS, and where it is not known.
+	Certificate *automatic.Answering `json:"certificate,omitempty"`
 	// Losers are the routes that do not, best first: those that would take it
 	// too, those that only share the host, then the others.
 	Losers []Loser `json:"losers"`
@@ -61,6 +65,9 @@ type ExplainedRequest struct {
 	// Scheme is "http" or "https".
 	Scheme string `json:"scheme"`
 	Host   string `json:"host"`
+	// ServerName is the host of the URL, for which a client with TLS makes its connection, where
+	// the header Host names another one; left out where it does not.
+	ServerName string `json:"serverName,omitempty"`
 	// Path is escaped.
 	Path string `json:"path"`
 	// Query is raw, without the question mark.

@@ -27,7 +27,7 @@ func (c *Printer) CertificatesInFull(all api.Certificates) {
 	if some || c.CSV() { // of which there is the header
 		c.Certificates(all.Certificates, all.At)
 	}
-	shown := slices.DeleteFunc(slices.Clone(all.Automatic), func(one automatic.Certificate) bool { return some && !one.Wrong() })
+	shown := slices.DeleteFunc(slices.Clone(all.Automatic), func(one automatic.Managed) bool { return some && !one.Wrong() })
 	if c.CSV() || len(shown) == 0 {
 		return
 	}
@@ -72,7 +72,7 @@ func (c *Printer) CertificatesOf(all api.Certificates) {
 }
 
 // Automatic prints the hosts that Fairway gets certificates for, as they are at a time.
-func (c *Printer) Automatic(all []automatic.Certificate, at time.Time) {
+func (c *Printer) Automatic(all []automatic.Managed, at time.Time) {
 	t := c.Columns("HOST", "STATE", "NEXT ORDER", "SERVICE", "+ROUTE", "+FAILURES", "WHY")
 	for _, one := range all {
 		colour := console.Good
@@ -92,7 +92,7 @@ func (c *Printer) Certificates(all []api.Certificate, at time.Time) {
 	t := c.Columns("NAMES", "EXPIRES", "-ISSUER", "+KEY", "FILE", "+LISTENERS", "+ROUTES")
 	for _, one := range all {
 		colour := console.Good
-		if one.State == api.CertificateExpiring {
+		if one.State == automatic.CertificateExpiring {
 			colour = console.Doubt
 		} else if one.Wrong() {
 			colour = console.Bad

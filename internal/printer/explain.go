@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/api/automatic"
 	"fairway/internal/console"
 	"fairway/internal/human"
 )
@@ -23,6 +24,9 @@ func (p *Printer) Explanation(x api.Explanation) {
 	if r.Client != "" {
 		from = " from " + r.Client
 	}
+	if r.ServerName != "" {
+		from += " on a connection for " + r.ServerName
+	}
 	p.Raw(p.Paint(console.Bold, r.Method+" "+url) + human.Escape(from))
 	col := console.Bad
 	switch x.Outcome {
@@ -32,10 +36,41 @@ func (p *Printer) Explanation(x api.Explanation) {
 		col = console.Doubt
 	}
 	p.Raw(p.Paint(col, x.Outcome) + ": " + human.Escape(x.Text))
+	if x.Certificate != nil {
+		p.answering(*x.Certificate)
+	}
 	if x.Winner != nil {
 		p.winner(*x.Winner)
 	}
 	p.losers(x.Losers, x.Omitted)
+}
+
+// answering prints which certificate the client is shown, and what its handshake must have.
+func (p *Printer) answering(a automatic.Answering) {
+	p.Raw("\n" + p.Paint(console.Bold, "Certificate"))
+	colour := console.Good
+	if a.Text != "" {
+		colour = console.Bad
+	}
+	var f console.Fields
+	f.Add("shown", colour.Cell(cmp.Or(strings.Join(a.Names, ", "), a.Summary())))
+	f.Add("issuer", a.Issuer)
+	f.Add("key", a.Key)
+	f.Add("expires", a.Ends)
+	f.Add("origin", a.Origin())
+	f.Add("wrong", console.Bad.Cell(a.Text))
+	f.Add("hint", a.Hint)
+	f.Add("automatic", a.Doing())
+	f.Add("next order", a.Next)
+	if t := a.Authority; t != nil {
+		f.Add("authority", console.Bad.Cell("cannot be used: "+t.Error))
+	}
+	f.Add("handshake", cmp.Or(a.Handshake.Demands(), "TLS "+a.Handshake.MinVersion+" or newer")+"; "+strings.Join(a.Handshake.Protocols, ", "))
+	f.Add("curves", strings.Join(a.Handshake.Curves, ", "))
+	if a.Handshake.Record != "" {
+		f.Add("demanded by", "tls.hosts: "+a.Handshake.Record)
+	}
+	p.Fields("  ", f)
 }
 
 func (p *Printer) winner(w api.Winner) {

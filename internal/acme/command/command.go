@@ -62,8 +62,8 @@ func (f *showCommand) Run(ctx context.Context, h *command.Host, a *api.Client) e
 	is := func(name string) bool { return name == host || name == "*."+parent }
 	found.Certificates = slices.DeleteFunc(found.Certificates, func(c api.Certificate) bool { return !slices.ContainsFunc(c.Names, is) })
 	found.Uncovered = slices.DeleteFunc(found.Uncovered, func(u api.UncoveredHost) bool { return u.Host != host })
-	found.Automatic = slices.DeleteFunc(found.Automatic, func(c automatic.Certificate) bool { return !is(c.Name) })
-	if !slices.ContainsFunc(found.Automatic, func(c automatic.Certificate) bool { return !c.Internal }) {
+	found.Automatic = slices.DeleteFunc(found.Automatic, func(c automatic.Managed) bool { return !is(c.Name) })
+	if !slices.ContainsFunc(found.Automatic, func(c automatic.Managed) bool { return !c.Internal }) {
 		found.Authority = nil // nothing for this host comes from it
 	}
 	if len(found.Certificates)+len(found.Uncovered)+len(found.Automatic) == 0 {

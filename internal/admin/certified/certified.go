@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/acme"
 	"fairway/internal/acme/ca"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/api/automatic"
-	"fairway/internal/condition"
 	"fairway/internal/engine/certs"
 	"fairway/internal/route"
 )
@@ -43,20 +43,6 @@ func (c Certificates) List() api.Certificates {
 		add(&found, c.Automatic.View(), c.Table())
 	}
 	return found
-}
-
-// Diagnose adds to a diagnosis the first host of the service that has no certificate, where
-// nothing is said of certificates yet.
-func (c Certificates) Diagnose(v *show.View, d *api.Diagnosis) {
-	if slices.ContainsFunc(d.Checks, func(one api.Check) bool { return one.Name == condition.CodeCertificate }) {
-		return
-	}
-	for _, u := range c.List().Uncovered {
-		if slices.ContainsFunc(v.RoutesOf(d.Service), func(of *route.Route) bool { return slices.Contains(u.Routes, of.ID) }) {
-			d.Checks = append(d.Checks, api.Check{Name: condition.CodeCertificate, Outcome: api.CheckDoubt, Text: u.Text, Hint: u.Hint})
-			return
-		}
-	}
 }
 
 // Renew has the certificate for a host ordered again.
@@ -87,31 +73,44 @@ func refused(err error) error {
 // has none yet says why, in place of what to do about those that no one gets. t may be nil.
 func add(c *api.Certificates, v *acme.View, t *route.Table) {
 	if v.Error != "" {
-		c.Authority = &automatic.Trouble{Error: v.Error, Since: v.Since.UTC(), NextOrder: v.Next.UTC()}
+		c.Authority = trouble(v)
 	}
-	c.Automatic = show.All(v.Names, func(n acme.NameView) automatic.Certificate {
-		return automatic.Certificate{
-			Name: n.Name, State: n.State, Service: n.Service, Route: n.Route, Label: labelOf(t, n), Internal: n.Internal, Error: n.Error, Since: n.Since.UTC(),
-			Failures: n.Failures, NextOrder: n.Next.UTC(), File: n.File, NotAfter: n.NotAfter.UTC(),
-		}
-	})
+	c.Automatic = show.All(v.Names, func(n acme.NameView) automatic.Managed { return wire(t, n) })
 	for i := range c.Uncovered {
 		u := &c.Uncovered[i]
-		at, found := slices.BinarySearchFunc(c.Automatic, u.Host, func(a automatic.Certificate, host string) int { return strings.Compare(a.Name, host) })
-		switch {
-		case !found && strings.HasPrefix(u.Host, "*."):
+		switch n := wish(v, u.Host); {
+		case n != nil:
+			u.Text, u.Hint = instead(wire(t, *n), c.At, u.Text, u.Hint)
+		case strings.HasPrefix(u.Host, "*."):
 			u.Hint = "for one by itself set acme.agree and acme.dns.provider (docs/https.md), or " + u.Hint
-			continue
-		case !found:
-			continue
-		}
-		switch a := c.Automatic[at]; a.State {
-		case automatic.Waiting, automatic.Ordering:
-			u.Text, u.Hint = "its first certificate is being ordered", "wait a moment, or see: fairway certs show "+u.Host
-		case automatic.Failed:
-			u.Text, u.Hint = "its first certificate could not be had: "+a.Error, "the next order is "+a.Next(c.At)+"; to order at once: fairway certs renew "+u.Host
 		}
 	}
+}
+
+func trouble(v *acme.View) *automatic.Trouble {
+	return &automatic.Trouble{Error: v.Error, Since: v.Since.UTC(), NextOrder: v.Next.UTC()}
+}
+
+func wire(t *route.Table, n acme.NameView) automatic.Managed {
+	return automatic.Managed{
+		Name: n.Name, State: n.State, Service: n.Service, Route: n.Route, Label: labelOf(t, n), Internal: n.Internal, Error: n.Error, Since: n.Since.UTC(),
+		Failures: n.Failures, NextOrder: n.Next.UTC(), File: n.File, NotAfter: n.NotAfter.UTC(),
+	}
+}
+
+// instead is what to say of a host that no certificate covers and that one is to come for, in
+// the place of what to do about those that no one gets.
+func instead(a automatic.Managed, at time.Time, text, hint string) (string, string) {
+	switch a.State {
+	case automatic.Waiting, automatic.Ordering:
+		return "the first certificate for " + a.Name + " is being ordered", "wait a moment, or see: fairway certs show " + a.Name
+	case automatic.Failed:
+		if a.NextOrder.IsZero() {
+			return "no certificate for " + a.Name + " can be had: " + a.Error, "give the service a shorter host, or Fairway a certificate for it in tls.certificates"
+		}
+		return "the first certificate for " + a.Name + " could not be had: " + a.Error, "the next order is " + a.Next(at) + "; to order at once: fairway certs renew " + a.Name
+	}
+	return text, hint
 }
 
 // labelOf is the label that has the host of a wish word for word; empty for none.

@@ -22,6 +22,7 @@ import (
 	"fairway/internal/route/canonical"
 	"fairway/internal/route/field"
 	"fairway/internal/route/match"
+	"fairway/internal/route/tlsoption"
 )
 
 // maxOtherHosts bounds the losers of other hosts, which say little.
@@ -49,6 +50,15 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 		return end(out, api.OutcomeBadRequest, refused.Status, "answered with %d before any route is looked at: %s", refused.Status, refused.Detail), nil
 	}
 	out.Request.Host, out.Request.Path = request.Host, request.Path
+	if request.TLS && asked.server != request.Host {
+		out.Request.ServerName = asked.server
+	}
+	demands := demanded(v.Table)
+	if request.TLS && demands.Misdirected(asked.server, request.Host) {
+		return end(out, api.OutcomeBadRequest, http.StatusMisdirectedRequest,
+			"answered with 421 before any route is looked at: the connection was made for %s, which demands %s in the handshake, and %s demands %s; browsers repeat the request on a connection of its own",
+			asked.server, demands.Of(asked.server).Demands(), request.Host, demands.Of(request.Host).Demands()), nil
+	}
 	matcher, err := v.Matcher()
 	if err != nil {
 		return out, fmt.Errorf("the live table has no matcher: %w", err)
@@ -65,7 +75,7 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 	}
 	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
 	show.Judge(&out.Winner.Route, judged)
-	out = decide(out, v.Table, winner, live, request)
+	out = decide(out, v.Table, winner, live, request, demands.Of(request.Host))
 	if c := judged.Routes[winner.ID]; len(c.Reasons) > 0 && out.Outcome != api.OutcomeRefused {
 		out.Text += fmt.Sprintf("; the route is %s: %s", c.State, c.Reasons[0].Text)
 		if hint := c.Reasons[0].Hint; hint != "" && c.Reasons[0].Code == condition.CodeCertificate {
@@ -78,6 +88,16 @@ func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values
 		}
 	}
 	return out, nil
+}
+
+// demanded is what hosts demand of handshakes.
+func demanded(t *route.Table) *tlsoption.Hosts {
+	for _, l := range t.Listeners {
+		if len(l.Hosts) > 0 { // all that have some have the same
+			return tlsoption.NewHosts(l.Hosts)
+		}
+	}
+	return nil
 }
 
 // meant says what a host that no route has may stand for.
@@ -159,8 +179,9 @@ func reason(l match.Loser) string {
 	return fmt.Sprintf("wants %s, the request has %s", wanted, cmp.Or(l.Actual, "none"))
 }
 
-// decide fills in what the filters, then the endpoints, make of a request that r takes.
-func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request) api.Explanation {
+// decide fills in what the filters, then the endpoints, make of a request that r takes. host is
+// what its host demands; a client that comes over TLS has the certificate that it requires.
+func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request, host tlsoption.Host) api.Explanation {
 	const unavailable = http.StatusServiceUnavailable
 	if r.Refused != "" {
 		return end(out, api.OutcomeRefused, unavailable, "%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
@@ -170,9 +191,15 @@ func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live,
 		if f.BasicAuth != nil && f.BasicAuth.File != "" && unreadable != "" {
 			return end(out, api.OutcomeUnavailable, unavailable, "%s takes it: %s", r.ID, unreadable)
 		}
+		if f.RequireClientCert != nil && host.Require && request.TLS {
+			continue
+		}
 		if code, why := filtered(f, request); code != 0 {
 			return end(out, api.OutcomeAnswered, code, "%s takes it, and a filter answers with %d: %s", r.ID, code, why)
 		}
+	}
+	if host.Require && !request.TLS {
+		return end(out, api.OutcomeAnswered, http.StatusForbidden, "%s takes it, and is answered with 403: the request came without TLS, and its host demands %s", r.ID, host.Demands())
 	}
 	b := t.Backend(r.Backend)
 	if b == nil {
@@ -282,6 +309,7 @@ const maxHeaders = 100
 // asked is a request to be explained, as it would be written to the wire.
 type asked struct {
 	method, scheme, host, path, query string
+	server                            string // the URL's host in canonical form; empty where it has none
 	listener                          string
 	header                            http.Header
 	client                            netip.Addr
@@ -307,6 +335,7 @@ func readRequest(q url.Values) (asked, error) {
 	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
 		a.host, a.path = rest[:slash], rest[slash:]
 	}
+	a.server, _ = canonical.Host(a.host)
 	if a.host == "" || strings.Contains(a.host, "@") {
 		return a, api.Errorf(http.StatusBadRequest, "url: want a host, without user and password")
 	}

@@ -12,8 +12,10 @@ import (
 
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
+	"fairway/internal/condition"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
+	"fairway/internal/route/tlsoption"
 )
 
 func TestReadExplain(t *testing.T) {
@@ -211,5 +213,40 @@ func TestMeantByAnOwner(t *testing.T) {
 	}
 	if got := meant(v, "hop.example"); got != "" {
 		t.Errorf("another host: %q", got)
+	}
+}
+
+// What is demanded of handshakes is said where it is missed: 421 on a connection for another
+// host, 403 without TLS.
+func TestDemandedOfHandshakes(t *testing.T) {
+	all := route.Match{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}
+	hosts := []tlsoption.Host{{Host: "bank.example", ClientCAFile: "/ca.pem", Require: true}, {Host: "new.example", MinVersion: tlsoption.Version13}}
+	table, err := route.New(1, []route.Listener{{Name: "http"}, {Name: "https", TLS: true, Hosts: hosts}}, []*route.Route{{ID: "all", Service: "all", Matches: []route.Match{all}}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := show.New(nil, table, nil)
+	for _, tt := range []struct {
+		url, host string
+		status    int
+		text      string
+	}{
+		{"https://open.example/", "", 503, ""},
+		{"https://open.example/", "other.example", 503, ""},
+		{"https://bank.example:8443/", "BANK.example.", 503, ""},
+		{"https://open.example/", "bank.example", 421, "made for open.example, which demands nothing in the handshake, and bank.example demands a client certificate of /ca.pem"},
+		{"https://192.0.2.1/", "new.example", 421, "new.example demands TLS 1.3 at least"},
+		{"https://bank.example/", "open.example", 421, "which demands a client certificate of /ca.pem"},
+		{"http://bank.example/", "", 403, "the request came without TLS, and its host demands a client certificate of /ca.pem"},
+		{"http://new.example/", "", 503, ""},
+	} {
+		q := url.Values{"url": {tt.url}}
+		if tt.host != "" {
+			q["header"] = []string{"Host: " + tt.host}
+		}
+		x, err := Answer(v, nil, &condition.Report{}, q)
+		if err != nil || x.Status != tt.status || !strings.Contains(x.Text, tt.text) {
+			t.Errorf("%s, host %q: %d %s, %v", tt.url, tt.host, x.Status, x.Text, err)
+		}
 	}
 }

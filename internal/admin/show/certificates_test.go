@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"fairway/internal/api"
+	"fairway/internal/api/automatic"
 	"fairway/internal/engine/certs"
 )
 
@@ -16,13 +16,13 @@ func TestCertificateState(t *testing.T) {
 		life, left time.Duration
 		want       string
 	}{
-		{90 * day, 15 * day, api.CertificateValid},
-		{90 * day, 13 * day, api.CertificateExpiring},
-		{90 * day, -day, api.CertificateExpired},
-		{7 * day, 7 * day, api.CertificateValid},
-		{7 * day, 2 * day, api.CertificateValid},
-		{7 * day, day, api.CertificateExpiring},
-		{7 * day, 8 * day, api.CertificateNotYet},
+		{90 * day, 15 * day, automatic.CertificateValid},
+		{90 * day, 13 * day, automatic.CertificateExpiring},
+		{90 * day, -day, automatic.CertificateExpired},
+		{7 * day, 7 * day, automatic.CertificateValid},
+		{7 * day, 2 * day, automatic.CertificateValid},
+		{7 * day, day, automatic.CertificateExpiring},
+		{7 * day, 8 * day, automatic.CertificateNotYet},
 	} {
 		u := certs.Use{NotBefore: now.Add(tt.left - tt.life), NotAfter: now.Add(tt.left)}
 		if got := certificateState(u, now); got != tt.want {

@@ -17,7 +17,7 @@ type certificatesData struct {
 	Wrong int // certificates that cannot be used, or not for long
 	// Automatic are the first of the hosts that are to be shown: all in trouble, then those
 	// that are not sound yet, then the others. MoreAutomatic are left out.
-	Automatic     []automatic.Certificate
+	Automatic     []automatic.Managed
 	MoreAutomatic int
 	May           bool // renew and revoke
 }
@@ -26,13 +26,13 @@ type certificatesData struct {
 const maxAutomatic = 200
 
 // automaticFirst sorts the hosts for the page and finds those that have the words.
-func automaticFirst(all []automatic.Certificate, words []string) (list []automatic.Certificate, more int) {
+func automaticFirst(all []automatic.Managed, words []string) (list []automatic.Managed, more int) {
 	for _, one := range all {
 		if listing.Has(words, one.Name, one.Service, one.Route, one.State, one.Error) {
 			list = append(list, one)
 		}
 	}
-	rank := func(one automatic.Certificate) int {
+	rank := func(one automatic.Managed) int {
 		switch {
 		case one.Wrong():
 			return 0
@@ -41,7 +41,7 @@ func automaticFirst(all []automatic.Certificate, words []string) (list []automat
 		}
 		return 2
 	}
-	slices.SortStableFunc(list, func(a, b automatic.Certificate) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(list, func(a, b automatic.Managed) int { return rank(a) - rank(b) })
 	shown := list[:min(len(list), maxAutomatic)]
 	return shown, len(list) - len(shown)
 }
@@ -61,7 +61,9 @@ func readCertificates(c *call) (any, error) {
 	return d, nil
 }
 
-func troubled(one api.Certificate) bool { return one.Wrong() || one.State == api.CertificateExpiring }
+func troubled(one api.Certificate) bool {
+	return one.Wrong() || one.State == automatic.CertificateExpiring
+}
 
 // lifeLeft is the share of a certificate's life that is left, from 0 to 1.
 func lifeLeft(c api.Certificate, now time.Time) float64 {

@@ -217,9 +217,9 @@ func TestCertificates(t *testing.T) {
 	a["/v1/certificates"] = &api.Certificates{
 		At: now(),
 		Certificates: []api.Certificate{
-			{File: "/old.pem", State: api.CertificateExpired, Names: []string{"old.example"}, NotAfter: now().Add(-72 * time.Hour)},
-			{File: "/soon.pem", State: api.CertificateExpiring, Names: []string{"soon.example"}, NotAfter: now().Add(72 * time.Hour)},
-			{File: "/shop.pem", State: api.CertificateValid, Names: []string{"shop.example"}, NotAfter: now().Add(600 * time.Hour), Routes: []string{"shop@docker"}},
+			{File: "/old.pem", State: automatic.CertificateExpired, Names: []string{"old.example"}, NotAfter: now().Add(-72 * time.Hour)},
+			{File: "/soon.pem", State: automatic.CertificateExpiring, Names: []string{"soon.example"}, NotAfter: now().Add(72 * time.Hour)},
+			{File: "/shop.pem", State: automatic.CertificateValid, Names: []string{"shop.example"}, NotAfter: now().Add(600 * time.Hour), Routes: []string{"shop@docker"}},
 		},
 		Uncovered: []api.UncoveredHost{{Host: "new.example", Text: "no certificate covers it", Hint: "add one"}},
 	}
@@ -239,7 +239,7 @@ func TestCertificates(t *testing.T) {
 	if body = get(t, p, a, "/certificates").Body.String(); !strings.Contains(body, "--tls.certificates") {
 		t.Error("it does not say how to give certificates")
 	}
-	a["/v1/certificates"] = &api.Certificates{Automatic: []automatic.Certificate{{Name: "new.example", State: automatic.Waiting}}}
+	a["/v1/certificates"] = &api.Certificates{Automatic: []automatic.Managed{{Name: "new.example", State: automatic.Waiting}}}
 	if body = get(t, p, a, "/certificates").Body.String(); strings.Contains(body, "--acme") || !strings.Contains(body, "none is there yet") {
 		t.Error("it asks for what is configured")
 	}

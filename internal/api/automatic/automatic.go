@@ -1,4 +1,5 @@
-// Package automatic is the wire types of the hosts that Fairway gets certificates for.
+// Package automatic is the wire types of certificates: those of listeners, and the hosts that
+// Fairway gets them for.
 package automatic
 
 import (
@@ -17,8 +18,8 @@ const (
 	NoAuthority = "no-authority" // no authority is configured that issues for it
 )
 
-// Certificate is a host that Fairway gets certificates for.
-type Certificate struct {
+// Managed is a host that Fairway gets certificates for.
+type Managed struct {
 	// Name is the host, with "*." for a wildcard.
 	Name string `json:"name"`
 	// State is one of the constants.
@@ -43,16 +44,16 @@ type Certificate struct {
 }
 
 // Wrong is true when it lacks a certificate that it cannot get, or the last order failed.
-func (c Certificate) Wrong() bool {
-	return c.State == Failed || c.State == NoAuthority
+func (m Managed) Wrong() bool {
+	return m.State == Failed || m.State == NoAuthority
 }
 
 // Next says in words when the next order is.
-func (c Certificate) Next(now time.Time) string {
-	switch left := c.NextOrder.Sub(now); {
-	case c.State == Ordering:
+func (m Managed) Next(now time.Time) string {
+	switch left := m.NextOrder.Sub(now); {
+	case m.State == Ordering:
 		return "now"
-	case c.NextOrder.IsZero() || c.State == Kept || c.State == NoAuthority:
+	case m.NextOrder.IsZero() || m.State == Kept || m.State == NoAuthority:
 		return "never"
 	case left <= 0:
 		return "soon"

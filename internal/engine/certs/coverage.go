@@ -176,7 +176,7 @@ type Inventory struct {
 	Uncovered []Uncovered
 
 	faults  map[string]Uncovered // by route
-	covered *covering            // nil where that is not known
+	covered *covering
 }
 
 // Fault says what is wrong with the certificates that a route needs, in words, and what to
@@ -190,7 +190,7 @@ func (i *Inventory) Fault(routeID string) (text, hint string) {
 // HTTPS, and what to do about it. Both are empty for nothing, and where that is not known.
 func (i *Inventory) Shown(host string) (text, hint string) {
 	j := i.covered
-	if j == nil {
+	if j == nil || !j.known {
 		return "", ""
 	}
 	if !j.ends {
@@ -201,7 +201,30 @@ func (i *Inventory) Shown(host string) (text, hint string) {
 			return j.outOfTime(host, u)
 		}
 	}
+	for name, u := range j.found {
+		if name.Host == host && u.Error != "" {
+			return unusable(host, u)
+		}
+	}
 	return "no certificate covers " + host + ", and clients are warned", addCertificate(host)
+}
+
+// Answering is the certificate that a listener of the table shows to a client that asks for a
+// host, and whether it covers the host; nil where there is none, and the handshake fails.
+func (i *Inventory) Answering(l route.Listener, host string) (u *Use, covers bool) {
+	j := i.covered
+	if j == nil {
+		return nil, false
+	}
+	if u := j.answering(l, host); u != nil {
+		return u, true
+	}
+	for _, c := range l.Certificates {
+		if c.Host == "" {
+			return j.found[c], false
+		}
+	}
+	return nil, false
 }
 
 func giveCertificate(name string) string {
@@ -223,12 +246,12 @@ func inventory(t *route.Table, found map[route.Certificate]*Use, now time.Time) 
 	if !ends {
 		known = known && !slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return len(l.TrustedProxies) > 0 })
 	}
+	j := &covering{inventory: i, table: t, found: found, ends: ends, known: known, now: now, hosts: map[string]*Uncovered{}}
+	i.covered = j
 	if known {
-		j := &covering{inventory: i, table: t, found: found, ends: ends, now: now, hosts: map[string]*Uncovered{}}
 		for _, r := range t.Routes {
 			j.route(r)
 		}
-		i.covered = j
 		for _, u := range j.hosts {
 			i.Uncovered = append(i.Uncovered, *u)
 		}
@@ -253,6 +276,7 @@ type covering struct {
 	table     *route.Table
 	found     map[route.Certificate]*Use
 	ends      bool // a listener ends TLS
+	known     bool // what is covered
 	now       time.Time
 	hosts     map[string]*Uncovered
 }
@@ -298,8 +322,14 @@ func (j *covering) named(r *route.Route, host string) {
 		return
 	}
 	if u := j.found[route.Certificate{CertFile: r.TLS, KeyFile: r.TLS, Host: host}]; u != nil && u.Error != "" {
-		j.fault(r, u.Error, "put a PEM file there with a certificate for "+host+", its chain and its key, that Fairway may read; it is reread within seconds")
+		text, hint := unusable(host, u)
+		j.fault(r, text, hint)
 	}
+}
+
+// unusable says why the file that a label names for a host cannot be used, and what to do.
+func unusable(host string, u *Use) (text, hint string) {
+	return u.Error, "put a PEM file there with a certificate for " + host + ", its chain and its key, that Fairway may read; it is reread within seconds"
 }
 
 // listeners are those by which requests for a match come in, and those with TLS; the last

@@ -140,6 +140,24 @@ func (h Host) demands() Host {
 	return h
 }
 
+// Demands says in words what h demands beside the listener; "nothing" for nothing.
+func (h Host) Demands() string {
+	var all []string
+	switch {
+	case h.Require:
+		all = append(all, "a client certificate of "+h.ClientCAFile)
+	case h.ClientCAFile != "":
+		all = append(all, "no client certificate but of "+h.ClientCAFile)
+	}
+	if h.MinVersion != "" {
+		all = append(all, "TLS "+h.MinVersion+" at least")
+	}
+	if len(all) == 0 {
+		return "nothing"
+	}
+	return strings.Join(all, " and ")
+}
+
 // Hosts finds what is demanded for a host; nil demands nothing of any. It is immutable.
 type Hosts struct{ byName map[string]Host }
 
