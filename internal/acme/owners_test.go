@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/compile/dockerflow"
 	"fairway/internal/owners"
 	"fairway/internal/route"
 )
@@ -30,12 +31,20 @@ func TestForeignNamesAreNotWanted(t *testing.T) {
 	snapshot := &catalog.Snapshot{Revision: 1, Services: []*catalog.Service{
 		service("bad", "bad", many), service("good", "good", map[string]string{"fairway.host": "a.good.dev, *.good.dev"}),
 		service("plain", "plain", map[string]string{"fairway.host": "plain.dev"}),
+		service("flow", "flow", map[string]string{
+			"com.df.notify": "true", "com.df.port": "80", "com.df.serviceDomain": "*.flow.dev", "com.df.letsencrypt.host": "x.flow.dev,y.flow.dev",
+		}),
+		service("foreign", "flow", map[string]string{
+			"com.df.notify": "true", "com.df.port": "80", "com.df.servicePath": "/x", "com.df.serviceDomain": "*.flow.dev", "com.df.letsencrypt.host": "z.flow.dev,a.good.dev",
+		}),
 	}}
 	table := compile.New(compile.Settings{
-		Listeners: []route.Listener{{Name: "https", Address: ":443", TLS: true, Certificates: []route.Certificate{{CertFile: "a", KeyFile: "a"}}}},
+		DockerFlow: &dockerflow.Options{},
+		Listeners:  []route.Listener{{Name: "https", Address: ":443", TLS: true, Certificates: []route.Certificate{{CertFile: "a", KeyFile: "a"}}}},
 		Owners: owners.New([]owners.Record{
 			{Name: "good", Labels: []string{"team=good"}, Hosts: []string{"**.good.dev"}},
 			{Name: "plain", Labels: []string{"team=plain"}, Hosts: []string{"plain.dev"}, Certificates: []string{"none"}},
+			{Name: "flow", Labels: []string{"team=flow"}, Hosts: []string{"**.flow.dev"}},
 			{Name: "others", Hosts: []string{"others.dev"}},
 		}),
 	}).Compile(snapshot, nil)
@@ -43,7 +52,7 @@ func TestForeignNamesAreNotWanted(t *testing.T) {
 	for _, w := range wants(table, nil, false, true) {
 		got = append(got, w.Name+" for "+w.Service)
 	}
-	if diff := cmp.Diff([]string{"*.good.dev for good@docker"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"*.good.dev for good@docker", "x.flow.dev for flow@docker", "y.flow.dev for flow@docker"}, got); diff != "" {
 		t.Error(diff)
 	}
 	if table.Route("plain@docker") == nil {

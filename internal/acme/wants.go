@@ -42,7 +42,7 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 		if r.Refused != "" || r.TLS != route.TLSAuto && r.TLS != route.TLSInternal {
 			continue
 		}
-		for _, m := range r.Matches {
+		for _, m := range wished(r) {
 			name := m.Host.CertificateName()
 			if name == "" || r.Service == challengeService || has[name] || !overTLS(t, m) {
 				continue
@@ -70,6 +70,21 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 	}
 	slices.SortFunc(list, func(a, b Want) int { return strings.Compare(a.Name, b.Name) })
 	return list[:min(len(list), MaxNames)]
+}
+
+// wished are the matches of a route, and one for each name beside them that it takes and that
+// is to have a certificate.
+func wished(r *route.Route) []route.Match {
+	list := r.Matches
+	for _, name := range r.Certified {
+		at := slices.IndexFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(name) })
+		if at >= 0 && r.Matches[at].Host.Value != name {
+			m := r.Matches[at]
+			m.Host = route.Host{Kind: route.HostExact, Value: name}
+			list = append(slices.Clip(list), m)
+		}
+	}
+	return list
 }
 
 // wildcardOf is the wildcard that covers a name; empty for a wildcard itself.

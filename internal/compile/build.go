@@ -90,7 +90,7 @@ func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	}
 	c.route.Filters = d.Filters()
 	c.route.Hold, c.route.Timeout, c.route.BodyTimeout, c.route.Idle = d.Hold, d.Timeout, d.BodyTimeout, d.Idle
-	c.route.ErrorPages, c.route.TLS = d.ErrorPages, d.TLSFrom
+	c.route.ErrorPages, c.route.TLS, c.route.Certified = d.ErrorPages, d.TLSFrom, d.Certified
 	if c.route.TLS == route.TLSAuto && !pl.rights.Auto() {
 		c.route.TLS = route.TLSOff
 	}

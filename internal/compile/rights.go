@@ -32,9 +32,16 @@ func (s Settings) askOf(r *route.Route, b *route.Backend) owners.Ask {
 	default:
 		certificate = owners.CertFile
 	}
+	matches := r.Matches
+	for _, name := range r.Certified {
+		for _, m := range r.Matches[:min(len(r.Matches), 1)] {
+			m.Host = route.Host{Kind: route.HostExact, Value: name}
+			matches = append(slices.Clip(matches), m)
+		}
+	}
 	return owners.Ask{
 		Outbound:    b != nil && slices.ContainsFunc(b.Endpoints, func(e route.Endpoint) bool { return strings.HasPrefix(e.ID, hostID+":") }),
-		Certificate: certificate, Matches: r.Matches, TCPPorts: s.tcpPortsOf(r), Priority: r.Priority,
+		Certificate: certificate, Matches: matches, TCPPorts: s.tcpPortsOf(r), Priority: r.Priority,
 		Snippet: slices.ContainsFunc(r.Filters, func(f route.Filter) bool { return f.Snippet != nil }),
 	}
 }

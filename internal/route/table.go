@@ -105,6 +105,9 @@ type Route struct {
 	// TLS says where the certificates of the route's hosts come from: TLSAuto, TLSOff,
 	// TLSInternal, or a PEM file with a certificate, its chain and its key.
 	TLS string `json:"tls,omitempty"`
+	// Certified are names, in canonical form, that are to have certificates where the route
+	// takes them, beside those of its matches.
+	Certified []string `json:"certified,omitempty"`
 	// Refused, when set, says why the route may not be served. Every request it takes is
 	// answered with 503, so that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`

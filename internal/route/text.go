@@ -113,6 +113,7 @@ func (r *Route) write(t *text) {
 	t.duration(line+"idle", r.Idle)
 	t.optional(line+"error-pages", r.ErrorPages)
 	t.optional(line+"tls", r.TLS)
+	t.optional(line+"certified", strings.Join(r.Certified, " "))
 	t.optional(line+"refused", r.Refused)
 	t.add(line+"from", token(r.Origin.Source))
 	if r.Origin.Instance != "" {

@@ -175,7 +175,7 @@ func (c *Client) session(solvers map[string]acmez.Solver) (*acmez.Client, *liste
 
 // Obtain returns a certificate for a host, or for "*." and a host, that is none of those
 // that end with or before replaces, which is nil for none. attempt counts from zero: it
-// chooses the challenge. An error is a *Failure unless ctx has ended.
+// chooses the challenge, and every other one does not say what is replaced. An error is a *Failure unless ctx has ended.
 func (c *Client) Obtain(ctx context.Context, name string, replaces *x509.Certificate, attempt int) (*Bundle, error) {
 	if s, ok := c.o.Storage.(interface {
 		Work(context.Context) (context.Context, context.CancelFunc)
@@ -197,6 +197,9 @@ func (c *Client) Obtain(ctx context.Context, name string, replaces *x509.Certifi
 		return nil, &Failure{Kind: Refused, Text: err.Error()}
 	}
 	client, heard := c.session(solvers)
+	if attempt%2 == 1 {
+		replaces = nil // authorities have failed with 500 over what they do not know
+	}
 	b, err := c.order(ctx, client, name, replaces)
 	if problem := (acme.Problem{}); errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
 		if err = c.forgetAccount(ctx); err == nil { // the authority was installed anew

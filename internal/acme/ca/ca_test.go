@@ -98,17 +98,19 @@ func TestReplacesIsNoCondition(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []string
 		leaf    *x509.Certificate
+		attempt int
 		want    []bool // whether orders have named it
 		kind    Kind
 	}{
-		"of another account": {[]string{unauthorized, rateLimited}, leaf, []bool{true, false}, Limited},
-		"always":             {[]string{unauthorized}, leaf, []bool{true, false}, Refused},
-		"too many":           {[]string{rateLimited}, leaf, []bool{true}, Limited},
-		"nothing replaced":   {[]string{unauthorized}, nil, []bool{false}, Refused},
+		"of another account":  {[]string{unauthorized, rateLimited}, leaf, 0, []bool{true, false}, Limited},
+		"always":              {[]string{unauthorized}, leaf, 2, []bool{true, false}, Refused},
+		"every other attempt": {[]string{unauthorized}, leaf, 1, []bool{false}, Refused},
+		"too many":            {[]string{rateLimited}, leaf, 0, []bool{true}, Limited},
+		"nothing replaced":    {[]string{unauthorized}, nil, 0, []bool{false}, Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthority(t, c.answers...)
-			_, err := a.client(t, &certmagic.FileStorage{Path: t.TempDir()}).Obtain(t.Context(), "a.example.com", c.leaf, 0)
+			_, err := a.client(t, &certmagic.FileStorage{Path: t.TempDir()}).Obtain(t.Context(), "a.example.com", c.leaf, c.attempt)
 			f := &Failure{}
 			if !errors.As(err, &f) || f.Kind != c.kind {
 				t.Errorf("%v", err)

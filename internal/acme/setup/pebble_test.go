@@ -259,7 +259,7 @@ func (f *fairway) client(t *testing.T) *http.Client {
 			return (&net.Dialer{}).DialContext(ctx, network, f.https)
 		},
 	}
-	return &http.Client{Transport: transport, Timeout: 15 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, Timeout: testkit.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // leaf is the certificate that is shown for a host that answers 200.
@@ -430,7 +430,7 @@ func TestRenewAndRevoke(t *testing.T) {
 		}
 		var last *x509.Certificate
 		for n := range hosts {
-			testkit.Within(t, 2*time.Minute, name(n)+" is renewed", func() string {
+			testkit.Within(t, 10*time.Minute, name(n)+" is renewed", func() string {
 				leaf, err := f.leaf(t, name(n))
 				if err != nil {
 					return err.Error()

@@ -178,14 +178,13 @@ func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 		if !catalog.HasPrefix(key, prefix) || len(key) > 256 {
 			continue
 		}
-		word, index, dotted := strings.Cut(strings.ToLower(key[len(prefix):]), ".")
-		known := x.known[word]
+		known, index := x.parameter(strings.ToLower(key[len(prefix):]))
 		value := strings.TrimSpace(labels[raw])
-		if known == nil || value == "" || dotted && !known.Indexed {
+		if known == nil || value == "" {
 			continue
 		}
 		parameter := parameter{known.Name, 0}
-		if dotted {
+		if index != "" {
 			if parameter.index = slices.Index(indices, index) + 1; parameter.index == 0 {
 				continue
 			}

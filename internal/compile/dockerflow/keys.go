@@ -109,6 +109,10 @@ var parameters = []Parameter{
 	{Name: "serviceGroup", status: statusKept, Indexed: true, meaning: "Services that name the same group and ask for the same connections share a backend, with all their instances; the policy and the checks are those of the first."},
 	{Name: "balanceGroup", status: statusKept, Indexed: true, meaning: "roundrobin, leastconn, random or source.", native: "`fairway.balance`"},
 
+	{Name: "letsencrypt.host", status: statusFixed, meaning: "Hosts that have certificates by themselves, with `acme.agree`: those of the service have them in any case, these also where a star stands for them or no serviceDomain does.", native: "`acme.agree`"},
+	{Name: "letsencrypt.testing", status: statusFixed, Boolean: true, meaning: "True has certificates for the hosts of the service from the authority of Fairway's own, which browsers do not trust either, in the place of a test authority.", native: "`fairway.tls=internal`"},
+	{Name: "letsencrypt.email", status: statusIgnored, forgotten: true, meaning: "The account is one for all.", native: "`acme.email`"},
+
 	{Name: "clitcpka", status: statusIgnored, Indexed: true, forgotten: true, meaning: "Connections are kept alive in any case.", native: "not needed"},
 	{Name: "checkResolvers", status: statusIgnored, Boolean: true, forgotten: true, meaning: "Addresses come from Docker; names are resolved whenever they are dialled.", native: "not needed"},
 	{Name: "discoveryType", status: statusIgnored, forgotten: true, meaning: "Instances are always found by Docker.", native: "not needed"},
@@ -124,8 +128,7 @@ var parameters = []Parameter{
 // Shown returns what may be shown of the value of a label. What is a secret is decided
 // by the parameter. Nothing is shown of one that does not exist.
 func (x *Dialect) Shown(key, value string) string {
-	word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(key)[len(prefix):]), ".")
-	known := x.known[word]
+	known, _ := x.parameter(strings.ToLower(strings.TrimSpace(key)[len(prefix):]))
 	if known == nil {
 		return route.Masked
 	}
@@ -133,6 +136,19 @@ func (x *Dialect) Shown(key, value string) string {
 		return known.shown(value)
 	}
 	return value
+}
+
+// parameter is what a key in lower case, without its prefix, stands for, with the index behind
+// it; nil for nothing.
+func (x *Dialect) parameter(key string) (known *Parameter, index string) {
+	if known = x.known[key]; known != nil {
+		return known, "" // some have dots
+	}
+	word, index, dotted := strings.Cut(key, ".")
+	if known = x.known[word]; known == nil || dotted && (index == "" || !known.Indexed) {
+		return nil, ""
+	}
+	return known, index
 }
 
 func hidden(string) string { return route.Masked }

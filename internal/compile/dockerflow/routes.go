@@ -231,8 +231,29 @@ func (d *dest) useHTTP(secure bool) {
 	if !secure {
 		d.redirectHTTPS()
 	}
+	d.certificates()
 	d.filters(secure)
 	d.unsupported()
+}
+
+// certificates reads the labels of the companions for Let's Encrypt. What is wrong with them
+// is no reason not to serve.
+func (d *dest) certificates() {
+	for _, name := range d.list("letsencrypt.host") {
+		host, err := canonical.Host(name)
+		if err != nil {
+			d.note("letsencrypt.host", draft.Bad("write names like www.example.com", "%v", err))
+			continue
+		}
+		d.Certified = append(d.Certified, host)
+	}
+	slices.Sort(d.Certified)
+	d.Certified = slices.Compact(d.Certified)
+	if testing, err := readBool(cmp.Or(d.text("letsencrypt.testing"), "false")); err != nil {
+		d.note("letsencrypt.testing", err)
+	} else if testing {
+		d.TLSFrom = route.TLSInternal
+	}
 }
 
 func (d *dest) outbound() {

@@ -108,8 +108,9 @@ type Lasting struct {
 	Via      Via
 	Wishes   Wishes
 
-	TLSFrom         string // as TLS in route.Route
-	RedirectDecided bool   // whether to redirect to https is decided
+	TLSFrom         string   // as TLS in route.Route
+	Certified       []string // as in route.Route
+	RedirectDecided bool     // whether to redirect to https is decided
 	// Rank decides between services that ask for the same requests: both must have one,
 	// and the lower one goes first. Services of one Group share a backend.
 	Rank, Group string
