@@ -154,7 +154,10 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 func mapFile(m render.Map) []byte {
 	var b bytes.Buffer
 	for _, e := range m.Entries {
-		b.WriteString(e.Key + " " + e.Value + "\n")
+		b.WriteString(e.Key)
+		b.WriteByte(' ')
+		b.WriteString(e.Value)
+		b.WriteByte('\n')
 	}
 	return b.Bytes()
 }

@@ -215,9 +215,18 @@ func (p *planner) command(c socket.Command, err error) socket.Command {
 func (p *planner) sections() {
 	for i := range p.wanted.Config.Sections {
 		s := &p.wanted.Config.Sections[i]
-		gone := maps.Clone(p.before.Servers[s.Name])
+		has, stay := p.before.Servers[s.Name], 0
 		for j := range s.Servers {
 			p.server(s.Name, &s.Servers[j])
+			if _, ok := has[s.Servers[j].Name]; ok {
+				stay++
+			}
+		}
+		if stay == len(has) {
+			continue // as in nearly all
+		}
+		gone := maps.Clone(has)
+		for j := range s.Servers {
 			delete(gone, s.Servers[j].Name)
 		}
 		p.leave(s.Name, gone)

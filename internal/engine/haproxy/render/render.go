@@ -176,10 +176,10 @@ func (c *Config) keep(previous *Config) {
 
 // assemble makes the structure, the marker and the text of blocks and sections.
 func (c *Config) assemble() {
-	spares := map[string]string{}
+	spares := map[string][]byte{}
 	for i := range c.Sections {
 		if s := &c.Sections[i]; s.Profile != "" {
-			spares[s.Profile] += s.Name + " "
+			spares[s.Profile] = append(append(spares[s.Profile], s.Name...), ' ')
 		}
 	}
 	part := func(name, text string) {
@@ -189,7 +189,7 @@ func (c *Config) assemble() {
 		part(b.Name, quote.Plain(b.Text+b.Each))
 	}
 	for profile, names := range spares {
-		part("set of spare sections of profile "+profile, names)
+		part("set of spare sections of profile "+profile, string(names))
 	}
 	for name, content := range c.Files {
 		part("file "+name, string(content))
