@@ -32,3 +32,34 @@ func TestAfterEachCollection(t *testing.T) {
 		})
 	}
 }
+
+// TestRest: once after a burst, when it is over, and not for a trickle.
+func TestRest(t *testing.T) {
+	const mib = 1 << 20
+	var r rest
+	total := uint64(0)
+	for i, look := range []struct {
+		allocated uint64
+		due       bool
+	}{
+		{3 * mib, false},
+		{0, false}, // not much yet
+		{100 * mib, false},
+		{10 * mib, false},
+		{mib / 2, true},
+		{mib / 2, false},
+		{0, false},
+		{3 * mib, false},
+		{0, false},
+		{3 * mib, false},
+		{0, true},
+	} {
+		if total += look.allocated; r.due(total, 16*mib) != look.due {
+			t.Errorf("look %d, after %d bytes: %v", i, look.allocated, !look.due)
+		}
+	}
+	r.due(total+10*mib, 800*mib)
+	if r.due(total+10*mib, 800*mib) {
+		t.Error("what is held is collected for an eightieth of it")
+	}
+}

@@ -17,13 +17,12 @@ import (
 // clientConn is a connection of a client, which is counted while it is open.
 type clientConn struct {
 	net.Conn
-	listener  *listener
-	source    netip.Addr // what the client is counted as; the zero Addr where it is not bounded
-	peer      netip.Addr
-	once      sync.Once
-	state     *tls.ConnectionState // of HTTP/1.1 over TLS
-	interrupt *http1.Interrupt     // of HTTP/1.1
-	text      string               // of peer
+	listener *listener
+	source   netip.Addr // what the client is counted as; the zero Addr where it is not bounded
+	peer     netip.Addr
+	once     sync.Once
+	state    *tls.ConnectionState // of HTTP/1.1 over TLS
+	text     string               // of peer
 	// finished is true when no further request may be read, because the client may
 	// still send the body of the last one.
 	finished atomic.Bool

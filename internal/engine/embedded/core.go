@@ -28,9 +28,8 @@ func (l *listener) serveHTTP1(c *clientConn, clear net.Conn) {
 		}
 	}()
 	l.core.Serve(e.ctx, clear, http1.Hooks{
-		Opened: func(ctx context.Context) { c.interrupt, _ = http1.NewInterrupt(ctx) },
-		Busy:   func(busy bool) { e.room.set(c, !busy) },
-		Gone:   func() http1.Presence { return http1.PresenceOf(c.Conn) },
+		Busy: func(busy bool) { e.room.set(c, !busy) },
+		Gone: func() http1.Presence { return http1.PresenceOf(c.Conn) },
 		Refused: func(error) {
 			c.finished.Store(true)
 			e.meters.refused("bad-message")
@@ -49,7 +48,7 @@ func (l *listener) serveExchange(x *http1.Exchange) {
 		ctx: x.Context(),
 	}
 	in.conn = clientConnBelow(x.Conn())
-	in.tls, in.interrupt = in.conn.state, in.conn.interrupt
+	in.tls, in.interrupt = in.conn.state, x.Interrupt()
 	defer func() {
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is

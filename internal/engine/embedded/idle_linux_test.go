@@ -28,7 +28,7 @@ func bareClient(t *testing.T, to netip.AddrPort) (fd int) {
 // TestIdleConnectionsTakeLittleMemory: a connection that waits for its next request has no
 // memory to read and write with.
 func TestIdleConnectionsTakeLittleMemory(t *testing.T) {
-	const most = 7 << 10 // bytes each
+	const most = 6_500 // bytes each
 	n := min(10_000, int(maxFiles()-200)/2)
 	if testing.Short() {
 		n = 1_000

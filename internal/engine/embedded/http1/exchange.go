@@ -99,6 +99,9 @@ func (x *Exchange) clear() {
 // the connection.
 func (x *Exchange) Context() context.Context { return x.conn.ctx }
 
+// Interrupt ends with Context.
+func (x *Exchange) Interrupt() *Interrupt { return &x.conn.interrupt }
+
 // Conn is the connection, as Serve was given it.
 func (x *Exchange) Conn() net.Conn { return x.conn.Conn }
 

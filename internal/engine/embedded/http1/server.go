@@ -27,8 +27,6 @@ type Limits struct {
 
 // Hooks are called when something happens to a connection. Each may be nil.
 type Hooks struct {
-	// Opened is called first, with the context of the connection.
-	Opened func(context.Context)
 	// Busy is called when the connection gets a request, and when it is idle again: for a
 	// moment at least where it is a Line. Nothing of the connection may be called meanwhile.
 	Busy func(busy bool)
@@ -69,6 +67,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	empty    chan struct{} // closed when draining, and there are no connections
 	ended    bool          // empty is closed
+	over     bool          // what ran was cut off
 }
 
 // NewServer returns a server whose requests are served by handler, on the goroutine of
@@ -89,12 +88,14 @@ type conn struct {
 	hooks  Hooks
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	in     wire.Buffer
-	memory *[inSize]byte // of in; nil while waiting for a request in a turn
-	turns  turns
-	next   *Exchange // a request whose head was read
-	state  atomic.Int32
-	used   bool // it has had a request
+	// interrupt is fired by who cancels: registering it with ctx would take half a KiB.
+	interrupt Interrupt
+	in        wire.Buffer
+	memory    *[inSize]byte // of in; nil while waiting for a request in a turn
+	turns     turns
+	next      *Exchange // a request whose head was read
+	state     atomic.Int32
+	used      bool // it has had a request
 	// The deadlines; the zero value when one is not known.
 	readBy, writeBy time.Time
 	watch           watch
@@ -116,14 +117,11 @@ const fieldsRoom = 48
 const inSize = 8 << 10
 
 // Serve serves a connection, by TLS after the handshake, and closes it. Its requests have contexts that end with ctx,
-// and when the client is gone.
+// which is to end Shutdown as well, and when the client is gone.
 func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	k := &conn{Conn: c, server: s, hooks: h}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	defer k.cancel(nil)
-	if h.Opened != nil {
-		h.Opened(k.ctx)
-	}
 	k.turns.open(k)
 	k.take()
 	defer k.give()
@@ -137,6 +135,12 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, h Hooks) {
 	defer k.watch.end()
 	for k.turns.run() && k.wait() && k.one() {
 	}
+}
+
+// cut ends what waits for an endpoint.
+func (k *conn) cut(cause error) {
+	k.cancel(cause)
+	k.interrupt.fire()
 }
 
 // take has the memory to read with. A large head has had its own.
@@ -159,7 +163,7 @@ func (k *conn) give() {
 func (s *Server) enter(k *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || s.over {
 		return false
 	}
 	s.conns[k] = struct{}{}
@@ -212,8 +216,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.over = true
 	for k := range s.conns {
-		k.cancel(context.Cause(ctx))
+		k.cut(context.Cause(ctx))
 		go k.Close()
 	}
 	return ctx.Err()

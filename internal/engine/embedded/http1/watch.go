@@ -153,12 +153,12 @@ func (w *watch) lookBusy() bool {
 	}
 	switch p := w.conn.hooks.Gone(); {
 	case p == Gone:
-		w.conn.cancel(ErrClientGone)
+		w.conn.cut(ErrClientGone)
 		return true
 	case p == HalfClosed && (w.half.IsZero() || w.seen != w.wrote.Load()):
 		w.half, w.seen = time.Now(), w.wrote.Load()
 	case p == HalfClosed && time.Since(w.half) >= halfGrace:
-		w.conn.cancel(ErrClientGone)
+		w.conn.cut(ErrClientGone)
 		return true
 	}
 	w.arm(watchNext)
