@@ -92,6 +92,9 @@ func TestOnDemand(t *testing.T) {
 		if !w.greet("a.shops.dev") || s.of("a.shops.dev") != 1 {
 			t.Error("a certificate that is there was asked for")
 		}
+		if v := w.View().Names; len(v) != 2 || !v[0].Demanded || v[0].Service != "**.shops.dev" || v[1].Demanded {
+			t.Errorf("%+v", v)
+		}
 		time.Sleep(30 * 24 * time.Hour)
 		w.stop()
 		w = onDemand(t, dir, i, s, 10, 10)

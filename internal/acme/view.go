@@ -45,6 +45,8 @@ type NameView struct {
 	// File is the certificate's, and NotAfter when it ends; empty without one.
 	File     string
 	NotAfter time.Time
+	// Demanded says that a client asked for it.
+	Demanded bool
 	// Internal says that it is of Fairway's own authority.
 	Internal bool
 }
@@ -67,7 +69,7 @@ func (k *Keeper) show() {
 		}
 		one := NameView{Name: host, State: StateValid, Error: n.trouble.text, Since: n.trouble.since, Failures: n.trouble.failures}
 		if n.want != nil {
-			one.Route, one.Service, one.Internal = n.want.Route, n.want.Service, n.want.Internal
+			one.Route, one.Service, one.Internal, one.Demanded = n.want.Route, n.want.Service, n.want.Internal, n.want.Demanded
 			if one.Next = n.due(); !one.Internal && open.After(one.Next) {
 				one.Next = open
 			}

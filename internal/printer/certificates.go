@@ -59,6 +59,9 @@ func (c *Printer) CertificatesOf(all api.Certificates) {
 	if len(all.Automatic) > 0 {
 		c.Automatic(all.Automatic, all.At)
 		for _, one := range all.Automatic {
+			if one.OnDemand {
+				c.Raw("  asked for by a client, and taken by " + human.Escape(one.Service) + " (acme.on-demand)")
+			}
 			if one.Label != "" {
 				c.Raw("  wanted by the label " + human.Escape(one.Label) + " of " + human.Escape(one.Service))
 			}

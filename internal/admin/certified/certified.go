@@ -93,7 +93,7 @@ func trouble(v *acme.View) *automatic.Trouble {
 
 func wire(t *route.Table, n acme.NameView) automatic.Managed {
 	return automatic.Managed{
-		Name: n.Name, State: n.State, Service: n.Service, Route: n.Route, Label: labelOf(t, n), Internal: n.Internal, Error: n.Error, Since: n.Since.UTC(),
+		Name: n.Name, State: n.State, Service: n.Service, Route: n.Route, Label: labelOf(t, n), OnDemand: n.Demanded, Internal: n.Internal, Error: n.Error, Since: n.Since.UTC(),
 		Failures: n.Failures, NextOrder: n.Next.UTC(), File: n.File, NotAfter: n.NotAfter.UTC(),
 	}
 }

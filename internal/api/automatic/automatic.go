@@ -29,6 +29,8 @@ type Managed struct {
 	Service string `json:"service,omitempty"`
 	Route   string `json:"route,omitempty"`
 	Label   string `json:"label,omitempty"`
+	// OnDemand is true of a name that a client asked for (acme.on-demand).
+	OnDemand bool `json:"onDemand,omitempty"`
 	// Internal is true where it comes from the authority of Fairway's own.
 	Internal bool `json:"internal,omitempty"`
 	// Error is why the last order failed, in the words of the authority; Since is when that
