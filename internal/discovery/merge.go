@@ -15,6 +15,8 @@ import (
 // same as in the last list keeps its pointer.
 type merger struct {
 	last   map[string]merged
+	from   [][]*catalog.Service // of each source, what list was made of; nil before the first
+	list   []*catalog.Service
 	shared []string // names of services that instances of several owners may be members of
 
 	records  Records // nil for none
@@ -38,14 +40,24 @@ func (m *merger) resume(list []*catalog.Service) {
 }
 
 // services grants names, merges services of equal ID, and sorts them. states are sorted by name.
+// The list must not be written.
 func (m *merger) services(states []*state) []*catalog.Service {
-	var all []*catalog.Service
-	parted := map[*catalog.Service][]*catalog.Service{}
+	from := make([][]*catalog.Service, len(states))
+	for i, s := range states {
+		from[i] = s.services
+	}
+	same := m.from != nil && slices.EqualFunc(m.from, from, slices.Equal)
+	m.from = from
 	if m.records != nil {
 		if machines := m.records.Machines(mergeNodes(states)); !maps.Equal(machines, m.machines) {
-			m.machines, m.parted = machines, nil
+			m.machines, m.parted, same = machines, nil, false
 		}
 	}
+	if same {
+		return m.list // most answers say nothing new
+	}
+	var all []*catalog.Service
+	parted := map[*catalog.Service][]*catalog.Service{}
 	for _, s := range states {
 		all = append(all, m.apart(s.services, m.machines, parted)...)
 	}
@@ -79,8 +91,8 @@ func (m *merger) services(states []*state) []*catalog.Service {
 		next[id] = one
 		list = append(list, one.result)
 	}
-	m.last = next
 	slices.SortFunc(list, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
+	m.last, m.list = next, list
 	return list
 }
 

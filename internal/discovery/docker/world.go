@@ -389,7 +389,8 @@ func (w *world) services() (list []*catalog.Service, doubtful bool) {
 		doubtful = doubtful || w.unsaid && next[id] == nil
 	}
 	w.built, w.unsaid = next, false
-	return slices.AppendSeq(make([]*catalog.Service, 0, len(next)), maps.Values(next)), doubtful
+	// In one order, so that an answer that says nothing new is seen to be the one before.
+	return slices.SortedFunc(maps.Values(next), func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) }), doubtful
 }
 
 // event applies what an event says by itself and leaves the rest to an inspection. It returns
