@@ -258,22 +258,43 @@ func (k *Keeper) ofDemand(n *name, asked time.Time, now time.Time) {
 	k.demands.remember(n.host, noFor, now)
 }
 
-// taken is the want of a name that clients ask for: of the first route over TLS that takes it.
+// taken is the want of a name that clients ask for: of the route over TLS whose host says most
+// about it.
 func taken(t *route.Table, name string) (Want, bool) {
 	if t == nil {
 		return Want{}, false
 	}
+	var best *route.Route
+	said := -1
 	for _, r := range t.Routes {
-		if r.Refused != "" || r.TLS != route.TLSAuto || r.Service == challengeService {
+		if r.Service == challengeService {
 			continue
 		}
 		for _, m := range r.Matches {
-			if m.Host.Matches(name) && overTLS(t, m) {
-				return Want{Name: name, Route: r.ID, Service: r.Service, Demanded: true}, true
+			if n := says(m.Host); n > said && m.Host.Matches(name) && overTLS(t, m) {
+				best, said = r, n
 			}
 		}
 	}
-	return Want{}, false
+	if best == nil || best.Refused != "" || best.TLS != route.TLSAuto {
+		return Want{}, false
+	}
+	return Want{Name: name, Route: best.ID, Service: best.Service, Demanded: true}, true
+}
+
+// says is how much a host says about the names that it takes.
+func says(h route.Host) int {
+	switch h.Kind {
+	case route.HostExact:
+		return 3000
+	case route.HostWildcard:
+		return 2000 + len(h.Value)
+	case route.HostDeep:
+		return 1000 + len(h.Value)
+	case route.HostRegexp:
+		return 1
+	}
+	return 0
 }
 
 // demand notes that a name may have a certificate, or says which bound is in the way.

@@ -115,6 +115,25 @@ func TestOnDemand(t *testing.T) {
 	})
 }
 
+// TestTaken: the route whose host says most about a name decides whether it may have a
+// certificate.
+func TestTaken(t *testing.T) {
+	made := table(t, "*", "**.shops.dev", "*.deep.shops.dev", "own.shops.dev")
+	for _, r := range made.Routes {
+		if r.ID == "*.deep.shops.dev" {
+			r.TLS = route.TLSOff
+		}
+	}
+	for name, want := range map[string]string{"a.shops.dev": "**.shops.dev", "own.shops.dev": "own.shops.dev", "x.dev": "*", "a.deep.shops.dev": ""} {
+		if w, ok := taken(made, name); w.Route != want || ok != (want != "") {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+	if _, ok := taken(nil, "a.dev"); ok {
+		t.Error("without a table")
+	}
+}
+
 // TestOnDemandWithoutYes: nothing is ordered without a yes. A no is remembered; a service that
 // does not answer is asked again soon.
 func TestOnDemandWithoutYes(t *testing.T) {
