@@ -326,8 +326,9 @@ var allowed = map[string]struct {
 	}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit": {1, nil},
-	// consultest starts real agents.
+	// consultest and pebbletest start real agents and a certificate authority.
 	"internal/consul/consultest": {1, []string{"internal/testkit"}},
+	"internal/acme/pebbletest":   {1, []string{"internal/testkit"}},
 	"internal/consul/consulfake": {1, []string{"internal/consul"}},
 	// servername is clients whose server name and host differ, for the tests of every engine.
 	"internal/engine/enginetest/servername": {2, []string{"internal/route", "internal/route/tlsoption", "internal/testkit"}},
@@ -338,7 +339,7 @@ var allowed = map[string]struct {
 }
 
 // forTests are the packages that only tests and the behaviour suite import.
-var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/overquic", "internal/engine/enginetest/servername", "internal/consul/consultest", "internal/consul/consulfake"}
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest", "internal/condition/situations", "internal/admin/admintest", "internal/admin/oidc/oidctest", "internal/engine/enginetest/hostile", "internal/engine/enginetest/overquic", "internal/engine/enginetest/servername", "internal/consul/consultest", "internal/consul/consulfake", "internal/acme/pebbletest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (

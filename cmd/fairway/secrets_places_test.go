@@ -105,6 +105,12 @@ const secretServices = `services:
       com.df.usersPassEncrypted: "true"
       com.df.serviceCert: "CAN-44-certificate"
     instances: [{address: "$BACKEND"}]
+  - name: own
+    labels: {fairway.host: own.localhost}
+    instances: [{address: "$BACKEND"}]
+  - name: obtained
+    labels: {fairway.host: a-host.test}
+    instances: [{address: "$BACKEND"}]
   - name: gone
     labels: {fairway.host: gone.example, "fairway.headers.request.set.X-Key": "CAN-45-{gone|stays}"}
     instances: [{address: "$BACKEND"}]
@@ -112,7 +118,6 @@ const secretServices = `services:
 
 // secretConfig is the configuration.
 const secretConfig = `listen: 127.0.0.1:0
-listen-tls: off
 state-dir: state
 file: [services.yml]
 access-log: "-"

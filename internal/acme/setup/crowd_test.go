@@ -23,7 +23,7 @@ func TestCrowd(t *testing.T) {
 		p, address := startPebble(t), backend(t)
 		beside := "services:\n" + service("beside", "beside.test", address, "fairway.tls: \"off\"")
 		f := startFairway(t, p, beside, func(c *app.Config) { c.Engine, c.ACME.Challenges = engine, []string{"http-01"} })
-		ask := asker(t, "127.0.0.1:"+p.http, "beside.test")
+		ask := asker(t, "127.0.0.1:"+p.HTTP, "beside.test")
 		testkit.Eventually(t, "the service beside is served", func() bool { return ask(t.Context()) == nil })
 		without := measure(t, ask, 15*time.Second)
 		all := beside

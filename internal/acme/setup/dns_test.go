@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"fairway/internal/acme/pebbletest"
 	"fairway/internal/acme/setup"
 	"fairway/internal/app"
 	"fairway/internal/testkit"
@@ -48,7 +49,7 @@ func startBind(t *testing.T) *bind {
 		pid-file none; session-keyfile none; recursion yes; forwarders { 127.0.0.1 port 1; }; forward only; dnssec-validation no; notify no; };
 		controls { };
 		%s%s%s`, dir, port, key, zone("test"), zone("elsewhere")))
-	start(t, nil, named, "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+	pebbletest.Run(t, nil, named, "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
 	testkit.Eventually(t, "BIND answers", func() bool { return len(b.texts("test.", dns.TypeSOA)) > 0 })
 	return b
 }
@@ -105,7 +106,7 @@ func TestDNS01Contracts(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t)
 	post := func(path, body string) error {
-		resp, err := http.Post(p.dns+path, "application/json", strings.NewReader(body))
+		resp, err := http.Post(p.DNS+path, "application/json", strings.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ echo "$@" >>%s
 case $1 in present) path=/set-txt ;; cleanup) path=/clear-txt ;; esac
 [ $2 != _acme-challenge.no.test. ] || exit 0
 curl -sS -d "{\"host\":\"$2\",\"value\":\"$3\"}" %s$path
-`, calls, p.dns)
+`, calls, p.DNS)
 	if err := os.WriteFile(program, []byte(script), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
@@ -147,12 +148,12 @@ curl -sS -d "{\"host\":\"$2\",\"value\":\"$3\"}" %s$path
 				services += service("n", "no.test", backend(t))
 			}
 			f := startFairway(t, p, services, func(c *app.Config) {
-				c.ACME.DNS, c.ACME.DNS.Zone, c.ACME.DNS.Resolvers = tt, "test", []string{p.server}
+				c.ACME.DNS, c.ACME.DNS.Zone, c.ACME.DNS.Resolvers = tt, "test", []string{p.Server}
 				c.ACME.DNS.Servers, c.ACME.DNS.Timeout = []string{"off"}, 30*time.Second
 			})
 			f.await(t, "a."+tt.Provider+".test")
 			name := "_acme-challenge." + tt.Provider + ".test."
-			testkit.Eventually(t, "no record is left", func() bool { return len(ask(p.server, name, dns.TypeTXT)) == 0 })
+			testkit.Eventually(t, "no record is left", func() bool { return len(ask(p.Server, name, dns.TypeTXT)) == 0 })
 			if tt.Provider == "exec" {
 				testkit.Eventually(t, "the record of a host that is refused is removed", func() string {
 					data, _ := os.ReadFile(calls)

@@ -1,20 +1,12 @@
 package setup_test
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairway/internal/acme/pebbletest"
 	"fairway/internal/app"
 	"fairway/internal/testkit"
 )
@@ -38,53 +31,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
 
-// lab is a program that scripts/lab.sh builds, or the test is skipped.
-func lab(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("FAIRWAY_LAB")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		dir = filepath.Join(cache, "fairway-lab")
-	}
-	file := filepath.Join(dir, name)
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("no %s: scripts/lab.sh pebble builds it", name)
-	}
-	return file
-}
-
 // pebble is a certificate authority for tests, with its DNS.
-type pebble struct {
-	directory, root string // URL, and file with what its server is trusted by
-	manage          string // its management address
-	dns             string // where names are managed
-	server          string // where they are asked for
-	http, https     string // ports of 127.0.0.1 that it asks at
-	client          *http.Client
-}
-
-// start runs a program until the test ends.
-func start(t *testing.T, environ []string, program string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), environ...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			text := out.String()
-			t.Logf("%s: %s", filepath.Base(program), text[max(0, len(text)-6000):])
-		}
-	})
-}
+type pebble = pebbletest.Pebble
 
 // startPebble runs one. environ may change how it behaves.
 func startPebble(t *testing.T, environ ...string) *pebble {
@@ -95,56 +43,7 @@ func startPebble(t *testing.T, environ ...string) *pebble {
 // startPebbleAsking runs one that asks a name server; empty is one of its own.
 func startPebbleAsking(t *testing.T, server string, environ ...string) *pebble {
 	t.Helper()
-	program, names := lab(t, "pebble"), lab(t, "pebble-challtestsrv")
-	dir := t.TempDir()
-	port := func() string { return "127.0.0.1:" + testkit.FreePort(t) }
-	listen, manage, dns, dnsManage := port(), port(), port(), port()
-	p := &pebble{
-		directory: "https://" + listen + "/dir", root: filepath.Join(dir, "cert.pem"), manage: "https://" + manage, dns: "http://" + dnsManage,
-		http: testkit.FreePort(t), https: testkit.FreePort(t),
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pebble"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, p.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(t, filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
-	write(t, filepath.Join(dir, "config.json"), fmt.Appendf(nil, `{"pebble": {
-		"listenAddress": %q, "managementListenAddress": %q, "certificate": %q, "privateKey": %q,
-		"httpPort": %s, "tlsPort": %s, "ocspResponderURL": "", "externalAccountBindingRequired": false,
-		"retryAfter": {"authz": 1, "order": 1}, "profiles": {"default": {"description": "d", "validityPeriod": 7776000}}
-	}}`, listen, manage, p.root, filepath.Join(dir, "key.pem"), p.http, p.https))
-	p.server = cmp.Or(server, dns)
-	start(t, nil, names, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dnsserver", dns, "-management", dnsManage,
-		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "")
-	start(t, slices.Concat([]string{"PEBBLE_VA_NOSLEEP=1"}, environ), program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", p.server)
-	roots := x509.NewCertPool()
-	leaf, _ := x509.ParseCertificate(der)
-	roots.AddCert(leaf)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	t.Cleanup(transport.CloseIdleConnections)
-	p.client = &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	testkit.Eventually(t, "pebble answers", func() bool {
-		resp, err := p.client.Get(p.directory)
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return true
-	})
-	return p
+	return pebbletest.Start(t, pebbletest.Options{Server: server, Environ: environ})
 }
 
 func write(t *testing.T, file string, data []byte) {
@@ -152,29 +51,6 @@ func write(t *testing.T, file string, data []byte) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// get is the body of an answer of pebble.
-func (p *pebble) get(t *testing.T, path string) []byte {
-	t.Helper()
-	resp, err := p.client.Get(p.manage + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d %s %v", path, resp.StatusCode, data, err)
-	}
-	return data
-}
-
-// trust is a pool with the root that signs certificates.
-func (p *pebble) trust(t *testing.T) *x509.CertPool {
-	t.Helper()
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(p.get(t, "/roots/0"))
-	return pool
 }
 
 // fairway is a Fairway in this process.
@@ -192,10 +68,10 @@ type fairway struct {
 // configuration.
 func startFairway(t *testing.T, p *pebble, services string, change ...func(*app.Config)) *fairway {
 	t.Helper()
-	f := startOn(t, "127.0.0.1:"+p.http, "127.0.0.1:"+p.https, services, slices.Concat([]func(*app.Config){func(c *app.Config) {
-		c.ACME.Agree, c.ACME.CA, c.ACME.CARoot, c.ACME.Email = true, p.directory, p.root, "ops@example.com"
+	f := startOn(t, "127.0.0.1:"+p.HTTP, "127.0.0.1:"+p.TLS, services, slices.Concat([]func(*app.Config){func(c *app.Config) {
+		c.ACME.Agree, c.ACME.CA, c.ACME.CARoot, c.ACME.Email = true, p.Directory, p.Root, "ops@example.com"
 	}}, change)...)
-	f.trust = p.trust(t)
+	f.trust = p.Trust(t)
 	return f
 }
 
@@ -453,7 +329,7 @@ func TestRenewAndRevoke(t *testing.T) {
 		if got := f.call(t, "/v1/certificates/"+name(hosts-1)+"/revoke?compromised=true"); !strings.HasPrefix(got, "200") {
 			t.Fatal(got)
 		}
-		if status := string(p.get(t, fmt.Sprintf("/cert-status-by-serial/%x", last.SerialNumber))); !strings.Contains(status, `"Status": "Revoked"`) {
+		if status := string(p.Get(t, fmt.Sprintf("/cert-status-by-serial/%x", last.SerialNumber))); !strings.Contains(status, `"Status": "Revoked"`) {
 			t.Errorf("status %s", status)
 		}
 		testkit.Eventually(t, "another one is in use", func() string {
