@@ -16,7 +16,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/acme/command", "internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/acme/command", "internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/publish/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
 	// trust puts the root of the authority into the stores of a machine.
 	"internal/trust": {5, []string{"internal/api", "internal/api/anchor", "internal/console", "internal/fleet/agent/command"}},
 	// printer is what commands print of answers.
@@ -33,7 +33,7 @@ var allowed = map[string]struct {
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
 		"internal/acme", "internal/acme/setup", "internal/app/lifecycle", "internal/app/machine",
-		"internal/consul/setup", "internal/engine/errorpage",
+		"internal/consul/setup", "internal/publish/consul", "internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
@@ -220,7 +220,7 @@ var allowed = map[string]struct {
 	"internal/admin": {4, []string{
 		"internal/acme/authority", "internal/api/anchor",
 		"internal/admin/certified", "internal/condition",
-		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/names", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
+		"internal/admin/way", "internal/admin/access", "internal/admin/body", "internal/admin/claims", "internal/api/names", "internal/api/published", "internal/api/rights", "internal/owners", "internal/admin/explain", "internal/admin/find", "internal/admin/logs", "internal/admin/meter", "internal/admin/requests", "internal/admin/show", "internal/admin/stream", "internal/api", "internal/catalog",
 		"internal/compile/native", // the reference of labels
 		"internal/control", "internal/engine/certs", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
@@ -241,7 +241,7 @@ var allowed = map[string]struct {
 	// body reads what operations are sent; requests shows what an engine reports of requests.
 	"internal/admin/body": {2, []string{"internal/api"}},
 	// find ranks what a search may mean.
-	"internal/admin/find":     {2, []string{"internal/api"}},
+	"internal/admin/find":     {3, []string{"internal/admin/show", "internal/api", "internal/catalog", "internal/route"}},
 	"internal/admin/requests": {3, []string{"internal/admin/show", "internal/admin/stream", "internal/api", "internal/engine/traffic", "internal/human", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	// A list of a page can be had as commands print it, as CSV.
@@ -307,8 +307,13 @@ var allowed = map[string]struct {
 	"internal/api/local":  {1, []string{"internal/api"}},
 	"internal/dockerapi":  {1, nil},
 	// consul speaks to the HTTP API of Consul; certstore keeps certificates there.
-	"internal/consul":           {1, []string{"internal/clock", "internal/files"}},
-	"internal/consul/setup":     {3, []string{"internal/consul", "internal/discovery", "internal/discovery/consul", "internal/metrics"}},
+	"internal/consul":       {1, []string{"internal/clock", "internal/files"}},
+	"internal/consul/setup": {3, []string{"internal/atomicfile", "internal/catalog", "internal/consul", "internal/discovery", "internal/discovery/consul", "internal/metrics", "internal/publish", "internal/publish/consul"}},
+	// publish decides what a registry is to have; consul writes it; command is its commands.
+	"internal/publish":          {2, []string{"internal/catalog"}},
+	"internal/publish/consul":   {2, []string{"internal/api/published", "internal/catalog", "internal/consul", "internal/metrics", "internal/publish"}},
+	"internal/publish/command":  {2, []string{"internal/api", "internal/api/published", "internal/console", "internal/human"}},
+	"internal/api/published":    {1, []string{"internal/api"}},
 	"internal/consul/certstore": {1, []string{"internal/consul"}},
 	// containerlog reads the logs of instances where their sources watch.
 	"internal/containerlog": {2, []string{"internal/catalog", "internal/dockerapi", "internal/human"}},

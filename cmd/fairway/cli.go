@@ -19,6 +19,7 @@ import (
 	names "fairway/internal/dns/command"
 	"fairway/internal/fleet/agent/command"
 	owners "fairway/internal/owners/command"
+	publish "fairway/internal/publish/command"
 	"fairway/internal/swarmservice"
 	"fairway/internal/trust"
 )
@@ -80,6 +81,7 @@ type grammar struct {
 	Requests    requestsCommand    `cmd:"" group:"look" help:"Print requests as they are answered: a live access log."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
 	DNS         names.Commands     `cmd:"" name:"dns" group:"look" help:"Show the names of services and instances, and why they are answered as they are."`
+	Publish     publish.Commands   `cmd:"" group:"look" help:"Show what is written into Consul, and why it differs."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`
 	Plan        planCommand        `cmd:"" group:"steer" help:"Show what a Compose file, a stack or a label would change."`
 	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live with their cause, or show one."`

@@ -27,7 +27,7 @@ func keyGroup(key string) *kong.Group {
 	switch first {
 	case "admin":
 		title = "Admin API and pages"
-	case "docker", "swarm", "docker-tls", "docker-ssh", "docker-insecure", "docker-label", "shared-services", "file", "label-files", "quiet", "bound":
+	case "consul", "docker", "swarm", "docker-tls", "docker-ssh", "docker-insecure", "docker-label", "shared-services", "file", "label-files", "quiet", "bound":
 		title = "Sources and labels"
 	case "dockerflow":
 		title = "Docker Flow"

@@ -129,6 +129,8 @@ type Options struct {
 	Certificates func() *certs.Inventory
 	// Names answers DNS; nil where that is off.
 	Names Names
+	// Publisher writes into a registry; nil where nothing is published.
+	Publisher Publisher
 	// Authority is the root of Fairway's own authority; nil without one.
 	Authority func() (authority.Root, error)
 	// Automatic gets certificates; nil where none are to be got.

@@ -228,7 +228,7 @@ func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Certificates: certificates, Names: dnsNames{}, Requests: w, Logs: w, Metrics: &metrics.Set{},
+		Certificates: certificates, Names: dnsNames{}, Publisher: publishes{}, Requests: w, Logs: w, Metrics: &metrics.Set{},
 	}
 }
 
@@ -315,6 +315,7 @@ func TestGolden(t *testing.T) {
 		"dns":                      "/v1/dns",
 		"dns-names":                "/v1/dns/names",
 		"dns-explain":              "/v1/dns/explain?name=shop.docker&type=A&client=172.18.0.7",
+		"publish":                  "/v1/publish",
 		"error-bad-client":         "/v1/dns/explain?name=shop.docker&client=nonsense",
 		"errors":                   "/v1/errors?limit=2",
 		"errors-route":             "/v1/routes/shop%40docker/errors",

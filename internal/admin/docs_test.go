@@ -15,6 +15,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/api/anchor"
 	"fairway/internal/api/names"
+	"fairway/internal/api/published"
 	"fairway/internal/api/rights"
 )
 
@@ -66,7 +67,7 @@ func TestDocs(t *testing.T) {
 	into := map[string]any{
 		"list": &api.List[any]{}, "search": &api.List[api.Found]{}, "labels": &api.List[api.Label]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
-		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{}, "owners": &api.List[rights.OwnerRecord]{}, "owner-answers": &api.List[rights.OwnerAnswer]{}, "certificates": &api.Certificates{}, "authority": &anchor.Authority{}, "dns": &names.Names{}, "dns-names": &api.List[names.Name]{}, "dns-explain": &names.NameExplanation{},
+		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{}, "owners": &api.List[rights.OwnerRecord]{}, "owner-answers": &api.List[rights.OwnerAnswer]{}, "certificates": &api.Certificates{}, "authority": &anchor.Authority{}, "dns": &names.Names{}, "dns-names": &api.List[names.Name]{}, "dns-explain": &names.NameExplanation{}, "publish": &published.Published{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
 		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "command-preview": &api.CommandPreview{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
 		"fleet-documents": &api.List[api.FleetDocument]{}, "fleet-hosts": &api.List[api.FleetHost]{}, "fleet-revisions": &api.List[api.FleetRevision]{},

@@ -74,7 +74,7 @@ func (s *Server) operations() []operation {
 		post("/v1/tokens", s.createToken).refuses(http.StatusConflict),
 		act(http.MethodDelete, "/v1/tokens/{name}", s.revokeToken),
 		list("/v1/audit", s.auditLog).by(api.RoleAdmin).with(number("limit", access.MaxEntries, "How many; 100 by default.")),
-	}, s.certificateOperations(), s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations(), s.logOperations(), s.nameOperations())
+	}, s.certificateOperations(), s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations(), s.requestOperations(), s.logOperations(), s.nameOperations(), s.publishOperations())
 }
 
 func (s *Server) certified() certified.Certificates {

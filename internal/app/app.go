@@ -44,6 +44,7 @@ import (
 	"fairway/internal/notify"
 	"fairway/internal/notify/observe"
 	"fairway/internal/plan"
+	sink "fairway/internal/publish/consul"
 	"fairway/internal/route"
 	"fairway/internal/rules"
 	"fairway/internal/series"
@@ -85,6 +86,7 @@ type App struct {
 	flow         *dockerFlow
 	acme         *setup.Certificates // nil when no certificates are to be got
 	certificates *certs.Coverage
+	publisher    *sink.Publisher // nil when nothing is published
 	logs         *containerlog.Logs
 	bound        map[string]net.Addr           // by key
 	parts        []func(context.Context) error // what else runs
@@ -220,6 +222,10 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		a.lifecycle.OnStop("dns", func(context.Context) error { nameServer.Close(); return nil })
 	}
 
+	if a.publisher != nil {
+		a.parts = append(a.parts, a.publisher.Run)
+	}
+
 	// Feed, tables, engine → conditions; with figures → notifications, readings kept, rules.
 	a.certificates = newCoverage(&cfg, a.log.With("part", "certificates"))
 	conditions := a.newConditions(m, nameServer)
@@ -285,6 +291,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 	if a.acme != nil {
 		options.Automatic = a.acme
+	}
+	if a.publisher != nil {
+		options.Publisher = a.publisher
 	}
 	if issuer != nil {
 		options.SignIn, pages.Issuer = issuer, issuer.Host()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	consulsetup "fairway/internal/consul/setup"
 	"fairway/internal/discovery"
 	"fairway/internal/discovery/docker"
 	"fairway/internal/discovery/file"
@@ -29,7 +30,7 @@ func (a *App) newSources(m *metrics.Set) ([]discovery.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Label: a.cfg.DockerLabel, Logger: a.log})
+		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Label: a.cfg.DockerLabel, Variables: a.cfg.Consul.Publish.On(), Logger: a.log})
 		if err != nil {
 			return nil, err
 		}
@@ -60,13 +61,13 @@ func (a *App) newSources(m *metrics.Set) ([]discovery.Source, error) {
 		}
 		sources = append(sources, source)
 	}
-	if len(a.cfg.Consul.Source) > 0 {
-		found, end, err := a.cfg.Consul.Sources(a.env, a.log, m)
+	if a.cfg.Consul.On() {
+		c, err := a.cfg.Consul.Open(consulsetup.Parts{Env: a.env, StateDir: a.cfg.StateDir, Feed: a.feed, Logger: a.log, Metrics: m})
 		if err != nil {
 			return nil, err
 		}
-		a.lifecycle.OnStop("consul client", end)
-		sources = append(sources, found...)
+		a.lifecycle.OnStop("consul client", func(context.Context) error { c.Close(); return nil })
+		a.publisher, sources = c.Publisher, append(sources, c.Sources...)
 	}
 	return sources, distinctNames(sources, a.cfg.Fleet.File != "")
 }

@@ -43,6 +43,9 @@ type Container struct {
 	StopSignal string
 	// Exposed are the ports that the image or the creator declared, sorted.
 	Exposed []Port
+	// Variables are those of its environment that begin with SERVICE_, by which containers say
+	// how they are published. Nothing else of the environment is kept.
+	Variables map[string]string `json:",omitempty"`
 	// Hostname is the name of its system where its creator gave it one; empty otherwise, and
 	// for one with the machine's own network.
 	Hostname string
@@ -114,6 +117,7 @@ func fromInspect(i container.InspectResponse) Container {
 		c.Image = i.Config.Image
 		c.Labels = i.Config.Labels
 		c.StopSignal = i.Config.StopSignal
+		c.Variables = variables(i.Config.Env)
 		for p := range i.Config.ExposedPorts {
 			c.Exposed = append(c.Exposed, Port{Number: p.Num(), Protocol: string(p.Proto())})
 		}
@@ -130,6 +134,19 @@ func fromInspect(i container.InspectResponse) Container {
 		c.Ports = mappedPorts(i.NetworkSettings.Ports)
 	}
 	return c
+}
+
+// variables are those that say how a container is published; nil for none.
+func variables(environ []string) (found map[string]string) {
+	for _, pair := range environ {
+		if key, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(key, "SERVICE_") {
+			if found == nil {
+				found = map[string]string{}
+			}
+			found[strings.Clone(key)] = strings.Clone(value)
+		}
+	}
+	return found
 }
 
 // detail says what an engine knows of a container that does not do what it should.

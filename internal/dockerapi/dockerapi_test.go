@@ -468,3 +468,9 @@ func (c *countedConn) Close() error {
 	c.closed.Do(func() { c.open.Add(-1) })
 	return c.Conn.Close()
 }
+
+func TestVariables(t *testing.T) {
+	if got := variables([]string{"PATH=/bin", "SECRET_SERVICE_X=1", "SERVICE_NAME=web", "SERVICE_80_TAGS=a=b", "SERVICE_EMPTY"}); len(got) != 2 || got["SERVICE_NAME"] != "web" || got["SERVICE_80_TAGS"] != "a=b" {
+		t.Errorf("kept of the environment: %v", got)
+	}
+}

@@ -137,6 +137,10 @@ var keys = []Key{
 	{"dns.name", scopeService, "list of names", "Names in a zone of `dns.zones` that DNS answers with the service, besides its own; `*.name` for all below one.", "db.docker, *.shop.docker", unread},
 	{"dns.enable", scopeService, "true or false", "`false` hides the service or instance from DNS.", "false", unread},
 	{"dns.unready", scopeService, "true or false", "`true` lets the instance answer in DNS for its service while it starts.", "true", unread},
+	{"publish", scopeService, "true or false", "Whether the instance is written into Consul, where `consul.publish.services` is on.", "true", unread},
+	{"publish.name", scopeService, "name", "The name of the service there. Default: its name here.", "files", unread},
+	{"publish.address", scopeService, "IP address or name", "The address that clients are sent to there.", "192.168.1.88", unread},
+	{"publish.tag-override", scopeService, "true or false", "`true` leaves tags that others change there as they are.", "true", unread},
 	{"enable", scopeService, "true or false", "`false` makes Fairway ignore all other labels.", "false", to(func(d *reading) *bool { return &d.enable }, draft.ReadBool)},
 }
 

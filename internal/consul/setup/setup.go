@@ -1,18 +1,29 @@
-// Package setup makes what reads Consul out of the keys below consul in the configuration.
+// Package setup makes what reads and writes Consul out of the keys below consul in the configuration.
 package setup
 
 import (
 	"cmp"
-	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"fairway/internal/atomicfile"
+	"fairway/internal/catalog"
 	"fairway/internal/consul"
 	"fairway/internal/discovery"
 	source "fairway/internal/discovery/consul"
 	"fairway/internal/metrics"
+	"fairway/internal/publish"
+	sink "fairway/internal/publish/consul"
 )
 
 // Local stands for the datacenter of the agent.
@@ -29,6 +40,8 @@ type Config struct {
 	Services string   `name:"services" placeholder:"WHICH" preset:"labelled" oneof:"labelled,all" help:"Services that are read: labelled, those with a tag that is a label (fairway.host=app.example); or all."`
 	Watches  int      `name:"watches" placeholder:"N" preset:"100" least:"1" most:"100" help:"Number of services whose changes are seen at once; those of others within 10 seconds. The ones that changed last are among them."`
 	Warning  string   `name:"warning" placeholder:"HOW" preset:"ready" oneof:"ready,unhealthy" help:"What an instance with a warning is: ready or unhealthy."`
+
+	Publish PublishConfig `embed:"" prefix:"publish."`
 }
 
 // TLSConfig is the keys below consul.tls.
@@ -39,8 +52,35 @@ type TLSConfig struct {
 	ServerName string `name:"server-name" placeholder:"NAME" derived:"$CONSUL_TLS_SERVER_NAME, else the host of the address" help:"Name in the certificate of Consul."`
 }
 
+// PublishConfig is the keys below consul.publish.
+type PublishConfig struct {
+	Services string        `name:"services" placeholder:"WHICH" bare:"labelled" oneof:"labelled,all,none" help:"What is written into Consul: labelled (or the flag alone), instances with the label fairway.publish or the variable SERVICE_NAME; all; or none, which removes what was written. Nothing is written where it is not set."`
+	Dialect  string        `name:"dialect" placeholder:"NAME" preset:"fairway" oneof:"fairway,registrator" help:"Form of the entries: fairway, or registrator, with the IDs, names and addresses of gliderlabs/registrator."`
+	Address  string        `name:"address" placeholder:"WHERE" preset:"published" oneof:"published,container" help:"Address of the entries: published, on the host, or container, its own."`
+	IP       string        `name:"ip" placeholder:"IP" derived:"the address of the agent, where that is on this machine" help:"Address of this machine in entries."`
+	IPLabel  string        `name:"ip-label" placeholder:"LABEL" help:"Label of containers that has the address of their entries."`
+	Host     string        `name:"host" placeholder:"NAME" derived:"the name of this machine" help:"First part of the IDs with the dialect registrator."`
+	Tags     []string      `name:"tags" placeholder:"TAG" sep:"," help:"Tags that every entry has. Repeatable."`
+	Check    string        `name:"check" placeholder:"KIND" preset:"none" oneof:"none,tcp" help:"Check that the agent makes of every TCP entry: none, or tcp, which connects."`
+	Lease    time.Duration `name:"lease" placeholder:"DURATION" preset:"1h" least:"1m" most:"720h" help:"Time that entries stay passing when Fairway does not come back."`
+	Forget   time.Duration `name:"forget" placeholder:"DURATION" preset:"72h" least:"1m" most:"8760h" help:"Time that entries stay critical before Consul removes them."`
+	OnStop   string        `name:"on-stop" placeholder:"WHAT" preset:"keep" oneof:"keep,critical,remove" help:"What becomes of the entries when Fairway ends: keep, critical or remove."`
+}
+
+// On says whether anything is written.
+func (c *PublishConfig) On() bool { return c.Services != "" }
+
+// settings are those of entries.
+func (c *PublishConfig) settings(owner string) publish.Settings {
+	host, _ := os.Hostname() // without one the IDs begin with a colon
+	return publish.Settings{
+		Owner: owner, All: c.Services == "all", None: c.Services == "none", Dialect: c.Dialect, Address: c.Address, IP: c.IP, IPLabel: c.IPLabel, Host: cmp.Or(c.Host, host), Tags: c.Tags,
+		CheckTCP: c.Check == "tcp", Foreign: func(source string) bool { return source == "consul" || strings.HasPrefix(source, "consul:") },
+	}
+}
+
 // On says whether Consul is used at all.
-func (c *Config) On() bool { return len(c.Source) > 0 }
+func (c *Config) On() bool { return len(c.Source) > 0 || c.Publish.On() }
 
 // Complete fills in what the variables of Consul's own commands say, where Consul is used.
 func (c *Config) Complete(env map[string]string) {
@@ -74,6 +114,11 @@ func (c *Config) Check(add func(key, value, reason string)) {
 	} else {
 		client.Close()
 	}
+	if ip := c.Publish.IP; ip != "" {
+		if a, err := netip.ParseAddr(ip); err != nil || a.Zone() != "" || a.IsUnspecified() {
+			add("consul.publish.ip", ip, "no IP address")
+		}
+	}
 	for i, dc := range c.Source {
 		if slices.Contains(c.Source[:i], dc) {
 			add("consul.source", dc, "given twice; each datacenter is read once")
@@ -84,8 +129,8 @@ func (c *Config) Check(add func(key, value, reason string)) {
 	}
 }
 
-// Client makes the client. env is the environment.
-func (c *Config) Client(env map[string]string) (*consul.Client, error) {
+// client makes the client. env is the environment.
+func (c *Config) client(env map[string]string) (*consul.Client, error) {
 	cfg := consul.Config{
 		Addresses: c.Address, Insecure: c.Insecure, TokenFile: c.TokenFile, CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key, ServerName: c.TLS.ServerName,
 	}
@@ -103,26 +148,85 @@ func SourceName(datacenter string) string {
 	return "consul:" + datacenter
 }
 
-// Sources are those of the datacenters, and what ends their client. set may be nil.
-func (c *Config) Sources(env map[string]string, log *slog.Logger, set *metrics.Set) (all []discovery.Source, end func(context.Context) error, err error) {
-	client, err := c.Client(env)
+// Parts is what Open needs besides the configuration.
+type Parts struct {
+	Env      map[string]string
+	StateDir string
+	// Feed has what is published; nil publishes nothing.
+	Feed    *catalog.Feed
+	Logger  *slog.Logger
+	Metrics *metrics.Set // may be nil
+}
+
+// Consul is what uses Consul.
+type Consul struct {
+	// Sources are those of the datacenters.
+	Sources []discovery.Source
+	// Publisher is nil where nothing is published.
+	Publisher *sink.Publisher
+	client    *consul.Client
+}
+
+// Open makes what uses Consul; it connects to nothing.
+func (c *Config) Open(p Parts) (*Consul, error) {
+	client, err := c.client(p.Env)
 	if err != nil {
-		return nil, nil, fmt.Errorf("consul: %w", err)
+		return nil, err
 	}
-	m := source.NewMetrics(cmp.Or(set, &metrics.Set{}))
+	p.Metrics = cmp.Or(p.Metrics, &metrics.Set{})
+	all, owner := &Consul{client: client}, ""
+	if c.Publish.On() && p.Feed != nil {
+		if owner, err = ownerID(p.StateDir); err != nil {
+			return nil, err
+		}
+		all.Publisher, err = sink.New(sink.Options{
+			Feed: p.Feed, Reader: client, Writer: client, Settings: c.Publish.settings(owner), Lease: c.Publish.Lease, Forget: c.Publish.Forget, OnStop: c.Publish.OnStop,
+			Logger: p.Logger.With("part", "publish"), Metrics: p.Metrics,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Source) == 0 {
+		return all, nil
+	}
+	m := source.NewMetrics(p.Metrics)
 	for _, dc := range c.Source {
 		o := source.Options{
-			Name: SourceName(dc), Reader: client, Datacenter: dc, All: c.Services == "all", Watches: c.Watches, WarningUnready: c.Warning == "unhealthy",
-			Logger: log, Metrics: m,
+			Name: SourceName(dc), Reader: client, Datacenter: dc, All: c.Services == "all", Watches: c.Watches, WarningUnready: c.Warning == "unhealthy", Own: owner,
+			Logger: p.Logger, Metrics: m,
 		}
 		if dc == Local {
 			o.Datacenter = ""
 		}
 		s, err := source.New(o)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		all = append(all, s)
+		all.Sources = append(all.Sources, s)
 	}
-	return all, func(context.Context) error { client.Close(); return nil }, nil
+	return all, nil
+}
+
+// Close ends the connections.
+func (c *Consul) Close() { c.client.Close() }
+
+// ownerID is the ID of this Fairway in entries. It is made once, and stays with the state.
+func ownerID(dir string) (string, error) {
+	path := filepath.Join(dir, "publish-owner")
+	data, err := os.ReadFile(path)
+	owner := strings.TrimSpace(string(data))
+	if err == nil && len(owner) == 32 && strings.Trim(owner, "0123456789abcdef") == "" {
+		return owner, nil
+	}
+	if err == nil {
+		return "", fmt.Errorf("%s is no ID of an owner: restore it, or remove it and the entries of the former owner", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("publishing: %w", err)
+	}
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	owner = hex.EncodeToString(random[:])
+	return owner, atomicfile.Write(path, []byte(owner+"\n"), 0o600)
 }

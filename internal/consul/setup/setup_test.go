@@ -3,8 +3,12 @@ package setup
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"fairway/internal/catalog"
 )
 
 func TestComplete(t *testing.T) {
@@ -50,14 +54,34 @@ func TestCheck(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	c := Config{Source: []string{Local, "dc2"}}
-	all, end, err := c.Sources(nil, slog.New(slog.DiscardHandler), nil)
+	parts := Parts{StateDir: t.TempDir(), Feed: &catalog.Feed{}, Logger: slog.New(slog.DiscardHandler)}
+	all, err := c.Open(parts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all[0].Name() != "consul" || all[1].Name() != "consul:dc2" {
-		t.Errorf("sources %s, %s", all[0].Name(), all[1].Name())
+	defer all.Close()
+	if len(all.Sources) != 2 || all.Sources[0].Name() != "consul" || all.Sources[1].Name() != "consul:dc2" || all.Publisher != nil {
+		t.Errorf("%+v", all)
 	}
-	if err := end(t.Context()); err != nil {
-		t.Error(err)
+	// The owner is made once, and a file that is none is not replaced.
+	c.Publish.Services = "labelled"
+	var owner string
+	for range 2 {
+		all, err := c.Open(parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer all.Close()
+		if now := all.Publisher.State().Owner; len(now) != 32 || owner != "" && now != owner {
+			t.Errorf("owner %q, then %q", owner, now)
+		} else {
+			owner = now
+		}
+	}
+	if err := os.WriteFile(filepath.Join(parts.StateDir, "publish-owner"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Open(parts); err == nil || !strings.Contains(err.Error(), "is no ID of an owner") {
+		t.Errorf("an empty file of the owner: %v", err)
 	}
 }

@@ -52,8 +52,11 @@ type Options struct {
 	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
 	// Label, "key" or "key=value", is what containers have that count; empty for all.
-	Label  string
-	Logger *slog.Logger
+	Label string
+	// Variables has variables of containers, SERVICE_ and what follows, count as labels that
+	// the container does not have.
+	Variables bool
+	Logger    *slog.Logger
 }
 
 // Source sees the containers of one engine.
@@ -70,7 +73,7 @@ func New(o Options) (*Source, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Logger = o.Logger.With("source", o.Name)
 	w := newWorld(o.Name, o.Client.Host(), o.SelfID)
-	w.label = o.Label
+	w.label, w.variables = o.Label, o.Variables
 	return &Source{o: o, world: w}, nil
 }
 

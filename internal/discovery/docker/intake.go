@@ -116,6 +116,9 @@ func share(c, before *dockerapi.Container) {
 	if slices.Equal(c.Ports, before.Ports) {
 		c.Ports = before.Ports
 	}
+	if maps.Equal(c.Variables, before.Variables) {
+		c.Variables = before.Variables
+	}
 	if slices.Equal(c.Exposed, before.Exposed) {
 		c.Exposed = before.Exposed
 	}
@@ -127,7 +130,7 @@ func complete(listed, known *dockerapi.Container) {
 	if !known.Inspected {
 		return
 	}
-	listed.Image, listed.StopSignal, listed.Exposed = known.Image, known.StopSignal, known.Exposed
+	listed.Image, listed.StopSignal, listed.Exposed, listed.Variables = known.Image, known.StopSignal, known.Exposed, known.Variables
 	listed.Started, listed.Restarts, listed.Hostname, listed.Inspected = known.Started, known.Restarts, known.Hostname, true
 	if known.Status == listed.Status && known.Health == listed.Health {
 		listed.Detail = known.Detail

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -44,6 +45,10 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 	}
 	if len(c.Labels) > 0 {
 		i.Labels = c.Labels
+	}
+	if w.variables && len(c.Variables) > 0 {
+		i.Labels = maps.Clone(c.Variables)
+		maps.Copy(i.Labels, c.Labels)
 	}
 	i.State, i.StateReason = state(c, leaving, signal)
 	if i.State == catalog.StateReady && w.now().Before(admit) {

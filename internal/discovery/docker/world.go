@@ -34,6 +34,8 @@ type world struct {
 	label    string // that containers have which count; see Options.Label
 	now      func() time.Time
 
+	variables bool // of containers count as labels; see Options.Variables
+
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
 	groups     map[group]*shared           // those that containers have
