@@ -2,14 +2,13 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -88,127 +87,103 @@ func p99(took []time.Duration) time.Duration {
 }
 
 // TestSlowPeers: many clients that are slow in one way hold up no other one, are all sent
-// off in time, and leave no memory behind.
+// off in time, and leave no memory behind. They are in a process of their own.
 func TestSlowPeers(t *testing.T) {
-	n, limit := 100, 300*time.Millisecond
+	n, limit, groups := 40, 300*time.Millisecond, [][]string{slowKinds()}
 	if testkit.Soaking() {
-		n, limit = 2000, 10*time.Second
+		n, limit, groups = 2000, 10*time.Second, nil
+		for _, kind := range slowKinds() {
+			groups = append(groups, []string{kind})
+		}
 	}
-	for _, kind := range []struct {
-		name, listener, begins string
-		goes                   bool // a byte comes now and then
-	}{
-		{"header", "http", "GET / HTTP/1.1\r\nHost: a.example\r\nX: ", true},
-		{"body", "http", "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n", true},
-		{"chunks", "http", "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n", true},
-		{"reader", "http", "GET /large HTTP/1.1\r\nHost: a.example\r\n\r\n", false},
-		{"hello of TLS", "https", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", false},
-	} {
-		t.Run(kind.name, func(t *testing.T) {
-			s := newSite(t, Options{
-				Logger: slog.New(slog.DiscardHandler), MaxConns: 6 * n, MaxConnsPerSource: 6 * n, HeaderTimeout: limit, BodyTimeout: limit, WriteTimeout: limit,
+	for _, kinds := range groups {
+		t.Run(strings.Join(kinds, ","), func(t *testing.T) {
+			all := n * len(kinds)
+			readers := int64(0)
+			if slices.Contains(kinds, "reader") {
+				readers = int64(n)
+			}
+			s, begun := attacked(t, Options{MaxConns: 6 * all, HeaderTimeout: limit, BodyTimeout: limit, WriteTimeout: limit})
+			storm := s.storm(t, kinds, n, 0, func(room int) (over bool) {
+				return begun.Load() >= readers && s.engine.room.count() <= room
 			})
-			s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
-			var begun atomic.Int64
-			s.serve("a.example", largeApp(t, &begun))
-			s.apply()
-			good := s.dial("http")
-			calm, stop := context.WithCancel(t.Context())
-			if testkit.Soaking() {
-				time.AfterFunc(3*time.Second, stop)
-			} else {
-				stop()
+			if !strings.Contains(storm.said, "whole answers: 0\n") {
+				t.Errorf("a peer got the whole answer: %s", storm.said)
 			}
-			without := p99(honest(calm, t, good))
-			before, count := inUse(), s.engine.room.count()
-
-			var with []time.Duration
-			var asking sync.WaitGroup
-			storm, stop := context.WithCancel(t.Context())
-			asking.Go(func() { with = honest(storm, t, good) })
-			began := time.Now()
-			fds := slowPeers(t, n, netip.MustParseAddrPort(s.addr(kind.listener)), kind.begins)
-			if kind.name == "reader" {
-				testkit.Eventually(t, "all have asked", func() bool { return begun.Load() == int64(n) })
-			} else {
-				testkit.Eventually(t, "all are sent off", func() bool { return trickle(fds, kind.goes) })
-			}
-			testkit.Eventually(t, "their connections are closed", func() bool { return s.engine.room.count() <= count })
-			reaped := time.Since(began)
-			stop()
-			asking.Wait()
-			for _, fd := range fds {
-				if fd >= 0 && kind.name == "reader" && left(fd) >= largeAnswer {
-					t.Error("a peer got the whole answer")
-				}
-				if fd >= 0 {
-					_ = syscall.Close(fd)
-				}
-			}
-			// Go keeps what it has for a goroutine, and maps their size.
-			back := testkit.Eventually(t, "the memory is back", func() bool { return inUse() <= before+1<<20+uint64(n)*2<<10 })
-			testkit.Figure(t, "slow "+kind.name, "%d peers, sent off within %v at a limit of %v; p99 of an honest client %v, without them %v; memory back after %v",
-				n, reaped.Round(time.Millisecond), limit, p99(with), without, back.Round(time.Millisecond))
+			testkit.Figure(t, "slow "+strings.Join(kinds, ", "), "%d peers, sent off within %v at a limit of %v; p99 of an honest client %v, without them %v; memory back after %v",
+				all, storm.took, limit, storm.with, storm.without, storm.back)
 		})
 	}
 }
 
-// trickle sends a byte on each connection, where that goes on, and closes those that the other
-// side has closed. It reports whether those are all.
-func trickle(fds []int, goes bool) bool {
-	var buf [512]byte
-	all := true
-	for i, fd := range fds {
-		if fd < 0 {
-			continue
-		}
-		all = false
-		if goes {
-			_ = syscall.Sendto(fd, []byte("x"), syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, nil)
-		}
-		n, _, err := syscall.Recvfrom(fd, buf[:], syscall.MSG_DONTWAIT)
-		if n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
-			_ = syscall.Close(fd)
-			fds[i] = -1
+// TestFloods: what clients of HTTP/2 can send at no cost of theirs holds up no other client,
+// and leaves no memory behind.
+func TestFloods(t *testing.T) {
+	n, lasts, groups := 1, 150*time.Millisecond, [][]string{floodKinds()}
+	if testkit.Soaking() {
+		n, lasts, groups = 10, 10*time.Second, nil
+		for _, kind := range floodKinds() {
+			groups = append(groups, []string{kind})
 		}
 	}
-	return all
-}
-
-// left is how much the other side has sent before it closed the connection.
-func left(fd int) (total int) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := syscall.Read(fd, buf)
-		if n <= 0 && !errors.Is(err, syscall.EINTR) {
-			return total
-		}
-		total += max(n, 0)
+	for _, kinds := range groups {
+		t.Run(strings.Join(kinds, ","), func(t *testing.T) {
+			s, _ := attacked(t, Options{EndpointIdle: 50 * time.Millisecond})
+			storm := s.storm(t, kinds, n, lasts, func(room int) (over bool) { return s.engine.room.count() <= room })
+			testkit.Figure(t, "flood "+strings.Join(kinds, ", "), "%d connections each for %v: %s; p99 of an honest client %v, without them %v; memory back after %v, at most %d MiB more",
+				n, lasts, strings.ReplaceAll(strings.TrimSpace(storm.said), "\n", ", "), storm.with, storm.without, storm.back, storm.most>>20)
+		})
 	}
 }
 
-// slowPeers connects so many, which send how they begin.
-func slowPeers(t *testing.T, n int, to netip.AddrPort, begins string) (fds []int) {
-	for range n {
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err == nil {
-			err = smallSegments(uintptr(fd))
-		}
-		if err == nil {
-			err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
-		}
-		if err == nil {
-			err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
-		}
-		if err == nil {
-			_, err = syscall.Write(fd, []byte(begins))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		fds = append(fds, fd)
+// attacked is a site that answers /large with much; begun counts these.
+func attacked(t *testing.T, o Options) (s *site, begun *atomic.Int64) {
+	o.Logger, o.MaxConnsPerSource = slog.New(slog.DiscardHandler), o.MaxConns
+	s, begun = newSite(t, o), new(atomic.Int64)
+	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
+	s.serve("a.example", largeApp(t, begun))
+	s.apply()
+	return s, begun
+}
+
+// storm is what an attack did.
+type storm struct {
+	with, without time.Duration // p99 of an honest client
+	took, back    time.Duration // until all connections are closed, and then until the memory is back
+	most          uint64        // memory in use beyond what was before
+	said          string        // by the attackers
+}
+
+// storm has a process attack in some ways with n connections each, and waits until that is over:
+// with so many open connections as before at the most.
+func (s *site) storm(t *testing.T, kinds []string, n int, lasts time.Duration, over func(room int) bool) (r storm) {
+	good := s.dial("http")
+	calm, stop := context.WithCancel(t.Context())
+	if testkit.Soaking() {
+		time.AfterFunc(3*time.Second, stop)
+	} else {
+		stop()
 	}
-	return fds
+	r.without = p99(honest(calm, t, good))
+	before, room := inUse(), s.engine.room.count()
+	var asking sync.WaitGroup
+	during, stop := context.WithCancel(t.Context())
+	asking.Go(func() { r.with = p99(honest(during, t, good)) })
+	began := time.Now()
+	attackers := attack(t, kinds, n, lasts, s.addr("http"), s.addr("https"))
+	testkit.Eventually(t, "the attack is over", func() bool {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		r.most = max(r.most, m.HeapAlloc+m.StackInuse-min(before, m.HeapAlloc+m.StackInuse))
+		return attackers.ready.Load() && over(room)
+	})
+	r.took = time.Since(began).Round(time.Millisecond)
+	stop()
+	asking.Wait()
+	r.said = attackers.end()
+	// Go keeps what it has for a goroutine, and maps their size.
+	r.back = testkit.Eventually(t, "the memory is back", func() bool { return inUse() <= before+1<<20+uint64(n*len(kinds))*2<<10 }).Round(time.Millisecond)
+	return r
 }
 
 // count is how many connections are open.
