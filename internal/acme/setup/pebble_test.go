@@ -199,11 +199,12 @@ func TestHTTP01(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, engine string) {
 		p := startPebble(t)
-		address := backend(t)
+		address, began := backend(t), time.Now()
 		f := startFairway(t, p, "services:\n"+service("a", "a.test", address, "fairway.redirect-https: \"true\""), func(c *app.Config) {
 			c.Engine, c.ACME.Challenges = engine, []string{"http-01"}
 		})
 		first := f.await(t, "a.test")
+		testkit.Figure(t, engine+": certificate by http-01", "%v from the start of Fairway", time.Since(began).Round(10*time.Millisecond))
 		if !slices.Equal(first.DNSNames, []string{"a.test"}) {
 			t.Errorf("names %v", first.DNSNames)
 		}
@@ -232,10 +233,12 @@ func TestHTTP01(t *testing.T) {
 func TestTLSALPN01(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t)
+	began := time.Now()
 	f := startFairway(t, p, "services:\n"+service("a", "a.test", backend(t)), func(c *app.Config) {
 		c.Listen, c.ACME.Challenges = app.Off, []string{"tls-alpn-01"}
 	})
 	f.await(t, "a.test")
+	testkit.Figure(t, "certificate by tls-alpn-01", "%v from the start of Fairway", time.Since(began).Round(10*time.Millisecond))
 }
 
 // TestInternal: hosts that no public authority issues for have certificates of Fairway's own,

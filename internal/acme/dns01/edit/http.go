@@ -64,7 +64,7 @@ func (c caller) do(ctx context.Context, method, path string, body, out any) erro
 		return fmt.Errorf("%s: %w", r.URL.Host, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("%s answers %d: %s", r.URL.Host, resp.StatusCode, words(reason(answer), token))
+		return &refusal{resp.StatusCode, fmt.Sprintf("%s answers %d: %s", r.URL.Host, resp.StatusCode, words(reason(answer), token))}
 	}
 	if out != nil {
 		if err := json.Unmarshal(answer, out); err != nil {
@@ -72,6 +72,23 @@ func (c caller) do(ctx context.Context, method, path string, body, out any) erro
 		}
 	}
 	return nil
+}
+
+// refusal is an answer that is no 2xx.
+type refusal struct {
+	status int
+	text   string
+}
+
+// Error is the text.
+func (r *refusal) Error() string { return r.text }
+
+// missing is err, but nil where it says that there is no such thing.
+func missing(err error) error {
+	if r := (*refusal)(nil); errors.As(err, &r) && r.status == http.StatusNotFound {
+		return nil
+	}
+	return err
 }
 
 // reason is what an answer says is wrong.

@@ -78,7 +78,7 @@ func (e Cloudflare) Remove(ctx context.Context, r Record) error {
 	there, err := e.find(ctx, zone, r)
 	for _, id := range there {
 		if err == nil {
-			err = e.caller.do(ctx, http.MethodDelete, "/zones/"+zone+"/dns_records/"+id, nil, nil)
+			err = missing(e.caller.do(ctx, http.MethodDelete, "/zones/"+zone+"/dns_records/"+id, nil, nil))
 		}
 	}
 	return err
@@ -119,7 +119,7 @@ func (e DigitalOcean) Remove(ctx context.Context, r Record) error {
 	there, err := e.find(ctx, r)
 	for _, id := range there {
 		if err == nil {
-			err = e.caller.do(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", e.path(r), id), nil, nil)
+			err = missing(e.caller.do(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", e.path(r), id), nil, nil))
 		}
 	}
 	return err
@@ -152,7 +152,7 @@ func (e Hetzner) Add(ctx context.Context, r Record) error { return e.change(ctx,
 
 // Remove removes it from them.
 func (e Hetzner) Remove(ctx context.Context, r Record) error {
-	return e.change(ctx, "remove_records", r)
+	return missing(e.change(ctx, "remove_records", r))
 }
 
 func (e Hetzner) change(ctx context.Context, action string, r Record) error {

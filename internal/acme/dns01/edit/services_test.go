@@ -111,6 +111,9 @@ func (s *service) hetzner(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	name, text := path[4]+"."+path[2], strings.Trim(in.Records[0].Value, `"`)
 	switch {
+	case path[7] == "remove_records" && !slices.Contains(s.texts[name], text):
+		http.Error(w, `{"error": {"code": "not_found", "message": "record not found"}}`, http.StatusNotFound)
+		return
 	case path[7] == "remove_records":
 		s.remove(name, text)
 	case !slices.Contains(s.texts[name], text):
