@@ -25,13 +25,13 @@ type Published struct {
 	// Read is when the registry was last read; zero for never in this run.
 	Read time.Time `json:"read,omitzero"`
 	// Entries are those that are wanted or there, sorted by ID.
-	Entries []Entry `json:"entries"`
+	Entries []PublishedEntry `json:"entries"`
 	// Problems are why something is not published, or not as it is asked for.
-	Problems []Problem `json:"problems"`
+	Problems []PublishedProblem `json:"problems"`
 }
 
-// Entry is one of the registry, as it is wanted and as it is.
-type Entry struct {
+// PublishedEntry is one of the registry, as it is wanted and as it is.
+type PublishedEntry struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	// Address and Port are where clients are sent.
@@ -55,8 +55,8 @@ type Entry struct {
 	Source   string `json:"source,omitempty"`
 }
 
-// Problem is why something is not published as it is asked for.
-type Problem struct {
+// PublishedProblem is why something is not published as it is asked for.
+type PublishedProblem struct {
 	Service  string `json:"service"`
 	Instance string `json:"instance"`
 	Text     string `json:"text"`

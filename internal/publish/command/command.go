@@ -58,8 +58,8 @@ func (*Diff) Run(ctx context.Context, c *console.Console, a *api.Client) error {
 	if err != nil {
 		return err
 	}
-	p.Entries = slices.DeleteFunc(p.Entries, func(e published.Entry) bool { return e.State == "registered" })
-	p.Problems = []published.Problem{}
+	p.Entries = slices.DeleteFunc(p.Entries, func(e published.PublishedEntry) bool { return e.State == "registered" })
+	p.Problems = []published.PublishedProblem{}
 	if err := c.Print(p, func() {
 		if len(p.Entries) == 0 {
 			c.Note("No differences.")
@@ -104,7 +104,7 @@ func show(c *console.Console, p published.Published) {
 }
 
 // why is what is to be said of an entry.
-func why(e published.Entry) string {
+func why(e published.PublishedEntry) string {
 	var list []string
 	for _, text := range []string{e.Error, e.Why, e.Output} {
 		if text != "" && !slices.Contains(list, text) {

@@ -14,10 +14,10 @@ import (
 )
 
 func TestCommands(t *testing.T) {
-	p := published.Published{State: "behind", Reason: "not everything could be written", Entries: []published.Entry{
+	p := published.Published{State: "behind", Reason: "not everything could be written", Entries: []published.PublishedEntry{
 		{ID: "a:80", Name: "web", Address: "10.0.0.1", Port: 80, Check: "passing", State: "registered"},
 		{ID: "b:80", Name: "web", Address: "10.0.0.2", Port: 80, Check: "critical", Output: "paused", State: "differs", Why: "port", Error: "403"},
-	}, Problems: []published.Problem{{Service: "db@docker", Instance: "db", Text: "none of its ports is published"}}}
+	}, Problems: []published.PublishedProblem{{Service: "db@docker", Instance: "db", Text: "none of its ports is published"}}}
 	var calls []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls = append(calls, r.Method+" "+r.URL.RequestURI())

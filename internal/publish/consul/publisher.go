@@ -126,7 +126,7 @@ func New(o Options) (*Publisher, error) {
 		entries: set.GaugeVec("fairway_publish_entries", "Entries that are wanted or there, by state.", "state"),
 		lag:     set.Gauge("fairway_publish_lag_seconds", "Time from the newest snapshot to the end of the writes for it."),
 	}
-	p.status = published.Published{Registry: "agent of Consul", Owner: o.Settings.Owner, State: stateWaiting, Reason: "the sources have not answered yet", Entries: []published.Entry{}, Problems: []published.Problem{}}
+	p.status = published.Published{Registry: "agent of Consul", Owner: o.Settings.Owner, State: stateWaiting, Reason: "the sources have not answered yet", Entries: []published.PublishedEntry{}, Problems: []published.PublishedProblem{}}
 	return p, nil
 }
 

@@ -14,14 +14,14 @@ import (
 func (p *Publisher) show(want []publish.Entry, verdicts map[string]verdict, held map[string]string, problems []publish.Problem, now, reason string) {
 	next := published.Published{
 		Registry: "agent of Consul", Owner: p.s.owner, State: now, Reason: reason, Read: p.read,
-		Entries: make([]published.Entry, 0, len(want)), Problems: make([]published.Problem, 0, len(problems)),
+		Entries: make([]published.PublishedEntry, 0, len(want)), Problems: make([]published.PublishedProblem, 0, len(problems)),
 	}
 	counts := map[string]int{"registered": 0, "missing": 0, "differs": 0, "refused": 0, "waits": 0, "unwanted": 0}
 	names := make(map[string]bool, len(want))
 	for _, e := range want {
 		v := verdicts[e.ID]
 		status, output := state(e)
-		out := published.Entry{
+		out := published.PublishedEntry{
 			ID: e.ID, Name: e.Name, Address: e.Address, Port: int(e.Port), Tags: e.Tags, Check: status, Output: output,
 			State: v.state, Why: v.why, Service: e.Service, Instance: e.InstanceName, Source: e.Source,
 		}
@@ -35,14 +35,14 @@ func (p *Publisher) show(want []publish.Entry, verdicts map[string]verdict, held
 		if names[s.ID] {
 			continue
 		}
-		p.add(&next, published.Entry{
+		p.add(&next, published.PublishedEntry{
 			ID: s.ID, Name: s.Name, Address: s.Address, Port: s.Port, Tags: s.Tags, Check: p.have.checks[stateID(s.ID)].Status,
 			State: "unwanted", Why: held[s.ID], Source: s.Meta[metaSource],
 		}, counts)
 	}
-	slices.SortFunc(next.Entries, func(a, b published.Entry) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(next.Entries, func(a, b published.PublishedEntry) int { return strings.Compare(a.ID, b.ID) })
 	for _, x := range problems {
-		next.Problems = append(next.Problems, published.Problem{Service: x.Service, Instance: x.Instance, Text: x.Text})
+		next.Problems = append(next.Problems, published.PublishedProblem{Service: x.Service, Instance: x.Instance, Text: x.Text})
 	}
 	if now == "" {
 		next.State = stateCurrent
@@ -58,7 +58,7 @@ func (p *Publisher) show(want []publish.Entry, verdicts map[string]verdict, held
 	p.status = next
 }
 
-func (p *Publisher) add(to *published.Published, e published.Entry, counts map[string]int) {
+func (p *Publisher) add(to *published.Published, e published.PublishedEntry, counts map[string]int) {
 	if f, failed := p.writeErr[e.ID]; failed {
 		e.Error, e.Since = f.err.Error(), f.since
 	}
