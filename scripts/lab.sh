@@ -4,6 +4,7 @@
 #   lab.sh test             those of `make test`: a certificate authority with a DNS server, and
 #                           a client of HTTP/2 that looks whether a server keeps to RFC 9113
 #   lab.sh pebble           the former alone
+#   lab.sh names            CoreDNS, for bench-names.sh
 #   lab.sh run PART ARGS... one of them, and runs it
 # FAIRWAY_LAB names another directory than the cache of this account.
 set -eu
@@ -53,6 +54,10 @@ pebble
 [ "${1:-}" != pebble ] || exit 0
 part h2spec github.com/summerwind/h2spec/cmd/h2spec v2.2.1+incompatible
 [ "${1:-}" != test ] || exit 0
+if [ "${1:-}" = names ]; then # beside which DNS is measured
+	part coredns github.com/coredns/coredns v1.15.0
+	exit 0
+fi
 part golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint v2.15.0
 consul
 if [ "${1:-}" = run ]; then
