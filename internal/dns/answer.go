@@ -116,7 +116,7 @@ func (q question) outside(lower string) Answer {
 		return Answer{Foreign: true}
 	}
 	mayBe := q.z.settings.SingleLabel && label != "localhost" && label != "wpad" && label != "isatap"
-	if list := q.z.hosts[label]; mayBe && len(list) > 0 && q.z.mayRecurse(q.v.from.Addr) {
+	if list := q.z.hosts.at(label); mayBe && len(list) > 0 && q.z.mayRecurse(q.v.from.Addr) {
 		return q.answer(".", found{form: "host name without a zone", members: list})
 	}
 	if slices.Contains(q.z.settings.Forwarded, label) || !slices.Contains(hostTypes, q.qtype) {
@@ -155,7 +155,7 @@ func reversed(name string) (netip.Addr, bool) {
 
 // pointer answers for the name of an address.
 func (q question) pointer(ip netip.Addr) Answer {
-	x, known := q.z.pointers[ip]
+	x, known := last(q.z.pointers, ip)
 	_, near := q.z.localOf(ip)
 	if !known && !contains(q.z.bridges, ip) && (q.z.snapshot != nil || !near) {
 		q.say("an address of others")
@@ -198,7 +198,7 @@ func (z *Zone) instanceName(x at) string {
 	if len(names) == 0 {
 		return z.fqdn(x.instance.ShortID())
 	}
-	if len(z.instances[names[0]]) == 1 {
+	if len(z.instances.at(names[0])) == 1 {
 		return z.fqdn(names[0] + ".instance")
 	}
 	source := spellings(strings.ReplaceAll(x.instance.Source, ":", "-"))

@@ -2,6 +2,8 @@ package dns
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"fairway/internal/catalog"
@@ -37,9 +39,26 @@ func BenchmarkBuild(b *testing.B) {
 			last.Instances = append(last.Instances, &in)
 		}
 	}
-	z := w.zone()
-	b.ReportAllocs()
-	for b.Loop() {
-		z = Build(z, w.snapshot, w.settings, local, start)
+	slices.SortFunc(w.snapshot.Services, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
+	b.Run("all", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Build(nil, w.snapshot, w.settings, local, start)
+		}
+	})
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprintf("changed=%d", n), func(b *testing.B) {
+			z := Build(nil, w.snapshot, w.settings, local, start)
+			b.ReportAllocs()
+			for b.Loop() {
+				s := new(*z.snapshot)
+				s.Services = slices.Clone(s.Services)
+				for i := range n {
+					at := i * len(s.Services) / n
+					s.Services[at] = new(*s.Services[at])
+				}
+				z = Build(z, s, w.settings, local, start)
+			}
+		})
 	}
 }

@@ -40,7 +40,7 @@ func (z *Zone) lookup(rel string) (found, bool) {
 		if !ok {
 			return found{}, false
 		}
-		if svc := z.stars[parent]; svc != nil {
+		if svc := z.stars.at(parent).holder; svc != nil {
 			return z.service("name by label, *."+parent, svc), true
 		}
 		if _, there := z.exact(parent); there {
@@ -55,8 +55,8 @@ func (z *Zone) exact(rel string) (found, bool) {
 	switch {
 	case rel == "":
 		return found{form: "the zone", apex: true}, true
-	case z.explicit[rel] != nil:
-		return z.service("name by label", z.explicit[rel]), true
+	case z.explicit.at(rel).holder != nil:
+		return z.service("name by label", z.explicit.at(rel).holder), true
 	case rel == "host":
 		return found{form: "this machine", host: true}, true
 	case rel == "ns":
@@ -72,7 +72,7 @@ func (z *Zone) exact(rel string) (found, bool) {
 	if f, ok := z.plain(rel); ok {
 		return f, true
 	}
-	if z.above[rel] {
+	if z.above.at(rel) > 0 {
 		return empty()
 	}
 	return found{}, false
@@ -111,7 +111,7 @@ func (z *Zone) kind(rel string) (found, bool) {
 	}
 	switch kind {
 	case "instance":
-		list := of(z.instances[base])
+		list := of(z.instances.at(base))
 		return found{form: "instance", members: list}, len(list) > 0
 	case "service":
 		if f, ok := z.named(base); ok {
@@ -146,7 +146,7 @@ func (f found) tagged(tag string) found {
 
 // named finds a service by its own name.
 func (z *Zone) named(name string) (found, bool) {
-	list := z.services[name]
+	list := z.services.at(name)
 	if len(list) == 0 {
 		return found{}, false
 	}
@@ -170,24 +170,20 @@ func (z *Zone) plain(rel string) (found, bool) {
 	if f, ok := z.named(rel); ok {
 		return f, true
 	}
-	if list := z.instances[rel]; len(list) > 0 {
+	if list := z.instances.at(rel); len(list) > 0 {
 		return found{form: "instance", members: list}, true
 	}
-	if list := z.hosts[rel]; len(list) > 0 {
+	if list := z.hosts.at(rel); len(list) > 0 {
 		return found{form: "host name", members: list}, true
 	}
-	if svc := z.short[rel]; svc != nil {
+	if svc := z.short.at(rel).holder; svc != nil {
 		return z.service("service by its short name", svc), true
 	}
-	if x, ok := z.ids[rel]; ok {
+	if x, ok := last(z.ids, rel); ok {
 		return found{form: "instance by its ID", members: []at{x}}, true
 	}
-	for i := range len(rel) {
-		if rel[i] == '.' {
-			if list := z.projects[rel[i+1:]][rel[:i]]; len(list) > 0 {
-				return z.service("service of a project", list...), true
-			}
-		}
+	if list := z.projects.at(rel); len(list) > 0 {
+		return z.service("service of a project", list...), true
 	}
 	return found{}, false
 }

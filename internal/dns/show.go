@@ -24,7 +24,7 @@ func (z *Zone) State() names.Names {
 			out.Instances += len(svc.Instances)
 		}
 	}
-	for _, t := range z.taken {
+	for _, t := range z.Taken() {
 		name := t.Name
 		if t.Holder != "" {
 			name += "." + z.settings.Zones[0]
@@ -44,35 +44,33 @@ func (z *Zone) Names() []names.Name {
 	add := func(name, kind, of string) {
 		all = append(all, names.Name{Name: name + "." + z.settings.Zones[0], Kind: kind, Of: of})
 	}
-	for name, list := range z.services {
+	for name, list := range z.services.all() {
 		for _, svc := range list {
 			add(name, "service", svc.ID)
 		}
 	}
-	for project, names := range z.projects {
-		for name, list := range names {
-			for _, svc := range list {
-				add(name+"."+project, "service", svc.ID)
-			}
-		}
-	}
-	for name, svc := range z.short {
-		if len(z.services[name]) == 0 {
+	for name, list := range z.projects.all() {
+		for _, svc := range list {
 			add(name, "service", svc.ID)
 		}
 	}
-	for name, svc := range z.explicit {
-		add(name, "label", svc.ID)
+	for name, c := range z.short.all() {
+		if len(z.services.at(name)) == 0 {
+			add(name, "service", c.holder.ID)
+		}
 	}
-	for name, svc := range z.stars {
-		add("*."+name, "label", svc.ID)
+	for name, c := range z.explicit.all() {
+		add(name, "label", c.holder.ID)
 	}
-	for name, list := range z.instances {
+	for name, c := range z.stars.all() {
+		add("*."+name, "label", c.holder.ID)
+	}
+	for name, list := range z.instances.all() {
 		for _, x := range list {
 			add(name, "instance", x.instance.Name)
 		}
 	}
-	for name, list := range z.hosts {
+	for name, list := range z.hosts.all() {
 		for _, x := range list {
 			add(name, "host name", x.instance.Name)
 		}

@@ -32,7 +32,7 @@ func (z *Zone) view(from Asker) view {
 		v.machine = true
 		return v
 	}
-	if x, ok := z.askers[from.Addr]; ok {
+	if x, ok := last(z.askers, from.Addr); ok {
 		v.instance = &x
 		first := ""
 		for _, a := range x.instance.Addresses {
@@ -69,7 +69,7 @@ func (z *Zone) AppendView(b []byte, from Asker) ([]byte, bool) {
 		return b, false
 	}
 	asked := from.Asked.As16()
-	if _, instance := z.askers[from.Addr]; z.isMachine(from.Addr) {
+	if _, instance := z.askers.get(from.Addr); z.isMachine(from.Addr) {
 		kind := byte('m')
 		if from.Addr.Is6() {
 			kind = 'M'

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"fairway/internal/catalog"
@@ -23,25 +24,35 @@ type Zone struct {
 	bridges  []netip.Prefix // those of them that containers are on
 	serial   uint32
 
-	services  map[string][]*catalog.Service // by every spelling of the name
-	instances map[string][]at
-	hosts     map[string][]at // by host name
-	ids       map[string]at   // by short ID
-	projects  map[string]map[string][]*catalog.Service
-	short     map[string]*catalog.Service // short name → the service that has it
-	explicit  map[string]*catalog.Service
-	stars     map[string]*catalog.Service // names below which any name is the service's
+	services  index[string, []*catalog.Service] // by every spelling of the name
+	instances index[string, []at]
+	hosts     index[string, []at]               // by host name
+	ids       index[string, []at]               // by short ID
+	projects  index[string, []*catalog.Service] // by SERVICE.PROJECT
+	short     index[string, claim]              // by short name
+	explicit  index[string, claim]              // by the names that labels ask for
+	stars     index[string, claim]              // of names below which any name is the service's
+	foreign   index[string, claim]              // asked for by labels, and in no zone
+	above     index[string, int]                // names that have others below them: how many
+	askers    index[netip.Addr, []at]           // the last one asks
+	pointers  index[netip.Addr, []at]
+	near      map[netip.Prefix]int // addresses that ask, by the network of this machine
 	nodes     map[string]*catalog.Node
 	nodesByID map[string]*catalog.Node
-	above     map[string]bool // names that have others below them
-	askers    map[netip.Addr]at
-	pointers  map[netip.Addr]at
 
 	unsure   string    // why it is not known that a name is not there; empty for known
 	since    time.Time // when the first of the sources answered last; zero for never
 	starting bool      // nothing is known of a source at all
 	stale    map[string]bool
-	taken    []Taken
+
+	takenOnce sync.Once
+	taken     []Taken
+}
+
+// claim is a name that one service may have, with all that ask for it, the oldest first.
+type claim struct {
+	holder *catalog.Service
+	by     []*catalog.Service
 }
 
 // at is an instance and its service.
@@ -73,67 +84,13 @@ const (
 // reserved are first labels below a zone that mean something of their own.
 var reserved = []string{"service", "instance", "node", "addr", "tasks", "all", "host", "ns"}
 
-// Build makes the zone of a snapshot, which may be nil. before is the zone until now, which
-// says who has which name; local are the addresses of this machine with their networks.
-func Build(before *Zone, s *catalog.Snapshot, settings Settings, local []netip.Prefix, now time.Time) *Zone {
-	settings.Complete()
-	for i, name := range settings.Zones {
-		settings.Zones = slices.Clone(settings.Zones)
-		settings.Zones[i] = strings.ToLower(strings.Trim(name, "."))
+// last is the newest of those that have a key.
+func last[K comparable](x index[K, []at], key K) (at, bool) {
+	list := x.at(key)
+	if len(list) == 0 {
+		return at{}, false
 	}
-	z := &Zone{
-		snapshot: s, settings: settings, local: local, serial: uint32(now.Unix()),
-		services: map[string][]*catalog.Service{}, instances: map[string][]at{}, hosts: map[string][]at{}, ids: map[string]at{},
-		projects: map[string]map[string][]*catalog.Service{}, short: map[string]*catalog.Service{}, explicit: map[string]*catalog.Service{},
-		stars: map[string]*catalog.Service{}, nodes: map[string]*catalog.Node{}, nodesByID: map[string]*catalog.Node{},
-		above: map[string]bool{}, askers: map[netip.Addr]at{}, pointers: map[netip.Addr]at{}, stale: map[string]bool{},
-	}
-	if before != nil {
-		z.serial = max(z.serial, before.serial)
-	}
-	if s == nil {
-		z.starting = true
-		return z
-	}
-	z.sources(s)
-	for _, n := range s.Nodes {
-		for _, name := range spellings(n.Name) {
-			z.nodes[name] = cmp.Or(z.nodes[name], n)
-		}
-		z.nodesByID[n.ID] = n
-	}
-	// The older of two goes first, and keeps what it has.
-	ordered := slices.Clone(s.Services)
-	slices.SortStableFunc(ordered, func(a, b *catalog.Service) int { return a.Created.Compare(b.Created) })
-	for _, svc := range ordered {
-		shown := enabled(svc.Labels)
-		if shown {
-			z.addService(svc)
-		}
-		for _, in := range svc.Instances {
-			shown := shown && enabled(in.Labels)
-			if shown {
-				z.addInstance(at{svc, in})
-			}
-			z.addAddresses(at{svc, in}, shown)
-		}
-	}
-	z.claim(before, ordered)
-	marked := map[netip.Prefix]bool{}
-	for a, x := range z.askers {
-		if onLink(x.instance, a) {
-			continue // others are there, too
-		}
-		if p, ok := z.localOf(a); ok && p.Addr() != a {
-			marked[p.Masked()] = true
-		}
-	}
-	for _, p := range local {
-		if marked[p.Masked()] && !slices.Contains(z.bridges, p.Masked()) {
-			z.bridges = append(z.bridges, p.Masked())
-		}
-	}
-	return z
+	return list[len(list)-1], true
 }
 
 // localOf returns the address of this machine on the smallest of its networks that has an address.
@@ -171,70 +128,6 @@ func (z *Zone) sources(s *catalog.Snapshot) {
 	}
 }
 
-func (z *Zone) addService(svc *catalog.Service) {
-	for _, name := range spellings(svc.Name) {
-		z.services[name] = append(z.services[name], svc)
-		z.under(name)
-	}
-	project, short := svc.Project(), svc.ShortName()
-	if project == "" || short == "" {
-		return
-	}
-	for _, p := range spellings(project) {
-		if z.projects[p] == nil {
-			z.projects[p] = map[string][]*catalog.Service{}
-			z.above[p] = true
-			z.under(p)
-		}
-		for _, name := range spellings(short) {
-			z.projects[p][name] = append(z.projects[p][name], svc)
-			z.under(name + "." + p)
-		}
-	}
-}
-
-// under notes the names above a name, which are there because it is.
-func (z *Zone) under(name string) {
-	for {
-		_, parent, ok := strings.Cut(name, ".")
-		if !ok || z.above[parent] {
-			return
-		}
-		z.above[parent], name = true, parent
-	}
-}
-
-func (z *Zone) addInstance(x at) {
-	for _, name := range spellings(x.instance.Name) {
-		z.instances[name] = append(z.instances[name], x)
-		z.under(name)
-	}
-	for _, name := range spellings(x.instance.Hostname) {
-		z.hosts[name] = append(z.hosts[name], x)
-		z.under(name)
-	}
-	if id := x.instance.ShortID(); catalog.IsShortID(id) {
-		z.ids[id] = x
-	}
-}
-
-// addAddresses notes who asks from the addresses of an instance. One that is hidden asks, too,
-// but its addresses have no name.
-func (z *Zone) addAddresses(x at, shown bool) {
-	for _, a := range x.instance.Addresses {
-		ip, err := netip.ParseAddr(a.Host)
-		if err != nil || a.Network == hostNetwork {
-			continue
-		}
-		if near(a) {
-			z.askers[ip] = x
-			if shown {
-				z.pointers[ip] = x
-			}
-		}
-	}
-}
-
 // near reports whether an address is on a network of this machine: what asks from it is the
 // instance.
 func near(a catalog.Address) bool {
@@ -247,76 +140,6 @@ func onLink(in *catalog.Instance, ip netip.Addr) bool {
 
 // hostNetwork is the network of containers that have the machine's own.
 const hostNetwork = "host"
-
-// claim gives out the names that only one may have: those that labels ask for, and short
-// names. Who had one keeps it.
-func (z *Zone) claim(before *Zone, ordered []*catalog.Service) {
-	give := func(names, had map[string]*catalog.Service, name string, svc *catalog.Service, label bool) {
-		holder := names[name]
-		switch {
-		case holder == nil || had[name] != nil && had[name].ID == svc.ID && holder.ID != svc.ID:
-			names[name] = svc
-			if holder != nil {
-				z.taken = append(z.taken, Taken{name, svc.ID, holder.ID, label})
-			}
-			z.under(name)
-		case holder.ID != svc.ID:
-			z.taken = append(z.taken, Taken{name, holder.ID, svc.ID, label})
-		}
-	}
-	if before == nil {
-		before = &Zone{}
-	}
-	for _, svc := range ordered {
-		if !enabled(svc.Labels) {
-			continue
-		}
-		for _, name := range z.wished(svc) {
-			if base, star := strings.CutPrefix(name, "*."); star {
-				give(z.stars, before.stars, base, svc, true)
-				z.under(name)
-			} else {
-				give(z.explicit, before.explicit, name, svc, true)
-			}
-		}
-		for _, name := range spellings(svc.ShortName()) {
-			give(z.short, before.short, name, svc, false)
-		}
-	}
-}
-
-// wished returns the names below a zone that the labels of a service ask for. What is no name
-// in a zone of ours is noted.
-func (z *Zone) wished(svc *catalog.Service) (names []string) {
-	var seen []string
-	read := func(labels map[string]string) {
-		for text := range strings.SplitSeq(labels[labelName], ",") {
-			text = strings.ToLower(strings.Trim(strings.TrimSpace(text), "."))
-			rest, star := strings.CutPrefix(text, "*.")
-			rel, ok := z.relative(rest + ".")
-			if !ok || rel == "" || len(spellings(rel)) == 0 || slices.Contains(reserved, rel) {
-				if text != "" {
-					z.taken = append(z.taken, Taken{Name: text, Service: svc.ID, ByLabel: true})
-				}
-				continue
-			}
-			if star {
-				rel = "*." + rel
-			}
-			if !slices.Contains(names, rel) {
-				names = append(names, rel)
-			}
-		}
-	}
-	read(svc.Labels)
-	for _, in := range svc.Instances {
-		if text := in.Labels[labelName]; text != svc.Labels[labelName] && !slices.Contains(seen, text) {
-			seen = append(seen, text)
-			read(in.Labels)
-		}
-	}
-	return names
-}
 
 // relative returns a name without its zone; false for a name in no zone. The name ends in a dot.
 func (z *Zone) relative(name string) (rel string, ok bool) {
@@ -342,10 +165,31 @@ func (z *Zone) apex(name string) string {
 }
 
 // Len is how many services and instances have names.
-func (z *Zone) Len() int { return len(z.services) + len(z.instances) }
+func (z *Zone) Len() int { return z.services.len() + z.instances.len() }
 
 // Taken returns the names that are asked for and not given.
-func (z *Zone) Taken() []Taken { return z.taken }
+func (z *Zone) Taken() []Taken {
+	z.takenOnce.Do(func() {
+		for _, names := range []index[string, claim]{z.explicit, z.stars, z.short, z.foreign} {
+			label := names != z.short
+			for name, c := range names.all() {
+				holder := ""
+				if c.holder != nil {
+					holder = c.holder.ID
+				}
+				for _, svc := range c.by {
+					if svc != c.holder {
+						z.taken = append(z.taken, Taken{name, holder, svc.ID, label})
+					}
+				}
+			}
+		}
+		slices.SortFunc(z.taken, func(a, b Taken) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Service, b.Service))
+		})
+	})
+	return z.taken
+}
 
 // Of reports whether the zone was made of a snapshot and of the addresses of this machine.
 func (z *Zone) Of(s *catalog.Snapshot, local []netip.Prefix) bool {
@@ -360,7 +204,7 @@ func (z *Zone) Bridges() []netip.Prefix { return z.bridges }
 
 // InstanceAt is the name of the instance that asks from an address; empty for none.
 func (z *Zone) InstanceAt(a netip.Addr) string {
-	if x, ok := z.askers[a]; ok {
+	if x, ok := last(z.askers, a); ok {
 		return x.instance.Name
 	}
 	return ""
@@ -368,7 +212,7 @@ func (z *Zone) InstanceAt(a netip.Addr) string {
 
 // Own reports whether this machine or a container of it asks.
 func (z *Zone) Own(a netip.Addr) bool {
-	_, instance := z.askers[a]
+	_, instance := z.askers.get(a)
 	return instance || z.isMachine(a) || contains(z.bridges, a)
 }
 
