@@ -336,7 +336,7 @@ var allowed = map[string]struct {
 	"internal/acme/pebbletest":   {1, []string{"internal/testkit"}},
 	"internal/consul/consulfake": {1, []string{"internal/consul"}},
 	// servername is clients whose server name and host differ, for the tests of every engine.
-	"internal/engine/enginetest/servername": {2, []string{"internal/route", "internal/route/tlsoption", "internal/testkit"}},
+	"internal/engine/enginetest/servername": {2, []string{"internal/engine/enginetest/overquic", "internal/route", "internal/route/tlsoption", "internal/testkit"}},
 	// hostile is endpoints that misbehave, for the tests of every engine.
 	"internal/engine/enginetest/hostile": {2, []string{"internal/engine/traffic", "internal/route", "internal/testkit"}},
 	"internal/admin/oidc/oidctest":       {1, nil},

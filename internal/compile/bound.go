@@ -79,8 +79,8 @@ func certifiable(r *route.Route) (hosts []string) {
 // problem says whose labels decide.
 func (l lost) problem(pl *plan) route.Problem {
 	label := ""
-	for key := range l.route.Origin.Labels {
-		if strings.HasSuffix(strings.ToLower(key), "tls") && (label == "" || key < label) {
+	for key, value := range l.route.Origin.Labels { // the one that names the file
+		if strings.HasSuffix(strings.ToLower(key), ".tls") && strings.TrimSpace(value) == "file:"+l.route.TLS && (label == "" || key < label) {
 			label = key
 		}
 	}

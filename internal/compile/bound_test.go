@@ -30,7 +30,7 @@ func TestNamedCertificates(t *testing.T) {
 - id: old@docker
   one: {fairway.host: "shared.example", fairway.path: /old}
 - id: new@docker
-  one: {fairway.host: "shared.example, *.new.example, 192.0.2.7", fairway.tls: "file:/run/secrets/new.pem"}
+  one: {fairway.host: "shared.example, *.new.example, 192.0.2.7", fairway.tls: "file:/run/secrets/new.pem", fairway.headers.response.set.a-tls: "file:/run/secrets/new.pem", fairway.request.tls: "off"}
 - id: off@docker
   one: {fairway.host: off.example, fairway.tls: "off"}
 - id: regexp@docker

@@ -67,6 +67,7 @@ func lab(t *testing.T) (Certificates, *show.View) {
 	view := &acme.View{
 		Names: []acme.NameView{
 			{Name: "failing.example", Route: "failing", Service: "failing", State: acme.StateFailed, Error: "caa: forbids it", Failures: 2, Next: now.Add(3 * time.Minute)},
+			{Name: "long.example", State: acme.StateFailed, Error: "the name has 231 characters"},
 			{Name: "obtained.example", Route: "obtained", Service: "obtained", State: acme.StateValid, File: obtained, Next: now.Add(40 * 24 * time.Hour)},
 			{Name: "ordering.example", Route: "ordering", Service: "ordering", State: acme.StateOrdering},
 			{Name: "own.localhost", Route: "own.localhost", Service: "own.localhost", State: acme.StateValid, File: own, Internal: true, Next: now.Add(time.Hour)},
@@ -93,6 +94,7 @@ func TestAnswering(t *testing.T) {
 		"renewing.sent.example": "from the file SENT | failed: rateLimited: wait | TLS 1.2",
 		"failing.example":       "the first certificate for failing.example could not be had: caa: forbids it (the next order is in 3 min; to order at once: fairway certs renew failing.example) | self-signed, while there is no other | failed: caa: forbids it | TLS 1.2 | 503 Service Unavailable",
 		"ordering.example":      "the first certificate for ordering.example is being ordered (wait a moment, or see: fairway certs show ordering.example) | self-signed, while there is no other | ordering | TLS 1.2 | 503 Service Unavailable",
+		"long.example":          "no certificate for long.example can be had: the name has 231 characters (give the service a shorter host, or Fairway a certificate for it in tls.certificates) | self-signed, while there is no other | failed: the name has 231 characters | TLS 1.2 | 503 Service Unavailable",
 		"off.example":           "no certificate covers off.example, and clients are warned (add a certificate for off.example to tls.certificates, as CERT.PEM,KEY.PEM) | self-signed, while there is no other | none: the label fairway.tls=off of off | TLS 1.2",
 		"unknown.example":       "no certificate covers unknown.example, and clients are warned (add a certificate for unknown.example to tls.certificates, as CERT.PEM,KEY.PEM) | self-signed, while there is no other | none: no route has the host | TLS 1.2",
 		"x.bank.example":        "from the file BANK | none: it has a certificate | TLS 1.3, clients must have a certificate of /ca.pem, TLS 1.3 at least, by *.bank.example",

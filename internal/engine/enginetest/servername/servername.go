@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/engine/enginetest/overquic"
 	"fairway/internal/route"
 	"fairway/internal/route/tlsoption"
 	"fairway/internal/testkit"
@@ -32,6 +33,11 @@ type Engine interface {
 	Apply(ctx context.Context, t *route.Table) error
 	// Addr returns the address that the listener of this name is bound to.
 	Addr(listener string) net.Addr
+}
+
+// overQUIC is an engine that serves HTTP/3 as well.
+type overQUIC interface {
+	AddrQUIC(listener string) net.Addr
 }
 
 // patience is how long a request may take.
@@ -83,10 +89,18 @@ func Run(t *testing.T, e Engine) {
 			t.Run(name+" over "+protocol, func(t *testing.T) {
 				in := &lab{t, e, l.pair}
 				for server, certificate := range shown {
-					in.meet(server, certificate, protocol == "h2", send)
+					in.meet(server, certificate, in.overTCP(server, protocol == "h2", send))
 				}
 			})
 		}
+	}
+	if q, ok := e.(overQUIC); ok {
+		t.Run("over h3", func(t *testing.T) {
+			in := &lab{t, e, l.pair}
+			for server, certificate := range shown {
+				in.meet(server, certificate, overquic.Transport(t, func() net.Addr { return q.AddrQUIC("https") }, in.config(server)))
+			}
+		})
 	}
 	t.Run("a target that names another host", func(t *testing.T) { (&lab{t, e, l.pair}).targets() })
 }
@@ -103,6 +117,9 @@ func (l *lab) apply() {
 		return route.Certificate{CertFile: file, KeyFile: file}
 	}
 	https := route.Listener{Name: "https", Address: "127.0.0.1:0", TLS: true}
+	if _, ok := l.engine.(overQUIC); ok {
+		https.QUIC.Address = "127.0.0.1:0"
+	}
 	for _, name := range []string{"first.example", "a.example", "*.b.example", "*.c.example", "bank.example"} {
 		c := write(name)
 		if name == "*.c.example" {
@@ -164,8 +181,8 @@ func (l *lab) dial(send func(net.Conn, []byte) error) net.Conn {
 	return &first{Conn: conn, send: send}
 }
 
-// meet makes one connection for a server name, and asks for all hosts on it.
-func (l *lab) meet(server, certificate string, h2 bool, send func(net.Conn, []byte) error) {
+// overTCP makes one connection for a server name.
+func (l *lab) overTCP(server string, h2 bool, send func(net.Conn, []byte) error) http.RoundTripper {
 	protocol := "http/1.1"
 	if h2 {
 		protocol = "h2"
@@ -177,7 +194,12 @@ func (l *lab) meet(server, certificate string, h2 bool, send func(net.Conn, []by
 		conn := tls.Client(l.dial(send), l.config(server, protocol))
 		return conn, conn.HandshakeContext(ctx)
 	}
-	defer transport.CloseIdleConnections()
+	l.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// meet asks for all hosts on the connection that was made for a server name.
+func (l *lab) meet(server, certificate string, transport http.RoundTripper) {
 	for host, id := range answers {
 		want := id
 		switch {
@@ -186,7 +208,7 @@ func (l *lab) meet(server, certificate string, h2 bool, send func(net.Conn, []by
 		case id == "":
 			want = "404"
 		}
-		req, err := http.NewRequestWithContext(l.Context(), http.MethodGet, "https://one.connection/", nil)
+		req, err := http.NewRequestWithContext(l.Context(), http.MethodGet, "https://192.0.2.1/", nil)
 		if err != nil {
 			l.Fatal(err)
 		}
