@@ -24,7 +24,7 @@ var apart = map[string]string{
 func TestKeysApart(t *testing.T) {
 	for keys, text := range apart {
 		files := fullFiles()
-		files["fairway.yml"], files["run"], files["token"] = text+"\n", "#!/bin/sh\n", "secret"
+		files["fairway.yml"], files["run"], files["token"] = text+"\n", "#!/bin/sh\n", "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 		inDir(t, files)
 		if err := os.Chmod("run", 0o700); err != nil {
 			t.Fatal(err)
