@@ -105,6 +105,9 @@ func (s *Solver) place(ctx context.Context, name string) (r edit.Record, err err
 	if name, err = s.ask.follow(ctx, name); err != nil {
 		return r, fmt.Errorf("dns: %w", err)
 	}
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" { // others say where a CNAME leads; it goes to programs and URLs
+		return r, fmt.Errorf("dns: the CNAME of the challenge leads to %q, which is no host name", name)
+	}
 	r = edit.Record{Name: name, Zone: dns.CanonicalName(s.o.Zone)}
 	if s.o.Zone == "" {
 		if r.Zone, err = s.ask.zone(ctx, name); err != nil {

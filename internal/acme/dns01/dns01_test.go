@@ -135,6 +135,9 @@ func TestSolve(t *testing.T) {
 			w.answers[resolver]["_acme-challenge.app.example.com. CNAME"] = "_acme-challenge.app.example.com. 60 IN CNAME App.Proofs.example.org."
 			o.Zone, o.Servers = "example.org", []string{"192.0.2.1:53"}
 		}, "add app.proofs.example.org. in example.org.; remove app.proofs.example.org.", "", 0, ""},
+		"delegated to what is no name": {func(w *world, _ *Options) {
+			w.answers[resolver]["_acme-challenge.app.example.com. CNAME"] = "_acme-challenge.app.example.com. 60 IN CNAME `reboot`.example.org."
+		}, "", "dns: the CNAME of the challenge leads to \"`reboot`.example.org.\", which is no host name", 0, ""},
 		"in a circle": {func(w *world, _ *Options) {
 			w.answers[resolver]["_acme-challenge.app.example.com. CNAME"] = "_acme-challenge.app.example.com. 60 IN CNAME _acme-challenge.app.example.com."
 		}, "", "dns: more than 8 CNAMEs lead on from _acme-challenge.app.example.com.", 0, ""},
