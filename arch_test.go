@@ -16,7 +16,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/acme/command", "internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/publish/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/acme/command", "internal/app", "internal/check", "internal/api", "internal/console", "internal/api/local", "internal/demo", "internal/deploy/command", "internal/dns/command", "internal/fleet/agent/command", "internal/human", "internal/owners/command", "internal/publish/command", "internal/plan", "internal/printer", "internal/swarmservice", "internal/tail", "internal/trust", "internal/usage"}},
 	// trust puts the root of the authority into the stores of a machine.
 	"internal/trust": {5, []string{"internal/api", "internal/api/anchor", "internal/console", "internal/fleet/agent/command"}},
 	// printer is what commands print of answers.
@@ -54,7 +54,7 @@ var allowed = map[string]struct {
 		"internal/engine/users", "internal/files", "internal/human", "internal/owners", "internal/route", "internal/yamlnode",
 	}},
 	// compose reads Compose files, without Docker.
-	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
+	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/nearest", "internal/yamlnode"}},
 
 	// control records what it applies, and keeps the commands of operators.
 	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/metrics", "internal/route", "internal/route/diff"}},
@@ -69,6 +69,10 @@ var allowed = map[string]struct {
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
 	"internal/discovery/certificates": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/files"}},
+	// spec reads what files want, engines does it on one, command is the commands, with routes planned and confirmed over the API.
+	"internal/deploy/spec":    {2, []string{"internal/compose", "internal/files", "internal/yamlnode"}},
+	"internal/deploy/engines": {2, []string{"internal/catalog", "internal/deploy", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi"}},
+	"internal/deploy/command": {5, []string{"internal/api", "internal/api/local", "internal/app", "internal/console", "internal/deploy", "internal/deploy/engines", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/swarmservice"}},
 	// deploy decides what a deploy does next, and walks.
 	"internal/deploy": {2, []string{"internal/deploy/marks"}},
 	// marks is what names of containers say about deploys.
@@ -360,7 +364,6 @@ var largePackages = map[string]struct {
 	lines int
 	next  string
 }{
-	"cmd/fairway":                    {2688, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4421, "what speaks to endpoints, and the filters, become packages of their own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3060, "what HAProxy reports and the checks of snippets may become packages"},

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/console"
+	deploy "fairway/internal/deploy/command"
 	names "fairway/internal/dns/command"
 	"fairway/internal/fleet/agent/command"
 	owners "fairway/internal/owners/command"
@@ -97,7 +98,8 @@ type grammar struct {
 	Maintenance maintenanceCommand `cmd:"" group:"steer" help:"Answer the requests for a service with a message, or list such services."`
 	Commands    commandsCommand    `cmd:"" group:"steer" help:"List the commands in force."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show the CPU, memory, network and disk usage of containers."`
-	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove Swarm services."`
+	Deploy      deploy.Deploy      `cmd:"" group:"swarm" help:"Put services of Compose files on an engine, without a failed request."`
+	Service     deploy.Service     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm, and those that were deployed."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
 	Trust       trust.Command      `cmd:"" group:"access" help:"Have this machine trust the certificates that Fairway issues by itself."`
@@ -230,7 +232,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.Out, c.Err),
-		kong.Bind(c, c.Console, &command.Host{Console: c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client), trust.Client(c.client)),
+		kong.Bind(c, c.Console, &command.Host{Console: c.Console, Environ: c.environ, Env: c.env}, owners.Client(c.client), trust.Client(c.client), deploy.Client(c.client), deploy.Flags(p.flags)),
 		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.Help(console.Help("global")),
@@ -240,7 +242,7 @@ func newParser(g *grammar, c *cli) (*parser, error) {
 			{Key: "serve", Title: "Serve:"},
 			{Key: "look", Title: "Inspect:"},
 			{Key: "steer", Title: "History and traffic control:"},
-			{Key: "swarm", Title: "Swarm services:"},
+			{Key: "swarm", Title: "Services:"},
 			{Key: "access", Title: "Access:"},
 			{Key: "fleet", Title: "HAProxy fleet:"},
 			{Key: "other", Title: "Other:"},

@@ -23,7 +23,6 @@ import (
 	"unicode/utf8"
 
 	"fairway/internal/api"
-	"fairway/internal/swarmservice"
 	"fairway/internal/usage"
 )
 
@@ -194,8 +193,6 @@ func TestTablesFit80Columns(t *testing.T) {
 	c.Labels([]api.Label{filled[api.Label]()})
 	out.WriteString("\n")
 	c.Latency([]api.Latency{filled[api.Latency]()})
-	out.WriteString("\n")
-	c.outcome([]swarmservice.Progress{filled[swarmservice.Progress]()}, false)
 	out.WriteString("\n")
 	rollout := filled[api.FleetRollout]()
 	rollout.Reason = ""

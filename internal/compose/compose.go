@@ -108,6 +108,7 @@ func IsStack(root *yaml.Node) bool {
 // a name takes that of the file, if it has one.
 func (p *Project) Add(path string, root *yaml.Node, vars Variables) {
 	r := &reader{Project: p, path: path, root: root, vars: vars, reported: map[string]bool{}}
+	p.Problems = append(p.Problems, Unknown(path, root)...)
 	p.Name = cmp.Or(p.Name, vars.text(yamlnode.Get(root, "name")))
 	for _, e := range yamlnode.Entries(yamlnode.Get(root, "services")) {
 		if e.Value.Kind != yaml.MappingNode {

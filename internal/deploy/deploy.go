@@ -60,6 +60,8 @@ type Want struct {
 	Keep int
 	// Replaced says what becomes of instances that were replaced.
 	Replaced Disposal
+	// KeepFailed has new instances that did not get ready stay, stopped, on the way back.
+	KeepFailed bool
 	// Everything has the kept ones go, too, of every slot.
 	Everything bool
 	// TakeFrom is the ID of another lock that this run takes the place of; empty for none.
@@ -77,9 +79,9 @@ type Disposal int
 
 // The disposals.
 const (
-	KeepStopped Disposal = iota // for the way back
-	Remove                      // for good
-	KeepFailed                  // for a look
+	KeepStopped  Disposal = iota // for the way back
+	Remove                       // for good
+	KeptForALook                 // those that failed
 )
 
 // base is the name that the instance of a slot has in the end.
@@ -143,8 +145,10 @@ type Instance struct {
 	// Restart is its restart policy now, Serving the one that it has while it serves; empty
 	// where that is not known.
 	Restart, Serving string
-	// Routed is true where its labels ask for a route.
+	// Routed is true where its labels ask for a route; Known is the name that they give its
+	// service, or empty.
 	Routed bool
+	Known  string
 	// Grace is how long it has between its signal and its end.
 	Grace time.Duration
 
@@ -213,8 +217,8 @@ func (o Observation) Now() map[int]Target {
 // Back is what a service must be after a deploy that did not end well.
 func (l *Lock) Back(w Want) Want {
 	w.Slots, w.Create, w.Keep, w.Everything = l.From, false, 1<<20, false
-	if w.Replaced != KeepFailed {
-		w.Replaced = Remove
+	if w.Replaced = Remove; w.KeepFailed {
+		w.Replaced = KeptForALook
 	}
 	return w
 }

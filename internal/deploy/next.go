@@ -208,7 +208,7 @@ func (p planner) takeOut(slot int, list []*Instance, dispose bool) []Step {
 			stop = append(stop, step)
 			step.Kind = Stop
 			stop = append(stop, step)
-		case p.Replaced == KeepFailed && !p.Create && wanted:
+		case p.Replaced == KeptForALook && wanted:
 			step.Kind, step.To = Keep, marks.Of(marks.Failed, in.ID).On(base)
 			gone = append(gone, step)
 		case p.Replaced == KeepStopped && wanted && p.Want.Keep > 0 && in.State == Stopped:

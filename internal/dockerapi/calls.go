@@ -2,9 +2,6 @@ package dockerapi
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"slices"
@@ -114,21 +111,7 @@ func (c *Client) ImageImport(ctx context.Context, ref string, archive io.Reader,
 		return err
 	}
 	defer r.Close()
-	// The engine says 200 first, and reports a failure in its messages of progress.
-	d := json.NewDecoder(r)
-	for {
-		var m struct {
-			Error string `json:"error"`
-		}
-		switch err := d.Decode(&m); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("read progress: %w", err)
-		case m.Error != "":
-			return errors.New(m.Error)
-		}
-	}
+	return progress(r)
 }
 
 // ImageRemove removes the image ref and the untagged images it was made from;

@@ -36,6 +36,9 @@ type InvalidError struct{ error }
 // Unwrap returns the error inside.
 func (e InvalidError) Unwrap() error { return e.error }
 
+// Invalid makes an InvalidError.
+func Invalid(err error) error { return InvalidError{err} }
+
 // Swarm changes the services of one Swarm. Any goroutine may call it. Close it after use.
 type Swarm struct {
 	clients []*dockerapi.Client

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -11,16 +11,9 @@ import (
 
 	"fairway/internal/app"
 	"fairway/internal/console"
+	"fairway/internal/fleet/agent/command"
 	"fairway/internal/swarmservice"
 )
-
-type serviceCommand struct {
-	Create   serviceCreateCommand   `cmd:"" help:"Create a service."`
-	Scale    serviceScaleCommand    `cmd:"" help:"Set the number of tasks of services."`
-	Update   serviceUpdateCommand   `cmd:"" help:"Change a service."`
-	Rollback serviceRollbackCommand `cmd:"" help:"Revert the last change of a service."`
-	Rm       serviceRmCommand       `cmd:"" help:"Remove services."`
-}
 
 type waitFlags struct {
 	Detach  bool          `name:"detach" short:"d" help:"Do not wait for convergence."`
@@ -35,8 +28,8 @@ type serviceCreateCommand struct {
 }
 
 // Run creates the service.
-func (f *serviceCreateCommand) Run(ctx context.Context, c *cli, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+func (f *serviceCreateCommand) Run(ctx context.Context, h *command.Host, keys Flags) error {
+	return f.change(ctx, h, keys, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 		return s.Create(ctx, f.Spec)
 	})
 }
@@ -45,25 +38,29 @@ func (f *serviceCreateCommand) Run(ctx context.Context, c *cli, p *parser) error
 type change func(*swarmservice.Swarm) (swarmservice.Changed, error)
 
 type serviceScaleCommand struct {
-	Services []string `arg:"" name:"name=n" help:"Service and number of tasks. Repeatable."`
+	Services []string `arg:"" name:"name=n" help:"Service and number of tasks. Repeatable. PROJECT/SERVICE=N for one that was deployed."`
+	FairwayFlags
 	waitFlags
 	engineFlags
 }
 
 // Run scales the services.
-func (f *serviceScaleCommand) Run(ctx context.Context, c *cli, p *parser) error {
+func (f *serviceScaleCommand) Run(ctx context.Context, h *command.Host, keys Flags, connect Client) error {
+	if strings.Contains(strings.Join(f.Services, ""), "/") {
+		return f.deployed(ctx, h, keys, connect)
+	}
 	var changes []change
 	for _, pair := range f.Services {
 		name, number, _ := strings.Cut(pair, "=")
 		n, err := strconv.ParseUint(number, 10, 31)
 		if err != nil || name == "" {
-			return usageError{fmt.Errorf("%q: write NAME=N", pair)}
+			return swarmservice.Invalid(fmt.Errorf("%q: write NAME=N", pair))
 		}
 		changes = append(changes, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 			return s.Update(ctx, name, swarmservice.Change{Replicas: &n})
 		})
 	}
-	return f.change(ctx, c, p, f.engineFlags, changes...)
+	return f.change(ctx, h, keys, f.engineFlags, changes...)
 }
 
 type serviceUpdateCommand struct {
@@ -74,36 +71,44 @@ type serviceUpdateCommand struct {
 }
 
 // Run updates the service.
-func (f *serviceUpdateCommand) Run(ctx context.Context, c *cli, p *parser) error {
+func (f *serviceUpdateCommand) Run(ctx context.Context, h *command.Host, keys Flags) error {
 	if reflect.DeepEqual(f.Change, swarmservice.Change{}) {
-		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
+		return swarmservice.Invalid(errors.New("nothing to change; --force replaces the tasks as they are"))
 	}
-	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+	return f.change(ctx, h, keys, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 		return s.Update(ctx, f.Name, f.Change)
 	})
 }
 
 type serviceRollbackCommand struct {
-	Name string `arg:"" help:"Name of the service."`
+	Name string `arg:"" help:"Name of the service; PROJECT/SERVICE for one that was deployed."`
+	FairwayFlags
 	waitFlags
 	engineFlags
 }
 
 // Run rolls the service back.
-func (f *serviceRollbackCommand) Run(ctx context.Context, c *cli, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+func (f *serviceRollbackCommand) Run(ctx context.Context, h *command.Host, keys Flags, connect Client) error {
+	if strings.Contains(f.Name, "/") {
+		return f.deployed(ctx, h, keys, connect)
+	}
+	return f.change(ctx, h, keys, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
 		return s.Rollback(ctx, f.Name)
 	})
 }
 
 type serviceRmCommand struct {
-	Names []string `arg:"" name:"name" help:"Names of the services."`
+	Names []string `arg:"" name:"name" help:"Names of the services; PROJECT/SERVICE for one that was deployed."`
+	FairwayFlags
 	engineFlags
 }
 
 // Run removes the services.
-func (f *serviceRmCommand) Run(ctx context.Context, c *cli, p *parser) error {
-	s, err := f.swarm(c, p)
+func (f *serviceRmCommand) Run(ctx context.Context, h *command.Host, keys Flags, connect Client) error {
+	if strings.Contains(strings.Join(f.Names, ""), "/") {
+		return f.deployed(ctx, h, keys, connect)
+	}
+	s, err := f.swarm(h, keys)
 	if err != nil {
 		return err
 	}
@@ -119,9 +124,9 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *cli, p *parser) error {
 		}
 		answer.Removed = append(answer.Removed, name)
 	}
-	if err := c.Print(answer, func() {
+	if err := h.Print(answer, func() {
 		for _, name := range answer.Removed {
-			c.Printf("%s\n", name)
+			h.Printf("%s\n", name)
 		}
 	}); err != nil {
 		return err
@@ -129,24 +134,24 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *cli, p *parser) error {
 	return errors.Join(faults...)
 }
 
-func (f engineFlags) swarm(c *cli, p *parser) (*swarmservice.Swarm, error) {
-	loaded, err := c.load(f.Path, p.flags)
+func (f engineFlags) swarm(h *command.Host, keys Flags) (*swarmservice.Swarm, error) {
+	loaded, err := app.Load(app.LoadOptions{Path: f.Path, Environ: h.Environ, Flags: keys})
 	if err != nil {
-		return nil, err
+		return nil, swarmservice.Invalid(err)
 	}
-	s, err := swarmservice.New(app.SwarmOptions(&loaded.Config, c.env))
+	s, err := swarmservice.New(app.SwarmOptions(&loaded.Config, h.Env))
 	if err != nil {
-		return nil, usageError{err}
+		return nil, swarmservice.Invalid(err)
 	}
 	return s, nil
 }
 
 // change makes changes and waits for convergence, unless detached.
-func (f waitFlags) change(ctx context.Context, c *cli, p *parser, engines engineFlags, changes ...change) error {
+func (f waitFlags) change(ctx context.Context, h *command.Host, keys Flags, engines engineFlags, changes ...change) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
-		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
+		return swarmservice.Invalid(errors.New("--timeout must be above 0, and --settle not below"))
 	}
-	s, err := engines.swarm(c, p)
+	s, err := engines.swarm(h, keys)
 	if err != nil {
 		return err
 	}
@@ -164,7 +169,7 @@ func (f waitFlags) change(ctx context.Context, c *cli, p *parser, engines engine
 	}{}
 	for _, x := range changed {
 		for _, w := range x.Warnings {
-			c.Note("Docker warns: %s", w)
+			h.Note("Docker warns: %s", w)
 		}
 		answer.Services = append(answer.Services, swarmservice.Progress{ID: x.ID, Name: x.Name})
 	}
@@ -172,7 +177,7 @@ func (f waitFlags) change(ctx context.Context, c *cli, p *parser, engines engine
 		waiting, cancel := context.WithTimeout(ctx, f.Timeout)
 		defer cancel()
 		var newest []swarmservice.Progress
-		newest, err = s.Wait(waiting, changed, f.Settle, c.progress)
+		newest, err = s.Wait(waiting, changed, f.Settle, func(p swarmservice.Progress) { progress(h, p) })
 		for i, p := range newest {
 			if p.ID != "" {
 				answer.Services[i] = p
@@ -182,14 +187,14 @@ func (f waitFlags) change(ctx context.Context, c *cli, p *parser, engines engine
 			return ctx.Err()
 		}
 	}
-	if printErr := c.Print(answer, func() { c.outcome(answer.Services, f.Detach) }); printErr != nil {
+	if printErr := h.Print(answer, func() { printProgress(h, answer.Services, f.Detach) }); printErr != nil {
 		return printErr
 	}
 	return err
 }
 
 // progress prints how far a service is, as a remark.
-func (c *cli) progress(p swarmservice.Progress) {
+func progress(h *command.Host, p swarmservice.Progress) {
 	line := fmt.Sprintf("%s: %d of %d running", p.Name, p.Running, p.Wanted)
 	if p.Update != "" {
 		line += ", update " + strings.ReplaceAll(p.Update, "_", " ")
@@ -197,11 +202,11 @@ func (c *cli) progress(p swarmservice.Progress) {
 	if p.Reason != "" {
 		line += ": " + p.Reason
 	}
-	c.Note("%s", line)
+	h.Note("%s", line)
 }
 
-func (c *cli) outcome(services []swarmservice.Progress, detached bool) {
-	t := c.Columns("SERVICE", "-ID", "TASKS", "STATE")
+func printProgress(h *command.Host, services []swarmservice.Progress, detached bool) {
+	t := h.Columns("SERVICE", "-ID", "TASKS", "STATE")
 	for _, p := range services {
 		state, tasks := console.Good.Cell("converged"), fmt.Sprintf("%d/%d", p.Running, p.Wanted)
 		switch {

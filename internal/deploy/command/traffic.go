@@ -1,0 +1,118 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/api"
+	"fairway/internal/deploy"
+	"fairway/internal/deploy/marks"
+)
+
+// confirmed is what Fairways say: all of them have to.
+type confirmed struct {
+	fairways []*api.Client
+	name     deploy.Name
+}
+
+const answerWithin = 5 * time.Second
+
+// endpoints calls each Fairway with those of an instance in its live table; on returns whether
+// that is enough.
+func (c confirmed) endpoints(ctx context.Context, in deploy.Instance, on func(list []api.Endpoint) bool) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	service := cmp.Or(in.Known, c.name.Project+"-"+c.name.Service)
+	id := in.ID[:min(12, len(in.ID))] + ":"
+	for _, f := range c.fairways {
+		routes, err := f.Routes(ctx, api.Query{Service: service, Live: true})
+		if err != nil {
+			return false, err
+		}
+		var list []api.Endpoint
+		for _, r := range routes.Items {
+			for _, e := range r.Endpoints {
+				if strings.HasPrefix(e.ID, id) {
+					list = append(list, e)
+				}
+			}
+		}
+		if !on(list) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Routed reports whether every Fairway sends requests to an instance.
+func (c confirmed) Routed(ctx context.Context, in deploy.Instance) (ok bool, why string, err error) {
+	ok, err = c.endpoints(ctx, in, func(list []api.Endpoint) bool {
+		if len(list) == 0 {
+			why = "no route leads to it yet"
+		}
+		for _, e := range list {
+			switch {
+			case e.State != "ready":
+				why = "it is " + e.State
+			case e.Fault != "":
+				why = e.Fault
+			case e.Live != nil && !e.Live.InRotation:
+				why = "its health check has not passed"
+			default:
+				continue
+			}
+			return false
+		}
+		return len(list) > 0
+	})
+	return ok, why, err
+}
+
+// Drained counts the requests that an instance is busy with, at every Fairway.
+func (c confirmed) Drained(ctx context.Context, in deploy.Instance) (requests int, none bool, err error) {
+	none, err = c.endpoints(ctx, in, func(list []api.Endpoint) bool {
+		left := true
+		for _, e := range list {
+			if e.Live != nil {
+				requests += e.Live.InFlight
+			}
+			left = left && e.State != "ready" && (e.Live == nil || e.Live.InFlight == 0)
+		}
+		return left
+	})
+	return requests, none, err
+}
+
+// waited waits fixed times in the place of asking.
+type waited struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+// unasked is how long it waits.
+const unasked = 10 * time.Second
+
+func (w *waited) over(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since == nil {
+		w.since = map[string]time.Time{}
+	}
+	if w.since[key].IsZero() {
+		w.since[key] = time.Now()
+	}
+	return time.Since(w.since[key]) >= unasked
+}
+
+// Routed returns true after a while.
+func (w *waited) Routed(_ context.Context, in deploy.Instance) (ok bool, why string, err error) {
+	return w.over("routed " + in.ID + in.Started.String()), "no Fairway is asked: a fixed time", nil
+}
+
+// Drained returns true a while after it gets nothing new.
+func (w *waited) Drained(_ context.Context, in deploy.Instance) (requests int, none bool, err error) {
+	return 0, in.Mark == marks.Leaving && w.over("drained "+in.ID), nil
+}
