@@ -236,14 +236,15 @@ func (e *Engine) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Stats are HAProxy's own readings of some kinds, by its own names, within five seconds.
-func (e *Engine) Stats(ctx context.Context, of socket.Kind) (socket.Stats, error) {
+// Stats are HAProxy's own readings of some kinds, of all sections or some, by its own names,
+// within five seconds.
+func (e *Engine) Stats(ctx context.Context, of socket.Kind, sections ...string) (socket.Stats, error) {
 	s, err := e.client.Open(ctx)
 	if err != nil {
 		return socket.Stats{}, err
 	}
 	defer s.Close()
-	return s.Stats(ctx, of)
+	return s.Stats(ctx, of, sections...)
 }
 
 // Endpoints reports the state of the endpoints of every backend.

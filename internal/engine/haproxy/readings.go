@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,8 +65,8 @@ type readingOptions struct {
 	Socket string
 	// Key begins each of them.
 	Key string
-	// Ask reads HAProxy's statistics of some kinds.
-	Ask func(context.Context, socket.Kind) (socket.Stats, error)
+	// Ask reads HAProxy's statistics of some kinds, of all sections or some.
+	Ask func(context.Context, socket.Kind, ...string) (socket.Stats, error)
 	// OnDrained gets how endpoints leave, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
@@ -82,7 +82,7 @@ func newReadings(o readingOptions) (*readings, error) {
 		leaving: map[endpointKey]*departure{}, heard: map[socket.Kind]heard{},
 	}
 	var err error
-	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
+	if r.socket, r.datagrams, err = socket.ListenForLines(o.Socket, render.Datagrams(o.Socket)); err != nil {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
 	}
 	r.counters = traffic.NewCounters(o.Metrics, r.gauges)
@@ -98,24 +98,6 @@ func newReadings(o readingOptions) (*readings, error) {
 		r.serving.Go(func() { r.watchLeaving(ctx) })
 	}
 	return r, nil
-}
-
-// listenForLines makes the sockets for lines; files that are there are replaced.
-func listenForLines(path string) (net.Listener, *net.UnixConn, error) {
-	for _, file := range []string{path, render.Datagrams(path)} {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, err
-		}
-	}
-	stream, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, nil, err
-	}
-	datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: render.Datagrams(path), Net: "unixgram"})
-	if err != nil {
-		return nil, nil, errors.Join(err, stream.Close())
-	}
-	return stream, datagrams, nil
 }
 
 // close takes the lines that have arrived, and ends.
@@ -444,8 +426,10 @@ type departure struct {
 	failures uint64
 }
 
-// leavingInterval is the time between two looks at endpoints that leave.
-const leavingInterval = 250 * time.Millisecond
+const (
+	leavingInterval = 250 * time.Millisecond // between two looks at endpoints that leave
+	maxSections     = 100                    // are asked about one by one
+)
 
 // depart notes the endpoints that were ready and are not in the next table. The caller
 // holds the mutex.
@@ -483,17 +467,40 @@ func (r *readings) depart(old, next *route.Table) {
 	}
 }
 
+// leavingSections are the sections of backends whose endpoints leave, nil for many. The caller holds
+// the mutex.
+func (r *readings) leavingSections() (names []string) {
+	backends := map[string]bool{"": false}
+	for key := range r.leaving {
+		backends[key.backend] = true
+	}
+	for _, c := range r.shown {
+		for i := 0; c != nil && len(r.leaving) > 0 && i < len(c.Sections); i++ {
+			if s := &c.Sections[i]; backends[s.Backend] {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) > maxSections {
+		return nil
+	}
+	return names
+}
+
 // watchLeaving reports endpoints that leave when nothing runs there any more, but for
 // connections of a worker that was replaced, which are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
 	for clock.Sleep(ctx, leavingInterval) == nil {
 		r.mu.Lock()
-		n := len(r.leaving)
+		n, sections := len(r.leaving), r.leavingSections()
 		r.mu.Unlock()
 		if n == 0 {
 			continue
 		}
-		stats, err := r.newest(socket.Servers)
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		stats, err := r.Ask(asking, socket.Servers, sections...)
+		cancel()
 		if err != nil {
 			continue
 		}

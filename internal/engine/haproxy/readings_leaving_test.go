@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,13 +37,15 @@ func TestDepartures(t *testing.T) {
 		return made
 	}
 	var answer atomic.Pointer[string]
+	var asked atomic.Pointer[[]string]
 	says := func(text string) { answer.Store(&text) }
 	says("s1,v1,,2,UP,,\n")
 	told := make(chan traffic.Drained, 10)
 	r, err := newReadings(readingOptions{
 		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{},
 		OnDrained: func(d traffic.Drained) { told <- d },
-		Ask: func(context.Context, socket.Kind) (socket.Stats, error) {
+		Ask: func(_ context.Context, _ socket.Kind, sections ...string) (socket.Stats, error) {
+			asked.Store(&sections)
 			return socket.ParseStats(statsHeader + *answer.Load())
 		},
 	})
@@ -71,6 +74,10 @@ func TestDepartures(t *testing.T) {
 	want := traffic.Drained{Backend: "shop", Endpoint: "e1", Service: "shop@docker", Instance: "e1-1", Requests: 2, Failed: 1}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(traffic.Drained{}, "Took")); diff != "" || got.Took <= 0 {
 		t.Errorf("after %v (-want +got):\n%s", got.Took, diff)
+	}
+	// Only sections of the backend are asked about, not those of all.
+	if got := *asked.Load(); !slices.Equal(got, []string{"s1", "s2"}) {
+		t.Errorf("asked about %q", got)
 	}
 	if len(told) > 0 {
 		t.Errorf("somebody else is said to have left: %+v", <-told)

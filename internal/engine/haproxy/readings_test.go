@@ -83,7 +83,7 @@ func newTestReadings(t *testing.T, answer *string) (*readings, *metrics.Set, *lo
 	path := filepath.Join(t.TempDir(), "log.sock")
 	r, err := newReadings(readingOptions{
 		Socket: path, AccessLog: log, Logger: slog.New(slog.DiscardHandler), Metrics: registry,
-		Ask: func(context.Context, socket.Kind) (socket.Stats, error) {
+		Ask: func(context.Context, socket.Kind, ...string) (socket.Stats, error) {
 			if *answer == "" {
 				return socket.Stats{}, errors.New("gone")
 			}
@@ -325,7 +325,7 @@ func TestAskedForLittle(t *testing.T) {
 	var asked []socket.Kind
 	r, err := newReadings(readingOptions{
 		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{},
-		Ask: func(_ context.Context, of socket.Kind) (socket.Stats, error) {
+		Ask: func(_ context.Context, of socket.Kind, _ ...string) (socket.Stats, error) {
 			asked = append(asked, of)
 			return socket.ParseStats(statsHeader)
 		},

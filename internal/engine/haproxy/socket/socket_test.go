@@ -378,6 +378,17 @@ func TestShow(t *testing.T) {
 	if want := []string{"in/FRONTEND", "tls/FRONTEND", "be/first", "be/BACKEND"}; !slices.Equal(names, want) {
 		t.Errorf("rows %q, want %q", names, want)
 	}
+	some, err := s.Stats(ctx, Servers, "gone", "be", "in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = nil
+	for row := range some.Rows() {
+		names = append(names, row.Proxy()+"/"+row.Server())
+	}
+	if want := []string{"be/first"}; !slices.Equal(names, want) {
+		t.Errorf("servers of some sections: rows %q, want %q", names, want)
+	}
 	if value, ok, err := s.GetVar(ctx, "proc.word"); value != "hello" || !ok || err != nil {
 		t.Errorf("proc.word is %q, %v, %v", value, ok, err)
 	}

@@ -37,9 +37,26 @@ const (
 	AllKinds  Kind = Frontends | Backends | Servers
 )
 
-// Stats are the readings that the worker has of some kinds.
-func (s *Session) Stats(ctx context.Context, of Kind) (Stats, error) {
-	return parsed(ParseStats)(s.run(ctx, nil, "show", "stat", "-1", strconv.Itoa(int(of)), "-1"))
+// Stats are the readings that the worker has of some kinds: of all sections, or of those that are named
+// and are there.
+func (s *Session) Stats(ctx context.Context, of Kind, sections ...string) (all Stats, err error) {
+	kinds := strconv.Itoa(int(of))
+	if len(sections) == 0 {
+		return parsed(ParseStats)(s.run(ctx, nil, "show", "stat", "-1", kinds, "-1"))
+	}
+	for _, name := range sections {
+		answer, err := s.run(ctx, nil, "show", "stat", name, kinds, "-1")
+		if _, refused := errors.AsType[*CommandError](err); refused || strings.HasPrefix(answer, "No such proxy") {
+			continue
+		}
+		one, err := parsed(ParseStats)(answer, err)
+		if err != nil {
+			return Stats{}, err
+		}
+		one.rows = append(all.rows, one.rows...)
+		all = one
+	}
+	return all, nil
 }
 
 // Rows are the rows as they were printed.
