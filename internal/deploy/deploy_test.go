@@ -439,12 +439,14 @@ func TestRemovedByOthers(t *testing.T) {
 					w.o = done(Want{}, w.o, Step{Kind: Delete, Instance: in.ID})
 				}
 			}
-			w.mu.Unlock()
 			stop = time.AfterFunc(3*time.Second, remove)
+			w.mu.Unlock()
 		}
 		remove()
 		err := w.run(t, wanted(1, "b"), RunOptions{})
+		w.mu.Lock()
 		stop.Stop()
+		w.mu.Unlock()
 		if !errors.Is(err, ErrChanged) || w.made != mostAnew+1 || w.text() != before {
 			t.Errorf("%v after %d instances; left is\n%s", err, w.made, w.text())
 		}

@@ -134,10 +134,6 @@ func near(a catalog.Address) bool {
 	return a.Reach == catalog.ReachShared || a.Reach == catalog.ReachBridge || a.Link
 }
 
-func onLink(in *catalog.Instance, ip netip.Addr) bool {
-	return slices.ContainsFunc(in.Addresses, func(a catalog.Address) bool { return a.Link && a.Host == ip.String() })
-}
-
 // hostNetwork is the network of containers that have the machine's own.
 const hostNetwork = "host"
 
