@@ -22,6 +22,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"fairway/internal/testkit"
 )
 
 // attackers are a process that attacks.
@@ -138,7 +140,11 @@ func beSlow(t *testing.T, kinds []string, n int, clear, secure string, ended <-c
 		}
 	}
 	fmt.Println("ready")
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
+	pause := 50 * time.Millisecond
+	if testkit.Soaking() {
+		pause = time.Second
+	}
+	for tick := time.NewTicker(pause); ; {
 		trickle(goes, true)
 		trickle(stays, false)
 		select {

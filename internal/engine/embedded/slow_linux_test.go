@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -64,8 +65,11 @@ func honest(ctx context.Context, t *testing.T, c *conn) (took []time.Duration) {
 		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 		if err == nil {
 			var res *http.Response
-			if res, err = http.ReadResponse(c.r, nil); err == nil && res.StatusCode == http.StatusOK {
+			if res, err = http.ReadResponse(c.r, nil); err == nil {
 				_, err = io.Copy(io.Discard, res.Body)
+			}
+			if err == nil && res.StatusCode != http.StatusOK {
+				err = errors.New(res.Status)
 			}
 		}
 		if err != nil {
@@ -181,8 +185,8 @@ func (s *site) storm(t *testing.T, kinds []string, n int, lasts time.Duration, o
 	stop()
 	asking.Wait()
 	r.said = attackers.end()
-	// Go keeps what it has for a goroutine, and maps their size.
-	r.back = testkit.Eventually(t, "the memory is back", func() bool { return inUse() <= before+1<<20+uint64(n*len(kinds))*2<<10 }).Round(time.Millisecond)
+	// Go keeps what it has for goroutines, of which there are some for each connection, and maps their size.
+	r.back = testkit.Eventually(t, "the memory is back", func() bool { return inUse() <= before+1<<20+uint64(n*len(kinds))*4<<10 }).Round(time.Millisecond)
 	return r
 }
 
