@@ -142,6 +142,9 @@ curl -sS -d "{\"host\":\"$2\",\"value\":\"$3\"}" %s$path
 	}
 	for _, tt := range []setup.DNS{{Provider: "webhook", URL: hook.URL, TokenFile: token}, {Provider: "exec", Program: program}} {
 		t.Run(tt.Provider, func(t *testing.T) {
+			if tt.Provider == "webhook" {
+				testkit.Soak(t) // its contract is a test of its own
+			}
 			t.Parallel()
 			services := "services:\n" + service("w", "*."+tt.Provider+".test", backend(t))
 			if tt.Provider == "exec" {
