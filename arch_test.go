@@ -32,7 +32,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/acme", "internal/acme/setup", "internal/app/lifecycle", "internal/app/machine",
+		"internal/acme", "internal/acme/setup", "internal/app/dialects", "internal/app/lifecycle", "internal/app/machine",
 		"internal/consul/setup", "internal/publish/consul", "internal/engine/errorpage",
 		"internal/condition", "internal/engine/certs", "internal/feed", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/admin/oidc", "internal/api", "internal/api/local", "internal/catalog", "internal/compile", "internal/containerlog", "internal/control",
@@ -45,12 +45,11 @@ var allowed = map[string]struct {
 	}},
 
 	// machine is what the machine lets the process do.
-	"internal/app/machine":   {1, nil},
-	"internal/app/lifecycle": {1, nil},
+	"internal/app/machine": {1, nil}, "internal/app/lifecycle": {1, nil}, "internal/app/dialects": {3, []string{"internal/compile", "internal/compile/traefik", "internal/files", "internal/nearest", "internal/route/tlsoption"}},
 
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
 	"internal/plan": {3, []string{
-		"internal/api", "internal/catalog", "internal/compile", "internal/compose", "internal/condition", "internal/discovery", "internal/discovery/file",
+		"internal/api", "internal/catalog", "internal/compile", "internal/compile/meant", "internal/compose", "internal/condition", "internal/discovery", "internal/discovery/file",
 		"internal/engine/users", "internal/files", "internal/human", "internal/owners", "internal/route", "internal/yamlnode",
 	}},
 	// compose reads Compose files, without Docker.
@@ -93,7 +92,7 @@ var allowed = map[string]struct {
 
 	// compile makes a table of what the dialects read; each dialect is one package.
 	"internal/compile": {2, []string{
-		"internal/catalog", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/native", "internal/nearest", "internal/owners", "internal/route",
+		"internal/catalog", "internal/compile/certified", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/meant", "internal/compile/native", "internal/compile/nginxproxy", "internal/compile/traefik", "internal/human", "internal/nearest", "internal/owners", "internal/route",
 	}},
 	// claims answers who may claim what, with rights, its wire types; command prints that.
 	"internal/admin/claims":   {2, []string{"internal/api", "internal/api/rights", "internal/catalog", "internal/owners", "internal/route", "internal/route/canonical"}},
@@ -106,7 +105,7 @@ var allowed = map[string]struct {
 	"internal/compile/native": {2, []string{
 		"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route",
 	}},
-	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route", "internal/route/userhash", "internal/route/canonical"}},
+	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/human", "internal/route", "internal/route/userhash", "internal/route/canonical"}}, "internal/compile/traefik": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route", "internal/route/canonical", "internal/route/userhash"}}, "internal/compile/certified": {2, []string{"internal/catalog", "internal/route"}}, "internal/compile/meant": {1, []string{"internal/catalog", "internal/compile/chars"}}, "internal/compile/nginxproxy": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/human", "internal/route"}},
 	// draft is what one route asks for, the same for every dialect.
 	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route", "internal/route/canonical"}},
 	// rule is the language of the label fairway.rule; chars is what labels are made of.
@@ -309,7 +308,7 @@ var allowed = map[string]struct {
 	// events reads server-sent events.
 	"internal/api/events": {1, nil},
 	"internal/api/local":  {1, []string{"internal/api"}},
-	"internal/dockerapi":  {1, nil},
+	"internal/dockerapi":  {1, []string{"internal/catalog"}}, // which variables may be kept
 	// consul speaks to the HTTP API of Consul; certstore keeps certificates there.
 	"internal/consul":       {1, []string{"internal/clock", "internal/files"}},
 	"internal/consul/setup": {3, []string{"internal/atomicfile", "internal/catalog", "internal/consul", "internal/discovery", "internal/discovery/consul", "internal/metrics", "internal/publish", "internal/publish/consul"}},

@@ -77,14 +77,15 @@ func trafficOf(now api.Traffic, routes []api.Route, all bool) api.Traffic {
 type problemsCommand struct {
 	Service string `name:"service" placeholder:"NAME" help:"Only problems of this service (ID or name)."`
 	Source  string `name:"source" placeholder:"NAME" help:"Only problems from this source."`
+	Notices bool   `name:"notices" help:"What is no fault and should be known, such as labels of other proxies that have no effect."`
 }
 
 // Run prints the problems.
 func (p *problemsCommand) Run(ctx context.Context, c *cli, a *api.Client) error {
-	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
+	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source, Notices: p.Notices})
 	incomplete, none := c.Incomplete(found.Incomplete), "No problems of labels. What is wrong otherwise: fairway status"
 	if incomplete {
 		none = "No problems of labels are known."
 	}
-	return noIf(list(c, found, err, orNote(c, none, c.Problems)), len(found.Items) > 0 || incomplete)
+	return noIf(list(c, found, err, orNote(c, none, c.Problems)), len(found.Items) > 0 && !p.Notices || incomplete)
 }

@@ -46,7 +46,7 @@ func (s *Server) operations() []operation {
 		list("/v1/routes", s.routes).with(byService, bySource, byHost, text("state", "State of the condition; several are separated by commas."), boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
 		list("/v1/services", s.services).with(byService, bySource, byHost),
 		list("/v1/services/{name...}", s.service),
-		list("/v1/problems", s.problems).with(byService, bySource),
+		list("/v1/problems", s.problems).with(byService, bySource, boolean("notices", "Lists what is no fault and should be known, in the place of problems.")),
 		list("/v1/sources", s.sources),
 		where(s.options.Authority != nil, "there is no authority of Fairway's own: set acme.internal to true", get("/v1/authority", func(*request) (anchor.Authority, error) { return anchor.Of(s.options.Authority()) }))[0],
 		list("/v1/owners", func(r *request) ([]rights.OwnerRecord, error) {
@@ -281,7 +281,7 @@ func (s *Server) problems(r *request) (items []api.Problem, err error) {
 	for _, f := range s.options.Conditions.Report().Findings {
 		findings[f.Service] = append(findings[f.Service], f)
 	}
-	for _, p := range v.Table.Problems {
+	for _, p := range v.Remarks(r.flag("notices")) {
 		if v.IsService(r.text("service"), p.Service) && r.wants("source", p.Source) {
 			item := show.Problem(p)
 			item.Where = v.Where(p)

@@ -42,11 +42,11 @@ type List[T any] struct {
 // Query narrows a list down. Empty fields narrow nothing. A field that the list
 // does not know (see each method of Client) is refused with status 400.
 type Query struct {
-	Service string // the ID or the name of a service
-	Source  string // the name of a source
-	Host    string // keeps the routes that could take a request for this host
-	State   string // keeps the routes in one of these states of a condition: "degraded,down"
-	Live    bool   // asks routes for Endpoint.Live as well
+	Service       string // the ID or the name of a service
+	Source        string // the name of a source
+	Host          string // keeps the routes that could take a request for this host
+	State         string // keeps the routes in one of these states of a condition: "degraded,down"
+	Live, Notices bool   // asks for Endpoint.Live as well; for notices in the place of problems
 }
 
 // Route is one route of the live table. Routes are sorted by ID.

@@ -180,7 +180,7 @@ func moment(t time.Time) []string {
 }
 
 func (q Query) values() url.Values {
-	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": given(q.Live)}
+	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "state": text(q.State), "live": given(q.Live), "notices": given(q.Notices)}
 }
 
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) (List[T], error) {

@@ -432,7 +432,7 @@ func fitted(last *control.LastGood, s compile.Settings, found []catalog.Certific
 		return nil, err
 	}
 	listeners := compile.WithCertificates(s.Reopened(t.Listeners), found, t.Routes)
-	return route.New(t.Revision, listeners, t.Routes, t.Backends, t.Problems)
+	return route.New(t.Revision, listeners, t.Routes, t.Backends, t.Remarks())
 }
 
 // openAccessLog returns where the access log goes, or nil.

@@ -9,6 +9,7 @@ import (
 
 	"fairway/internal/acme/setup"
 	"fairway/internal/admin/oidc"
+	"fairway/internal/app/dialects"
 	"fairway/internal/app/machine"
 	"fairway/internal/confload"
 	consulsetup "fairway/internal/consul/setup"
@@ -61,6 +62,8 @@ type Config struct {
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
 
 	Owners []owners.Record `name:"owners" placeholder:"{…}" sep:"\n" help:"Who may claim which hosts, paths and ports, as in docs/owners.md: the first record that fits an owner decides, and one that none fits may claim everything. In a flag or variable one a line, in braces. Repeatable."`
+
+	Dialects dialects.Config `embed:""`
 
 	DNS names.Config `embed:"" prefix:"dns."`
 

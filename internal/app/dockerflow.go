@@ -48,6 +48,7 @@ func (f *dockerFlow) labels() bool { return f.cfg.Proxy.on() || f.cfg.Labels }
 // readDockerFlow translates the environment, with the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
 	f := &dockerFlow{cfg: cfg.DockerFlow}
+	f.cfg.Labels = f.cfg.Labels || cfg.Dialects.Flow()
 	on := env.Parts{Proxy: f.labels(), Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
 	var err error
 	if f.env, err = env.Read(Environment(environ), secrets, on); err != nil {
@@ -100,6 +101,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts(), Owners: owners.New(cfg.Owners)}
 	_, s.ErrorPages = cfg.errorPages()
+	cfg.Dialects.Settings(&s, cfg.TLS.Certificates)
 	s.RedirectObtained = cfg.ACME.On() && cfg.ACME.Redirect
 	s.Defaults, _ = cfg.compiledDefaults() // checked before
 	if port := portOf(cfg.ListenTLS); port != 443 {

@@ -206,6 +206,7 @@ func (c *Config) validate() confload.Faults {
 	v.Consul.Check(v.add)
 	v.engine()
 	v.rules()
+	v.Dialects.Check(v.add)
 	v.owners()
 	v.defaults()
 	v.errorPages()

@@ -30,7 +30,7 @@ func (a *App) newSources(m *metrics.Set) ([]discovery.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Label: a.cfg.DockerLabel, Variables: a.cfg.Consul.Publish.On(), Logger: a.log})
+		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Label: a.cfg.DockerLabel, Variables: a.cfg.Consul.Publish.On(), Environment: a.cfg.Dialects.Variables(), Logger: a.log})
 		if err != nil {
 			return nil, err
 		}

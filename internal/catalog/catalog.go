@@ -54,6 +54,8 @@ type Service struct {
 	Shared bool `json:"shared,omitempty"`
 	// Labels are the service's own. Plain containers have theirs on the instances.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Env is as that of an instance, of what its instances are to be created with.
+	Env map[string]string `json:"env,omitempty"`
 	// OwnLabels is true where those labels count and those of instances do not.
 	OwnLabels bool `json:"ownLabels,omitempty"`
 	// Posted is true of a service that was sent over HTTP: it needs no label to be served.
@@ -90,6 +92,8 @@ type Instance struct {
 	Image string `json:"image,omitempty"`
 	// Labels are the instance's own labels.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Env are the variables of its environment that a dialect reads (see Variables); nil for none.
+	Env map[string]string `json:"env,omitempty"`
 	// State says whether it can serve.
 	State State `json:"state"`
 	// StateReason explains State to people, where State does not say it all.

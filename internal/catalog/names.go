@@ -140,9 +140,11 @@ const NoOwner = "-"
 // OwnedID is the ID of the service of a name while another owner has the name.
 func OwnedID(name, owner string) string { return name + "~" + owner }
 
-// IsLabel reports whether a label means something to Fairway.
+// IsLabel reports whether a label means something to Fairway: one of its own, or of a
+// dialect.
 func IsLabel(key string) bool {
-	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix)
+	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix) || HasPrefix(key, TraefikPrefix) ||
+		HasPrefix(key, NginxPrefix) || IsCaddyLabel(key)
 }
 
 // Labelled reports whether the service or one of its instances has a label that means

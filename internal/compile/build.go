@@ -86,7 +86,9 @@ func (p planner) asAsked(pl *plan, a *asked, d *draft.Draft) *claimant {
 func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	c := newClaimant(pl, a, d)
 	for _, r := range d.Redirects() {
-		r.Port = p.HTTPSPort
+		if r.Port == 0 {
+			r.Port = p.HTTPSPort
+		}
 	}
 	c.route.Filters = d.Filters()
 	c.route.Hold, c.route.Timeout, c.route.BodyTimeout, c.route.Idle = d.Hold, d.Timeout, d.BodyTimeout, d.Idle

@@ -15,6 +15,7 @@ import (
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
 	"fairway/internal/compile/native"
+	"fairway/internal/compile/traefik"
 	"fairway/internal/owners"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
@@ -30,6 +31,17 @@ type caseSettings struct {
 		GlobalUsers        string            `yaml:"globalUsers"`
 		UserFiles          map[string]string `yaml:"userFiles"`
 	} `yaml:"dockerflow"`
+	// Dialects are those of other proxies that are on; Certified the names with certificates.
+	Dialects  []string `yaml:"dialects"`
+	Certified []string `yaml:"certified"`
+	// Traefik is how labels of Traefik are read, TraefikFile its file of middlewares.
+	Traefik struct {
+		Entrypoints map[string]string `yaml:"entrypoints"`
+		Exposed     bool              `yaml:"exposed"`
+		Rule        string            `yaml:"rule"`
+		Skip        []string          `yaml:"skip"`
+	} `yaml:"traefik"`
+	TraefikFile string `yaml:"traefikFile"`
 	// Unsupported is what the engine cannot serve: words of the text of a route or
 	// its backend, with the reason, each a line.
 	Unsupported string `yaml:"unsupported"`
@@ -58,7 +70,14 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP, ErrorPages: c.Pages, UserDirs: c.Files, RedirectObtained: c.Obtained, Unsupported: unsupportedOf(c.Unsupported), Owners: owners.New(c.Owners)}
+	s := Settings{TCPPorts: c.TCP, Dialects: c.Dialects, Certified: c.Certified, ErrorPages: c.Pages, UserDirs: c.Files, RedirectObtained: c.Obtained, Unsupported: unsupportedOf(c.Unsupported), Owners: owners.New(c.Owners)}
+	s.Traefik = traefik.Options{EntryPoints: c.Traefik.Entrypoints, ExposedByDefault: c.Traefik.Exposed, DefaultRule: c.Traefik.Rule, Skip: c.Traefik.Skip}
+	if c.TraefikFile != "" {
+		var err error
+		if s.Traefik.File, err = traefik.ReadFile([]byte(c.TraefikFile)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if c.Obtained {
 		s.HTTPSPort = 443
 	}

@@ -187,7 +187,7 @@ func (c *claimant) age() uint64 {
 // both name the same group of Docker Flow, and ask for the same connections.
 func (c *claimant) joins() bool {
 	return c.winner != nil && c.winner.winner == nil && c.draft.Group != "" && c.draft.Group == c.winner.draft.Group &&
-		c.backend != nil && c.winner.backend != nil && slices.Equal(c.claims, c.winner.claims)
+		(c.backend == nil) == (c.winner.backend == nil) && slices.Equal(c.claims, c.winner.claims)
 }
 
 // compareNewcomers orders by the ages of services, unknown ones last, then by ID.

@@ -22,10 +22,12 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/certified"
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
 	"fairway/internal/compile/native"
+	"fairway/internal/compile/traefik"
 	"fairway/internal/owners"
 	"fairway/internal/route"
 )
@@ -47,6 +49,14 @@ type Settings struct {
 	Reserved map[uint16]string
 	// DockerFlow says how com.df.* labels are read; nil ignores them.
 	DockerFlow *dockerflow.Options
+	// Dialects are the names of the dialects of other proxies that are served, in their
+	// order: of two that a service has labels of, the first is read.
+	Dialects []string
+	// Traefik says how labels of Traefik are read, beside what is here.
+	Traefik traefik.Options
+	// Certified are names that certificates of the operator are for, "*." in front of one for
+	// a level.
+	Certified []string
 	// Unsupported says why the engine cannot serve a route, whose Claim is not known yet,
 	// with its backend, if it has one; empty when it can. It gives the same answer as long
 	// as Answers does; nil means that everything can be served.
@@ -83,32 +93,15 @@ func NewDefaults(list []Default, locked, userDirs []string) (all *Defaults, faul
 // PortRange is a range of ports, First and Last included.
 type PortRange = draft.PortRange
 
+// FlowDialect is the name of the dialect of Docker Flow.
+const FlowDialect = dockerflow.Name
+
 // FlowSecrets is where Docker mounts secrets, among them the user files of Docker Flow.
 const FlowSecrets = dockerflow.SecretsDir
 
-// dialect reads labels of one kind. Its methods are pure.
-type dialect interface {
-	// Prefix begins its labels, in lower case.
-	Prefix() string
-	// Read reads the labels of a service, which are its own or those of an instance.
-	// Routes of no two dialects have the same name. What a draft remembers makes the same
-	// draft again.
-	Read(s *catalog.Service, labels map[string]string) draft.Reading
-	// Shown returns what may be shown of the value of one of its labels.
-	Shown(key, value string) string
+func (s Settings) ports() *draft.Ports {
+	return draft.NewPorts(s.Listeners, slices.Concat(s.TCPPorts, s.entryPorts()), s.Reserved)
 }
-
-// dialects are the kinds of labels that are read: Fairway's own first.
-func (s Settings) dialects() []dialect {
-	ports := s.ports()
-	list := []dialect{native.New(ports, s.UserDirs, s.Defaults, s.ErrorPages)}
-	if s.DockerFlow != nil {
-		list = append(list, dockerflow.New(*s.DockerFlow, ports.Named(s.Listeners, s.DockerFlow.Ports), s.Defaults.Apply))
-	}
-	return list
-}
-
-func (s Settings) ports() *draft.Ports { return draft.NewPorts(s.Listeners, s.TCPPorts, s.Reserved) }
 
 // Compiler turns snapshots into tables. It remembers what it made of each service, so that
 // a change costs what changed. One goroutine may use it at a time.
@@ -124,7 +117,7 @@ func New(s Settings) *Compiler {
 	if s.Unsupported == nil {
 		s.Unsupported = func(*route.Route, *route.Backend) string { return "" }
 	}
-	return &Compiler{planner: planner{Settings: s, dialects: s.dialects()}}
+	return &Compiler{planner: newPlanner(s)}
 }
 
 // Compile makes the table of a snapshot. Claims and last good forms are handed down from
@@ -142,6 +135,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	if machines := c.Owners.Machines(s.Nodes); !maps.Equal(machines, c.machines) {
 		c.machines, c.plans = machines, nil
 	}
+	c.learn(s.Services)
 	var (
 		plans     = make(map[string]*plan, len(s.Services))
 		inOrder   = make([]*plan, 0, len(s.Services))
@@ -156,7 +150,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 			continue
 		}
 		pl := c.plans[service.ID]
-		if pl == nil || pl.service != service {
+		if pl == nil || pl.service != service || !c.stands(pl) {
 			pl = c.plan(service)
 		}
 		plans[service.ID], inOrder = pl, append(inOrder, pl)
@@ -170,11 +164,11 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		newest = max(newest, r.Claim)
 	}
 	decide(claimants, newest)
-	obtained := c.obtained(s.Certificates)
+	names := certified.Of(c.Listeners, c.Certified, s.Certificates, c.RedirectObtained)
 
 	for _, pl := range inOrder {
 		problems.add(pl, outcomeProblems(pl.mine))
-		pl.make(previous, obtained, c.HTTPSPort)
+		pl.make(previous, names, c.HTTPSPort)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
 		for i, r := range pl.routes {
@@ -257,10 +251,10 @@ func outcomeProblems(mine []*claimant) []route.Problem {
 
 // make fills in the routes and backends of the plan, the same pointers while they say the same.
 // Names of certificates and the port for HTTPS are for redirects by default.
-func (pl *plan) make(previous *route.Table, obtained map[string]bool, port uint16) {
+func (pl *plan) make(previous *route.Table, names certified.Names, port uint16) {
 	served := slices.DeleteFunc(slices.Clone(pl.mine), func(c *claimant) bool { return c.winner != nil })
 	changed := func(c *claimant) bool {
-		return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 || c.redirected != c.redirects(obtained)
+		return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 || c.redirected != c.redirects(names)
 	}
 	if slices.Equal(served, pl.served) && !slices.ContainsFunc(served, changed) {
 		return
@@ -271,7 +265,7 @@ func (pl *plan) make(previous *route.Table, obtained map[string]bool, port uint1
 	for i, c := range served {
 		r := c.route
 		r.Claim = c.number
-		c.redirected = c.redirects(obtained)
+		c.redirected = c.redirects(names)
 		r.Filters = c.filters(port, c.redirected)
 		if wanted[i] != nil {
 			r.Backend = pl.backend(r.ID, wanted[i], shared, previous).ID
@@ -321,19 +315,4 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	text := chars.Printable("the table could not be made: " + err.Error())
 	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
 	return t
-}
-
-// ShownLabels returns what the value of a label is shown, logged, recorded and sent with:
-// route.Masked stands in the place of what may not be shown, as all of a label that belongs
-// to no dialect. Any goroutine may call the function.
-func ShownLabels() func(key, value string) string {
-	all := Settings{DockerFlow: &dockerflow.Options{}}.dialects()
-	return func(key, value string) string {
-		for _, d := range all {
-			if catalog.HasPrefix(key, d.Prefix()) {
-				return d.Shown(key, value)
-			}
-		}
-		return route.Masked
-	}
 }

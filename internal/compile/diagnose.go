@@ -10,6 +10,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
+	"fairway/internal/compile/meant"
 	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
@@ -39,7 +40,7 @@ const (
 
 // Check is one step of a diagnosis.
 type Check struct {
-	// Name is "state", "labels", "problem", "port", "address", "conflict" or "route".
+	// Name is "state", "labels", "problem", "notice", "port", "address", "conflict" or "route".
 	Name    string
 	Outcome Outcome
 	// Text says what was found, in one sentence; Hint what to do, or is empty.
@@ -89,14 +90,14 @@ func (d *doctor) add(name string, outcome Outcome, hint, format string, args ...
 func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	service := d.plan.service
 	d.Service, d.Source = service.ID, service.Source
-	labels := service.Labels
+	labels := service.Declared()
 	if in == nil {
 		d.add("state", OutcomeFailed, "start an instance", "the service has no instances")
 	} else {
 		d.Instance, d.Source = in.Name, cmp.Or(in.Source, service.Source)
 		d.state(in)
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(labels)), catalog.IsLabel) {
-			labels = in.Labels
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(labels)), func(key string) bool { return catalog.IsLabel(key) || catalog.IsVariable(key) }) {
+			labels = in.Declared()
 		}
 	}
 	if d.labels(p, labels) {
@@ -139,9 +140,16 @@ func (d *doctor) state(in *catalog.Instance) {
 // none, what might have been meant to be some.
 func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 	own := p.dialects[0]
-	hasOwn := catalog.HaveLabels(labels, own.Prefix())
-	for _, by := range slices.Concat(p.dialects[1:], p.dialects[:1]) {
-		if !catalog.HaveLabels(labels, by.Prefix()) {
+	hasOwn := have(labels, own)
+	read := p.dialects[1:]
+	for _, o := range p.others {
+		if o.on && !d.plan.service.DecidesItself() && (readsAll(o) || have(labels, o)) {
+			read = slices.Concat(read, []dialect{o.dialect})
+			break
+		}
+	}
+	for _, by := range slices.Concat(read, p.dialects[:1]) {
+		if !have(labels, by) && !readsAll(by) {
 			continue
 		}
 		reading := by.Read(d.plan.service, labels)
@@ -163,13 +171,20 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 		d.add("labels", OutcomeFailed, hintFlowIsOff, "it has labels of Docker Flow, which are not read")
 		return false
 	}
-	hint := "add a label such as " + own.Prefix() + "host=app.example.com"
-	if foreign := Meant(labels); foreign != "" {
-		hint = foreign
-	} else if misses := nearMisses(labels); len(misses) > 0 {
-		hint = "labels of Fairway begin with " + own.Prefix() + "; these do not: " + strings.Join(misses, ", ")
+	misses := nearMisses(labels)
+	for _, p := range d.plan.problems {
+		if p.Code == route.CodeNotRead && len(misses) == 0 {
+			d.add("labels", OutcomeFailed, p.Hint, "%s", p.Text)
+			return false
+		}
 	}
-	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", own.Prefix())
+	hint := "add a label such as " + catalog.LabelPrefix + "host=app.example.com"
+	if foreign := meant.Of(labels); foreign != "" {
+		hint = foreign
+	} else if len(misses) > 0 {
+		hint = "labels of Fairway begin with " + catalog.LabelPrefix + "; these do not: " + strings.Join(misses, ", ")
+	}
+	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", catalog.LabelPrefix)
 	return false
 }
 
@@ -195,7 +210,7 @@ func nearMisses(labels map[string]string) []string {
 		if i := strings.IndexAny(lower, "._-/:="); i >= 0 {
 			first = lower[:i]
 		}
-		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, catalog.FlowLabelPrefix) || first == "caddy"
+		foreign := strings.HasPrefix(lower, catalog.FlowLabelPrefix) || first == "caddy"
 		if foreign || nearest.Distance(first, strings.TrimSuffix(catalog.LabelPrefix, ".")) <= 2 {
 			if list = append(list, chars.Printable(k)); len(list) == 5 {
 				break
@@ -206,7 +221,7 @@ func nearMisses(labels map[string]string) []string {
 }
 
 func (d *doctor) problems(in *catalog.Instance) {
-	list := slices.DeleteFunc(slices.Clone(d.table.Problems), func(p route.Problem) bool { return p.Service != d.plan.service.ID })
+	list := slices.DeleteFunc(d.table.Remarks(), func(p route.Problem) bool { return p.Service != d.plan.service.ID })
 	if len(d.plan.problems) >= len(list) {
 		list = d.plan.problems // the table lists only so many, and one that counts the others
 	}
@@ -222,6 +237,9 @@ func (d *doctor) problems(in *catalog.Instance) {
 			continue // the checks of port and address say it
 		case route.CodeDiffer, route.CodeLockedUsers, route.CodeNameTaken:
 			outcome = OutcomeDoubt
+		}
+		if p.Code.Notice() {
+			name, outcome = "notice", OutcomeDoubt
 		}
 		text := p.Text
 		if p.Label != "" {

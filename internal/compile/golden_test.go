@@ -51,6 +51,7 @@ type caseService struct {
 	Virtual   []string          `yaml:"virtual"` // "proxy shared 10.0.0.2"
 	Lately    bool              `yaml:"lately"`  // nothing of it runs, but did a moment ago
 	Flow      map[string]string `yaml:"flow"`    // labels of the service, without com.df.; notify is true
+	Env       map[string]string `yaml:"env"`     // variables of one ready instance, which exposes 80
 }
 
 // caseInstance is an instance of a case. Without ports it exposes 80; without
@@ -63,6 +64,7 @@ type caseInstance struct {
 	State     catalog.State     `yaml:"state"`   // default: ready
 	Weight    int               `yaml:"weight"`
 	Labels    map[string]string `yaml:"labels"`
+	Env       map[string]string `yaml:"env"`      // variables that dialects read
 	Ports     *[]string         `yaml:"ports"`    // "8080", "53/udp", "80=203.0.113.1:8080" for a published one
 	Networks  *[]string         `yaml:"networks"` // "proxy shared 10.0.0.2"; network "-" for none
 	Addresses []string          `yaml:"fixed"`    // "10.0.0.5:8080"
@@ -84,6 +86,9 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 		}
 		if !ok {
 			source = "docker"
+		}
+		if c.Env != nil {
+			c.Instances = append(c.Instances, caseInstance{Name: name + "-1", Env: c.Env})
 		}
 		if c.Flow != nil {
 			c.Labels = map[string]string{"com.df.notify": "true"}
@@ -126,7 +131,7 @@ func seconds(n int) time.Time {
 func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 	t.Helper()
 	in := &catalog.Instance{
-		ID: c.ID, Name: c.Name, Source: c.Source, Created: seconds(c.Created), State: c.State, Weight: c.Weight, Labels: c.Labels,
+		ID: c.ID, Name: c.Name, Source: c.Source, Created: seconds(c.Created), State: c.State, Weight: c.Weight, Labels: c.Labels, Env: c.Env,
 	}
 	if in.ID == "" {
 		in.ID = in.Name
@@ -192,6 +197,9 @@ func goldenText(table *route.Table) (served, problems string) {
 	var b strings.Builder
 	for _, p := range table.Problems {
 		b.WriteString(p.String() + "\n")
+	}
+	for _, p := range table.Notices {
+		b.WriteString("notice " + p.String() + "\n")
 	}
 	problems = b.String()
 	b.Reset()

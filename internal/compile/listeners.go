@@ -98,5 +98,5 @@ func (s Settings) Fitted(t *route.Table) (*route.Table, error) {
 		return t, nil
 	}
 	backends := slices.DeleteFunc(slices.Clone(t.Backends), func(b *route.Backend) bool { return !used[b.ID] })
-	return route.New(t.Revision, t.Listeners, routes, backends, t.Problems)
+	return route.New(t.Revision, t.Listeners, routes, backends, t.Remarks())
 }

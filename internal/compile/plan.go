@@ -29,6 +29,7 @@ type plan struct {
 	idle     bool
 	asks     []*claimant // of one dialect after the other; the unnamed route first, then by name
 	problems []route.Problem
+	uses     []draft.Use    // of definitions of other services
 	rights   *owners.Rights // what the owner may claim; nil for everything
 
 	// mine are the claimants of this compile. The others are what was made of the plan
@@ -56,7 +57,8 @@ type member struct {
 
 type planner struct {
 	Settings
-	dialects []dialect
+	dialects []dialect         // of which one service may have several
+	others   []other           // of which it has one
 	machines map[string]string // names of nodes by ID, where records of owners ask for them
 }
 
@@ -84,6 +86,7 @@ func (p planner) plan(s *catalog.Service) *plan {
 	if p.DockerFlow == nil {
 		p.flowIsOff(pl)
 	}
+	p.foreign(pl)
 	pl.problems = capProblems(pl.problems)
 	return pl
 }
@@ -134,6 +137,7 @@ func (p planner) ask(pl *plan, a *asked) {
 			c.route.Priority = max(c.route.Priority, highest)
 		}
 	}
+	pl.uses = append(pl.uses, a.reading.Uses...)
 	a.reading = nil // the plan is kept, and the claimants have what is needed of it
 }
 
@@ -175,14 +179,14 @@ func (pl *plan) originOf(in *catalog.Instance) route.Origin {
 func choose(pl *plan, by dialect) *asked {
 	s := pl.service
 	a := &asked{dialect: by, origin: route.Origin{Source: chars.Printable(s.Source)}}
-	if catalog.HaveLabels(s.Labels, by.Prefix()) {
-		a.reading = new(by.Read(s, s.Labels))
+	if own := s.Declared(); have(own, by) || s.OwnLabels && readsAll(by) {
+		a.reading = new(by.Read(s, own))
 		a.members = make([]member, 0, len(s.Instances))
 		for _, in := range s.Instances {
 			a.members = append(a.members, member{in, nil})
 		}
-	} else if decider := decidingInstance(s, by.Prefix()); decider != nil && !s.OwnLabels {
-		a.reading, a.origin = new(by.Read(s, decider.Labels)), pl.originOf(decider)
+	} else if decider := decidingInstance(s, by); decider != nil && !s.OwnLabels {
+		a.reading, a.origin = new(by.Read(s, decider.Declared())), pl.originOf(decider)
 		a.compare(pl, decider)
 	}
 	if a.reading == nil || !a.reading.Wanted {
@@ -197,7 +201,7 @@ func (a *asked) compare(pl *plan, decider *catalog.Instance) {
 	for _, in := range pl.service.Instances {
 		theirs := *a.reading
 		if in != decider {
-			theirs = a.dialect.Read(pl.service, in.Labels)
+			theirs = a.dialect.Read(pl.service, in.Declared())
 		}
 		serves := theirs.Wanted && a.reading.Wanted
 		if serves {
@@ -214,9 +218,9 @@ func (a *asked) compare(pl *plan, decider *catalog.Instance) {
 }
 
 // decidingInstance returns the instance whose labels count: the newest of those
-// that are best off. It is nil when none has a label with the prefix.
-func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
-	if !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return catalog.HaveLabels(in.Labels, prefix) }) {
+// that are best off. It is nil when none has a label of the dialect.
+func decidingInstance(s *catalog.Service, by dialect) *catalog.Instance {
+	if !readsAll(by) && !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return have(in.Declared(), by) }) {
 		return nil
 	}
 	return s.Newest()
@@ -230,11 +234,12 @@ func (p planner) misplaced(pl *plan) {
 	}
 	for _, in := range pl.service.Instances {
 		for _, key := range slices.Sorted(maps.Keys(in.Labels)) {
-			if !slices.ContainsFunc(p.dialects, func(d dialect) bool { return catalog.HasPrefix(key, d.Prefix()) }) {
+			code := p.codeOf(key)
+			if code == "" {
 				continue
 			}
 			pl.problems = append(pl.problems, pl.problem(pl.originOf(in), "", key, draft.Refuse(
-				route.CodeUnsupported, "labels of containers are not read in Swarm, where they belong to the service",
+				code, "labels of containers are not read in Swarm, where they belong to the service",
 				"in a stack file write them under deploy.labels, or run: docker service update --label-add "+chars.Printable(key)+"=… "+chars.Printable(pl.service.Name),
 			)))
 			return

@@ -156,7 +156,7 @@ func (s Settings) Allowed(t *route.Table, snapshot *catalog.Snapshot) (*route.Ta
 		return t, nil
 	}
 	backends := slices.DeleteFunc(slices.Clone(t.Backends), func(b *route.Backend) bool { return !used[b.ID] })
-	return route.New(t.Revision, t.Listeners, routes, backends, t.Problems)
+	return route.New(t.Revision, t.Listeners, routes, backends, t.Remarks())
 }
 
 // FittedTo returns Fitted for what is Allowed, by the snapshot of the moment; nil for none.

@@ -68,9 +68,8 @@ type Service struct {
 	// Swarm; only those that mean something to Fairway. Lines says where each is.
 	Labels, Deploy map[string]string
 	Lines          map[string]Position
-	// Others are its labels, and variables whose names begin with VIRTUAL_, that mean nothing
-	// to Fairway, with where they are.
-	Others map[string]Position
+	// Env are the variables of its containers that mean something to Fairway, in Lines as well.
+	Env map[string]string
 	// Replicas is how many instances it would have; nil where no file says so.
 	Replicas *int
 	Global   bool // one instance on each node
@@ -81,6 +80,8 @@ type Service struct {
 	Ports []catalog.Port
 	// Container is the name of its container, where a file gives one.
 	Container string
+
+	variables map[string]string // of all files
 }
 
 // Network is a network of a project.
@@ -149,14 +150,13 @@ func (r *reader) wrongForm(n *yaml.Node, what string) {
 func (r *reader) service(key, n *yaml.Node) {
 	s := r.Project.Service(key.Value)
 	if s == nil {
-		s = &Service{Key: key.Value, Labels: map[string]string{}, Deploy: map[string]string{}, Lines: map[string]Position{}, Others: map[string]Position{}}
+		s = &Service{Key: key.Value, Labels: map[string]string{}, Deploy: map[string]string{}, Lines: map[string]Position{}, variables: map[string]string{}}
 		r.Services = append(r.Services, s)
 	}
 	s.At = Position{r.path, key.Line}
 	r.labels(yamlnode.Get(n, "labels"), s.Labels, s.Lines)
 	r.labels(yamlnode.Get(n, "deploy", "labels"), s.Deploy, s.Lines)
-	r.others(s, "", yamlnode.Get(n, "labels"), yamlnode.Get(n, "deploy", "labels"))
-	r.others(s, "VIRTUAL_", yamlnode.Get(n, "environment"))
+	r.environment(yamlnode.Get(n, "environment"), s)
 	for _, replicas := range []*yaml.Node{yamlnode.Get(n, "scale"), yamlnode.Get(n, "deploy", "replicas")} {
 		if count, err := strconv.Atoi(r.vars.text(replicas)); err == nil && count >= 0 {
 			count = min(count, maxReplicas)
@@ -213,22 +213,30 @@ func (r *reader) labels(n *yaml.Node, into map[string]string, lines map[string]P
 	}
 }
 
-// others notes what begins with a prefix and is no label of Fairway.
-func (r *reader) others(s *Service, prefix string, nodes ...*yaml.Node) {
-	add := func(key string, at *yaml.Node) {
-		if strings.HasPrefix(key, prefix) && !catalog.IsLabel(key) {
-			s.Others[key] = Position{r.path, at.Line}
+// environment reads the variables that mean something, in either form; one without a value
+// is what the shell has, which is not known here.
+func (r *reader) environment(n *yaml.Node, s *Service) {
+	add := func(name, value string, at *yaml.Node) {
+		if catalog.IsVariable(name) {
+			s.variables[name], s.Lines[name] = value, Position{r.path, at.Line}
 		}
 	}
-	for _, n := range nodes {
-		for _, e := range yamlnode.Entries(n) {
-			add(e.Key.Value, e.Key)
-		}
-		for _, item := range yamlnode.List(n) {
-			key, _, _ := strings.Cut(item.Value, "=")
-			add(key, item)
+	for _, e := range yamlnode.Entries(n) {
+		if catalog.IsVariable(e.Key.Value) && e.Value.Kind == yaml.ScalarNode && e.Value.Tag != "!!null" {
+			add(e.Key.Value, r.labelText(e.Value), e.Key)
 		}
 	}
+	for _, item := range yamlnode.List(n) {
+		if name, _, found := strings.Cut(item.Value, "="); found && catalog.IsVariable(name) {
+			_, value, _ := strings.Cut(r.labelText(item), "=")
+			add(name, value, item)
+		}
+	}
+	entries := make([]string, 0, len(s.variables))
+	for name, value := range s.variables {
+		entries = append(entries, name+"="+value)
+	}
+	s.Env = catalog.Variables(entries)
 }
 
 // labelText returns the text of a label. It reports a variable without value once.

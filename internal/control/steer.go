@@ -53,7 +53,7 @@ func steer(w steering) (table *route.Table, free released, err error) {
 	if w.live != nil {
 		t.reuse(w.live)
 	}
-	table, err = route.New(w.compiled.Revision, t.listeners, t.routes, t.backends, w.compiled.Problems)
+	table, err = route.New(w.compiled.Revision, t.listeners, t.routes, t.backends, w.compiled.Remarks())
 	if err != nil {
 		return nil, released{}, fmt.Errorf("commands: %w", err)
 	}

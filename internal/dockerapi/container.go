@@ -10,6 +10,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+
+	"fairway/internal/catalog"
 )
 
 // Container is what Fairway wants to know about a container, and no more.
@@ -17,8 +19,10 @@ type Container struct {
 	// ID is the full ID, Name the primary name, without the slash.
 	ID, Name string
 	// Image is the reference it was created from, or in a list the ID of one replaced since.
-	Image   string
-	Labels  map[string]string // may be nil
+	Image  string
+	Labels map[string]string // may be nil
+	// Env are the variables that mean something (see catalog.Variables); a list does not have them.
+	Env     map[string]string `json:",omitempty"`
 	Created time.Time         // in whole seconds, as in a list
 	// Status is created, running, paused, restarting, removing, exited or dead.
 	Status string
@@ -115,7 +119,7 @@ func fromInspect(i container.InspectResponse) Container {
 	}
 	if i.Config != nil {
 		c.Image = i.Config.Image
-		c.Labels = i.Config.Labels
+		c.Labels, c.Env = i.Config.Labels, catalog.Variables(i.Config.Env)
 		c.StopSignal = i.Config.StopSignal
 		c.Variables = variables(i.Config.Env)
 		for p := range i.Config.ExposedPorts {

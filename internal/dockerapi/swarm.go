@@ -13,6 +13,8 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
+
+	"fairway/internal/catalog"
 )
 
 // Service is what Fairway wants to know about a Swarm service, and no more.
@@ -22,7 +24,9 @@ type Service struct {
 	Created  time.Time
 	// Labels are those of the service itself, not of its containers. They may be nil.
 	Labels map[string]string
-	Image  string // the reference for its tasks, often with a digest
+	// Env are the variables of its containers that mean something (see catalog.Variables).
+	Env   map[string]string
+	Image string // the reference for its tasks, often with a digest
 	// Mode is "replicated", "global", "replicated-job" or "global-job".
 	Mode       string
 	Replicas   uint64        // wanted, in mode replicated; 0 in the others
@@ -171,7 +175,12 @@ type wireService struct {
 			Replicated                       *struct{ Replicas *uint64 }
 			Global, ReplicatedJob, GlobalJob *struct{}
 		}
-		TaskTemplate struct{ ContainerSpec *struct{ Image string } }
+		TaskTemplate struct {
+			ContainerSpec *struct {
+				Image string
+				Env   []string
+			}
+		}
 		EndpointSpec *struct{ Ports []wirePort }
 	}
 	Endpoint struct {
@@ -187,7 +196,7 @@ func (w wireService) service() Service {
 		Name: w.Spec.Name, Labels: w.Spec.Labels,
 	}
 	if spec := w.Spec.TaskTemplate.ContainerSpec; spec != nil {
-		s.Image = spec.Image
+		s.Image, s.Env = spec.Image, catalog.Variables(spec.Env)
 	}
 	switch m := w.Spec.Mode; {
 	case m.Global != nil:

@@ -3,12 +3,14 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/compile/meant"
 	"fairway/internal/compose"
 	"fairway/internal/engine/users"
 	"fairway/internal/files"
@@ -73,6 +75,9 @@ type CheckedFile struct {
 type CheckedRoute struct {
 	ID      string `json:"id"`
 	Service string `json:"service"`
+	// Dialect is the one of another proxy whose labels made it; left out for those of Fairway
+	// and of Docker Flow.
+	Dialect string `json:"dialect,omitempty"`
 	// Takes says which requests: for each alternative a host and path, or words.
 	Takes []string `json:"takes"`
 	// Filters are the changes and checks on the way, in order.
@@ -244,14 +249,12 @@ func (c *checker) deployed(p *compose.Project) {
 
 // foreign notes a service that has labels of other proxies alone.
 func (c *checker) foreign(s *compose.Service) {
-	if len(s.Labels)+len(s.Deploy) > 0 {
+	keys := maps.Clone(s.Labels)
+	maps.Copy(keys, s.Deploy)
+	if catalog.HaveLabels(keys, catalog.LabelPrefix) || catalog.HaveLabels(keys, catalog.FlowLabelPrefix) {
 		return
 	}
-	keys := map[string]string{}
-	for key := range s.Others {
-		keys[key] = ""
-	}
-	if hint := compile.Meant(keys); hint != "" {
+	if hint := meant.Of(keys); hint != "" {
 		c.notes = append(c.notes, Problem{File: s.At.File, Line: s.At.Line, Code: CodeOtherProxy, Service: s.Key, Text: "it has no label of Fairway, and those of another proxy", Hint: hint})
 	}
 }
@@ -290,6 +293,10 @@ func isNetworkLabel(key string) bool {
 func (k *Checked) compile(c *checker) {
 	snapshot := *c.now
 	snapshot.Services = c.list()
+	every := len(c.settings.Dialects) == 0
+	if every { // what is not served yet is to be judged as well
+		c.settings.Dialects = compile.DialectNames()
+	}
 	table := compile.New(c.settings).Compile(&snapshot, nil)
 	for _, p := range table.Problems {
 		if p.Code == route.CodeNoAddress && p.Label == "" {
@@ -297,6 +304,10 @@ func (k *Checked) compile(c *checker) {
 		}
 		at := positionOf(c.at, p.Service, p.Label)
 		c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
+	}
+	for _, p := range table.Notices {
+		at := positionOf(c.at, p.Service, p.Label)
+		c.notes = append(c.notes, Problem{File: at.File, Line: at.Line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
 	}
 	for _, svc := range snapshot.Services {
 		if c.settings.Owners != nil && svc.Labelled() {
@@ -307,7 +318,14 @@ func (k *Checked) compile(c *checker) {
 	}
 	k.Routes = make([]CheckedRoute, 0, len(table.Routes))
 	for _, r := range table.Routes {
-		checked := CheckedRoute{ID: r.ID, Service: r.Service, Filters: []string{}, Refused: r.Refused, File: positionOf(c.at, r.Service, "").File}
+		checked := CheckedRoute{ID: r.ID, Service: r.Service, Dialect: compile.DialectOf(r), Filters: []string{}, Refused: r.Refused, File: positionOf(c.at, r.Service, "").File}
+		if every && checked.Dialect != "" && !slices.ContainsFunc(c.notes, func(p Problem) bool { return p.Service == r.Service && p.Code == string(route.CodeNotRead) }) {
+			at := positionOf(c.at, r.Service, "")
+			c.notes = append(c.notes, Problem{
+				File: at.File, Line: at.Line, Code: string(route.CodeNotRead), Service: r.Service,
+				Text: "it is served only once the dialect is on", Hint: "set dialects: [" + checked.Dialect + "] (--dialects)",
+			})
+		}
 		for _, m := range r.Matches {
 			checked.Takes = append(checked.Takes, takes(m))
 		}

@@ -74,7 +74,7 @@ func (w *world) deployCompose(project, source string, d *compose.Service) {
 		}
 	}
 	w.locate(d, service.ID)
-	if len(old) == count && !slices.ContainsFunc(old, func(in *catalog.Instance) bool { return !sameOurs(in.Labels, d.Labels) }) {
+	if len(old) == count && !slices.ContainsFunc(old, func(in *catalog.Instance) bool { return !sameOurs(in.Labels, d.Labels) || !maps.Equal(in.Env, d.Env) }) {
 		return // Compose leaves it alone, as far as can be seen
 	}
 	w.drop(mine, "")
@@ -85,7 +85,7 @@ func (w *world) deployCompose(project, source string, d *compose.Service) {
 		if before != nil {
 			in.Labels = relabelled(before.Labels, d.Labels)
 		}
-		in.Ports = portsOf(d, before)
+		in.Ports, in.Env = portsOf(d, before), d.Env
 		service.Instances = append(service.Instances, in)
 	}
 	if count > 0 {
@@ -106,7 +106,7 @@ func (w *world) deployStack(project, source string, d *compose.Service) {
 		*service = *old
 		tasks = running(old.Instances)
 	}
-	service.Labels, service.OwnLabels = relabelled(service.Labels, d.Deploy), true
+	service.Labels, service.Env, service.OwnLabels = relabelled(service.Labels, d.Deploy), d.Env, true
 	count := 1
 	switch {
 	case d.Global:

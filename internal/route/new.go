@@ -15,8 +15,8 @@ import (
 	"fairway/internal/route/tlsoption"
 )
 
-// seal is what New keeps with a route or a backend, so that an element of many tables is
-// made ready once. owner distinguishes it from copies, which may have been changed since.
+// seal is what New keeps with a route or a backend, so that an element of many tables is made ready once. owner distinguishes
+// it from copies.
 type seal[T any] struct {
 	owner   *T
 	digest  [sha256.Size]byte
@@ -26,19 +26,18 @@ type seal[T any] struct {
 // of says whether s is the seal of element, and not of one it was copied from.
 func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 
-// New makes a table: it sorts copies of the lists, checks what must hold in every table
-// and computes the hash. It keeps the digest of routes and backends with them, so that those
-// of an earlier table cost next to nothing; they must not be written to any more. New must
-// not run twice at the same time for elements that were in no table yet.
+// New makes a table: it sorts copies of the lists, checks what must hold in every table and computes the hash. It keeps the
+// digest of routes and backends with them, so that those of an earlier table cost next to nothing; they must not be written
+// to any more. New must not run twice at the same time for elements that were in no table yet.
 //
-// The errors are faults of the caller, not of a user: IDs and names that are empty or used
-// twice, references to nothing, matches that are missing or not canonical, filters and
-// backends with values they cannot have, text that is not UTF-8.
+// The errors are faults of the caller, not of a user: IDs and names that are empty or used twice, references to nothing,
+// matches that are missing or not canonical, filters and backends with values they cannot have, text that is not UTF-8.
 func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (*Table, error) {
 	t := &Table{
 		Revision:  revision,
 		Listeners: sorted(l, Listener.compare),
-		Problems:  sorted(p, Problem.Compare),
+		Problems:  slices.DeleteFunc(sorted(p, Problem.Compare), func(p Problem) bool { return p.Code.Notice() }),
+		Notices:   slices.DeleteFunc(sorted(p, Problem.Compare), func(p Problem) bool { return !p.Code.Notice() }),
 	}
 	var err error
 	if t.Routes, err = sortElements(r, (*Route).compare, (*Route).id, (*Route).sealOnce); err != nil {
@@ -81,6 +80,9 @@ func (t *Table) TLSHosts() []tlsoption.Host {
 	}
 	return nil
 }
+
+// Remarks are problems and notices, as New takes them.
+func (t *Table) Remarks() []Problem { return slices.Concat(t.Problems, t.Notices) }
 
 // Route returns the route with the ID, or nil.
 func (t *Table) Route(id string) *Route { return lookup(t.Routes, id, (*Route).id) }
@@ -287,6 +289,7 @@ func Encode(w io.Writer, t *Table) error {
 		raw(`,"routes":[`), elements(raw, e, t.Routes),
 		raw(`],"backends":[`), elements(raw, e, t.Backends),
 		raw(`],"problems":`), e.Encode(t.Problems),
+		raw(`,"notices":`), e.Encode(t.Notices),
 		raw("}\n"),
 	}
 	if err := errors.Join(steps...); err != nil {
@@ -317,7 +320,7 @@ func Decode(r io.Reader) (*Table, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("decode table: something follows the table")
 	}
-	t, err := New(read.Revision, read.Listeners, read.Routes, read.Backends, read.Problems)
+	t, err := New(read.Revision, read.Listeners, read.Routes, read.Backends, read.Remarks())
 	if err != nil {
 		return nil, fmt.Errorf("decode table: %w", err)
 	}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"fairway/internal/route/tlsoption"
@@ -19,6 +20,7 @@ type Table struct {
 	Routes    []*Route   `json:"routes"`
 	Backends  []*Backend `json:"backends"`
 	Problems  []Problem  `json:"problems,omitempty"`
+	Notices   []Problem  `json:"notices,omitempty"` // what is no fault (see Code.Notice), sorted likewise
 }
 
 // Listener is where requests and connections come in.
@@ -36,8 +38,7 @@ type Listener struct {
 	// TCP makes the listener pass connections through (see SchemeTCP); it excludes TLS.
 	// The host is the server name that a TLS client asks for (RFC 6066, 3), else empty.
 	TCP bool `json:"tcp,omitempty"`
-	// Optional listeners do not refuse the table when their address cannot be bound: it is
-	// tried again.
+	// Optional listeners do not refuse the table when their address cannot be bound: it is tried again.
 	Optional bool `json:"optional,omitempty"`
 	// ProxyProtocol closes connections that do not begin with a PROXY protocol header, of
 	// version 1 or 2, or are not from TrustedProxies.
@@ -73,8 +74,7 @@ type Certificate struct {
 	Host string `json:"host,omitempty"`
 }
 
-// Route says which requests it takes, what is changed on the way, and which backend
-// answers.
+// Route says which requests it takes, what is changed on the way, and which backend answers.
 type Route struct {
 	// ID is unique in the table: the service's, with "/name" where the route has a name.
 	ID string `json:"id"`
@@ -88,8 +88,7 @@ type Route struct {
 	Claim uint64 `json:"claim"`
 	// Filters are applied in the order given.
 	Filters []Filter `json:"filters,omitempty"`
-	// Backend is an ID; empty when a filter answers every request (redirects) or the
-	// route is refused.
+	// Backend is an ID; empty when a filter answers every request (redirects) or the route is refused.
 	Backend string `json:"backend,omitempty"`
 	// Hold is how long a request waits for a ready endpoint, before it gets 503.
 	Hold time.Duration `json:"hold,omitempty"`
@@ -233,8 +232,7 @@ type Filter struct {
 	Snippet           *Snippet           `json:"snippet,omitempty"`
 }
 
-// Maintenance answers 503 to clients outside Allow, with Message. No label asks for it, but
-// a command.
+// Maintenance answers 503 to clients outside Allow, with Message. No label asks for it, but a command.
 type Maintenance struct {
 	// Allow are prefixes of clients that get through.
 	Allow []netip.Prefix `json:"allow,omitempty"`
@@ -585,4 +583,13 @@ const (
 	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
 	CodeUserFile     Code = "user-file"     // the file of users cannot be read: requests get 503
 	CodeLockedUsers  Code = "locked-users"  // lines of the file of users have no password that is right
+	CodeApproximated Code = "approximated"  // served, but not to the letter
+	CodeIgnored      Code = "ignored"       // has no effect here, and none on what is protected
+	CodeNotRead      Code = "not-read"      // labels of a dialect that is off, or in a place that does not count
+	CodeUnused       Code = "unused"        // defined, and no route names it
 )
+
+// Notice says whether the code is of what should be known and is no fault.
+func (c Code) Notice() bool {
+	return slices.Contains([]Code{CodeApproximated, CodeIgnored, CodeNotRead, CodeUnused}, c)
+}

@@ -97,6 +97,14 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 // RoutesOf returns the routes of the service with this ID.
 func (v *View) RoutesOf(service string) []*route.Route { return v.routesOf[service] }
 
+// Remarks are the problems of the table, or its notices.
+func (v *View) Remarks(notices bool) []route.Problem {
+	if notices {
+		return v.Table.Notices
+	}
+	return v.Table.Problems
+}
+
 // IsService is true when want means the service with this ID, as catalog's Called says; an
 // empty want means every one.
 func (v *View) IsService(want, id string) bool {

@@ -80,8 +80,17 @@ func New(o Options, ports *draft.Ports, defaults Defaults) *Dialect {
 	return x
 }
 
-// Prefix begins the labels of the dialect.
-func (*Dialect) Prefix() string { return prefix }
+// Name is what configurations call the dialect.
+const Name = "docker-flow"
+
+// Name is what the configuration calls the dialect.
+func (*Dialect) Name() string { return Name }
+
+// Title is what people call it.
+func (*Dialect) Title() string { return "Docker Flow" }
+
+// Owns says whether a label is one of the dialect.
+func (*Dialect) Owns(key string) bool { return catalog.HasPrefix(key, prefix) }
 
 // Read reads labels. What concerns several routes is a problem once.
 func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {

@@ -256,7 +256,7 @@ func (d *dest) applyDefaults() {
 		return
 	}
 	if refused := d.defaults(d.Draft, d.decides); refused != nil {
-		d.faults = append(d.faults, draft.Problem{Route: d.Name, Refusal: refused})
+		d.faults = append(d.faults, draft.Problem{Route: d.Draft.Name, Refusal: refused})
 	}
 }
 

@@ -3,12 +3,12 @@ package dockerflow
 import (
 	"maps"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
+	"fairway/internal/compile/rule"
 	"fairway/internal/route"
 )
 
@@ -75,31 +75,9 @@ func (c comparison) expression(pattern, delimiters string) (string, error) {
 		if err := route.CheckRegexp(pattern); err != nil {
 			return "", err
 		}
-		e = c.anywhere(pattern)
+		e = rule.Anywhere(pattern, c.fold)
 	}
 	return e, route.CheckRegexp(e)
-}
-
-// anywhere widens an expression that is looked for anywhere in a text to the whole text.
-// What begins at its anchor still does, so that its literal beginning is known.
-func (c comparison) anywhere(pattern string) string {
-	front, back := ".*", ".*"
-	if re, err := syntax.Parse(pattern, syntax.Perl); err == nil {
-		parts := []*syntax.Regexp{re}
-		if re.Op == syntax.OpConcat {
-			parts = re.Sub
-		}
-		if parts[0].Op == syntax.OpBeginText {
-			front = ""
-		}
-		if parts[len(parts)-1].Op == syntax.OpEndText {
-			back = ""
-		}
-	}
-	if c.fold {
-		return front + "(?i:" + pattern + ")" + back
-	}
-	return front + "(?:" + pattern + ")" + back
 }
 
 func (c comparison) path(pattern string) (route.Path, error) {

@@ -185,7 +185,7 @@ func (d *dest) note(name string, err error) {
 }
 
 func (d *dest) problem(name string, err error) draft.Problem {
-	return draft.Problem{Route: d.Name, Label: d.raw(name), Refusal: draft.AsRefusal(err)}
+	return draft.Problem{Route: d.Draft.Name, Label: d.raw(name), Refusal: draft.AsRefusal(err)}
 }
 
 // http returns the routes of a destination to its port and to its httpsPort.

@@ -24,13 +24,32 @@ type Wishes struct {
 	// Address is an IP address or a name; empty: not said. AddressLabel is its label.
 	Address, AddressLabel string
 	Weight                *int // nil: not said
+
+	// PortChoice is how a port is chosen where none is said, PortLabel the label that would
+	// say it; empty: fairway.port.
+	PortChoice PortChoice
+	PortLabel  string
+	// Loose chooses networks as other proxies do: one of Compose is found without its
+	// project, and of several that Fairway is on the first by name is good.
+	Loose bool
 }
+
+// PortChoice is how the port of an instance is chosen.
+type PortChoice int
+
+// The ways to choose a port among those that an instance exposes.
+const (
+	PortClear  PortChoice = iota // the only one, or 80; otherwise none
+	PortLowest                   // the lowest
+	PortOr80                     // the only one; otherwise 80, exposed or not
+)
 
 // Or returns w with what it does not say taken from other.
 func (w Wishes) Or(other Wishes) Wishes {
 	w.Port, w.Network = cmp.Or(w.Port, other.Port), cmp.Or(w.Network, other.Network)
 	w.NetworkLabel, w.Weight = cmp.Or(w.NetworkLabel, other.NetworkLabel), cmp.Or(w.Weight, other.Weight)
 	w.Address, w.AddressLabel = cmp.Or(w.Address, other.Address), cmp.Or(w.AddressLabel, other.AddressLabel)
+	w.PortChoice, w.PortLabel, w.Loose = cmp.Or(w.PortChoice, other.PortChoice), cmp.Or(w.PortLabel, other.PortLabel), w.Loose || other.Loose
 	return w
 }
 
@@ -69,9 +88,9 @@ func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 		return atNamedAddress(in, w.Address, port, why)
 	}
 	if w.Network != "" {
-		return onNamedNetwork(in, w.Network, port, why)
+		return onNamedNetwork(in, w.network(in), port, why)
 	}
-	if shared := networks(in, catalog.ReachShared); len(shared) > 1 {
+	if shared := networks(in, catalog.ReachShared); len(shared) > 1 && !w.Loose {
 		return Choice{}, Refuse(route.CodeIncomplete, "it shares several networks with Fairway: "+strings.Join(shared, ", "), "say which one with a network label")
 	}
 	for _, reach := range []catalog.Reach{catalog.ReachShared, catalog.ReachBridge} {
@@ -96,15 +115,20 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 		return w.Port, "port by label", nil
 	}
 	exposed := Exposed(in)
+	label := cmp.Or(w.PortLabel, catalog.LabelPrefix+"port")
 	switch {
 	case len(exposed) == 1:
 		return exposed[0], "the only port", nil
+	case w.PortChoice == PortOr80:
+		return 80, "port 80, as it does not expose just one", nil
+	case w.PortChoice == PortLowest && len(exposed) > 0:
+		return exposed[0], "the lowest port", nil
 	case slices.Contains(exposed, 80):
 		return 80, "port 80 of several", nil
 	case len(exposed) == 0:
-		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "set the label fairway.port to the port it listens on, such as fairway.port=8080"}
+		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "set the label " + label + " to the port it listens on, such as " + label + "=8080"}
 	}
-	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + PortList(exposed), fmt.Sprintf("set the label fairway.port=%d, or to another of them", exposed[0])}
+	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + PortList(exposed), fmt.Sprintf("set the label %s=%d, or to another of them", label, exposed[0])}
 }
 
 // Exposed returns the TCP ports that an instance exposes, sorted.
@@ -128,6 +152,26 @@ func PortList(ports []uint16) string {
 		list = append(list, "…")
 	}
 	return strings.Join(list, ", ")
+}
+
+// composeProject is the label in which Compose names the project of a container.
+const composeProject = "com.docker.compose.project"
+
+// network is the name of the network that is wished for, as the instance has it.
+func (w Wishes) network(in *catalog.Instance) string {
+	has := func(name string) bool {
+		return slices.ContainsFunc(in.Addresses, func(a catalog.Address) bool { return a.Network == name })
+	}
+	if !w.Loose || has(w.Network) {
+		return w.Network
+	}
+	if own := in.Labels[composeProject] + "_" + w.Network; has(own) {
+		return own
+	}
+	if a := firstAddress(in, func(a catalog.Address) bool { return strings.HasSuffix(a.Network, "_"+w.Network) }); a != nil {
+		return a.Network
+	}
+	return w.Network
 }
 
 func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (Choice, *Refusal) {

@@ -33,6 +33,15 @@ type Reading struct {
 	// not; nil where the wishes of a draft hold for all instances.
 	Own      []Own
 	Problems []Problem
+	// Uses are the definitions of other services that were looked for.
+	Uses []Use
+}
+
+// Use is a definition that was looked for by its name, and what was found, which can be
+// compared with ==; nil for nothing.
+type Use struct {
+	Name  string
+	Found any
 }
 
 // Draft returns the route of a name; nil when the labels ask for none.
@@ -111,6 +120,9 @@ type Lasting struct {
 	TLSFrom         string   // as TLS in route.Route
 	Certified       []string // as in route.Route
 	RedirectDecided bool     // whether to redirect to https is decided
+	// RedirectCertified: it redirects to https once all its hosts have certificates.
+	RedirectCertified bool
+
 	// Rank decides between services that ask for the same requests: both must have one,
 	// and the lower one goes first. Services of one Group share a backend.
 	Rank, Group string

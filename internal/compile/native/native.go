@@ -37,8 +37,14 @@ func New(ports *draft.Ports, userDirs []string, defaults *Defaults, pages []stri
 	return x
 }
 
-// Prefix begins the labels of the dialect.
-func (*Dialect) Prefix() string { return prefix }
+// Name is that of the dialect.
+func (*Dialect) Name() string { return "native" }
+
+// Title is what people call it.
+func (*Dialect) Title() string { return "Fairway" }
+
+// Owns says whether a label is one of the dialect.
+func (*Dialect) Owns(key string) bool { return catalog.HasPrefix(key, prefix) }
 
 // Read reads labels.
 func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Reading {

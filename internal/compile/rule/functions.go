@@ -19,7 +19,8 @@ type Function struct {
 	least   int  // how many strings it needs; more are alternatives
 	value   func(string) (string, error)
 	Example string
-	Meaning string // when it holds
+	Meaning string  // when it holds
+	theirs  *theirs // that reads it in the place of all above but the name; nil for one of ours
 }
 
 // Functions returns the functions of the rule language.
@@ -27,31 +28,32 @@ func Functions() []Function { return slices.Clone(functions) }
 
 // functions is the rule language.
 var functions = []Function{
-	{"Host", route.ConditionHost, false, 1, hostValue, "Host(`a.example`)", "the host, with wildcards as in `fairway.host`"},
-	{"HostRegexp", route.ConditionHostRegexp, false, 1, regexpValue, "HostRegexp(`[a-z]+\\.example`)", "the whole host matches the expression"},
-	{"Path", route.ConditionPath, false, 1, pathValue(route.PathExact), "Path(`/up`)", "the path, exactly"},
-	{"PathPrefix", route.ConditionPathPrefix, false, 1, pathValue(route.PathPrefix), "PathPrefix(`/api`)", "the path, or anything below it"},
-	{"PathRegexp", route.ConditionPathRegexp, false, 1, regexpValue, "PathRegexp(`/v[0-9]+/.*`)", "the whole path matches the expression"},
-	{"Method", route.ConditionMethod, false, 1, methodValue, "Method(`GET`, `HEAD`)", "the method"},
-	{"Header", route.ConditionHeader, true, 1, plainValue, "Header(`X-Env`, `test`)", "a header is there, or has one of the values"},
-	{"HeaderRegexp", route.ConditionHeaderRegexp, true, 2, regexpValue, "HeaderRegexp(`Accept`, `json`)", "a header's value matches, anywhere in it"},
-	{"Query", route.ConditionQuery, true, 1, plainValue, "Query(`v`, `2`)", "a query parameter is there, or has one of the values"},
-	{"QueryRegexp", route.ConditionQueryRegexp, true, 2, regexpValue, "QueryRegexp(`id`, `^[0-9]+$`)", "a query parameter's value matches, anywhere in it"},
-	{"ClientIP", route.ConditionClientIP, false, 1, addressValue, "ClientIP(`10.0.0.0/8`)", "the client's address is in the prefix"},
+	{"Host", route.ConditionHost, false, 1, hostValue, "Host(`a.example`)", "the host, with wildcards as in `fairway.host`", nil},
+	{"HostRegexp", route.ConditionHostRegexp, false, 1, regexpValue, "HostRegexp(`[a-z]+\\.example`)", "the whole host matches the expression", nil},
+	{"Path", route.ConditionPath, false, 1, pathValue(route.PathExact), "Path(`/up`)", "the path, exactly", nil},
+	{"PathPrefix", route.ConditionPathPrefix, false, 1, pathValue(route.PathPrefix), "PathPrefix(`/api`)", "the path, or anything below it", nil},
+	{"PathRegexp", route.ConditionPathRegexp, false, 1, regexpValue, "PathRegexp(`/v[0-9]+/.*`)", "the whole path matches the expression", nil},
+	{"Method", route.ConditionMethod, false, 1, methodValue, "Method(`GET`, `HEAD`)", "the method", nil},
+	{"Header", route.ConditionHeader, true, 1, plainValue, "Header(`X-Env`, `test`)", "a header is there, or has one of the values", nil},
+	{"HeaderRegexp", route.ConditionHeaderRegexp, true, 2, regexpValue, "HeaderRegexp(`Accept`, `json`)", "a header's value matches, anywhere in it", nil},
+	{"Query", route.ConditionQuery, true, 1, plainValue, "Query(`v`, `2`)", "a query parameter is there, or has one of the values", nil},
+	{"QueryRegexp", route.ConditionQueryRegexp, true, 2, regexpValue, "QueryRegexp(`id`, `^[0-9]+$`)", "a query parameter's value matches, anywhere in it", nil},
+	{"ClientIP", route.ConditionClientIP, false, 1, addressValue, "ClientIP(`10.0.0.0/8`)", "the client's address is in the prefix", nil},
 }
 
-func functionOf(name string) *Function {
-	for i := range functions {
-		if strings.EqualFold(functions[i].Name, name) {
-			return &functions[i]
+// of returns the function of a name in any case, or nil.
+func (l Language) of(name string) *Function {
+	for i := range l.functions {
+		if strings.EqualFold(l.functions[i].Name, name) {
+			return &l.functions[i]
 		}
 	}
 	return nil
 }
 
-func functionNames() []string {
-	names := make([]string, len(functions))
-	for i, f := range functions {
+func (l Language) names() []string {
+	names := make([]string, len(l.functions))
+	for i, f := range l.functions {
 		names[i] = f.Name
 	}
 	return names

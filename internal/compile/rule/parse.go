@@ -31,15 +31,16 @@ type node struct {
 
 // parser reads a rule: ! binds tighter than &&, which binds tighter than ||.
 type parser struct {
-	rule   string
-	tokens []token
-	at     int
-	depth  int
-	calls  int
+	language Language
+	rule     string
+	tokens   []token
+	at       int
+	depth    int
+	calls    int
 }
 
 // parse reads a rule. Errors are *Error.
-func parse(rule string) (*node, error) {
+func (l Language) parse(rule string) (*node, error) {
 	if len(rule) > MaxBytes {
 		return nil, &Error{rule, MaxBytes, fmt.Sprintf("the rule is longer than %d bytes", MaxBytes), "use several routes"}
 	}
@@ -47,7 +48,7 @@ func parse(rule string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{rule: rule, tokens: tokens}
+	p := &parser{language: l, rule: rule, tokens: tokens}
 	n, err := p.expression()
 	if err != nil {
 		return nil, err
@@ -101,10 +102,10 @@ func (p *parser) operand() (*node, error) {
 }
 
 func (p *parser) call(t token) (*node, error) {
-	f := functionOf(t.text)
+	f := p.language.of(t.text)
 	if f == nil {
-		hint := "the functions are " + strings.Join(functionNames(), ", ")
-		if near := nearest.Word(t.text, functionNames()); near != "" {
+		hint := "the functions are " + strings.Join(p.language.names(), ", ")
+		if near := nearest.Word(t.text, p.language.names()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		return nil, p.fault(t, fmt.Sprintf("there is no function %s", chars.Excerpt(t.text)), hint)
@@ -125,6 +126,9 @@ func (p *parser) call(t token) (*node, error) {
 		switch end := p.next(); end.kind {
 		case tokenComma:
 		case tokenClose:
+			if most := f.most(); len(n.args) > most {
+				return nil, p.fault(t, fmt.Sprintf("%s takes %d strings at most", f.Name, most), "join several with ||")
+			}
 			if len(n.args) < f.least {
 				return nil, p.fault(t, fmt.Sprintf("%s wants at least %d strings", f.Name, f.least), "write it like "+f.Example)
 			}

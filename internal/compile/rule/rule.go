@@ -17,8 +17,14 @@ type conjunction []route.Condition
 // Matches turns a rule into matches, which are alternatives. Positive hosts and paths
 // become the match's own, what is negated or comes on top a condition. Alternatives that
 // can never hold drop out. Errors are *Error.
-func Matches(rule string) ([]route.Match, error) {
-	n, err := parse(rule)
+func Matches(rule string) ([]route.Match, error) { return Language{functions}.Matches(rule) }
+
+// Language is the functions that rules may use.
+type Language struct{ functions []Function }
+
+// Matches is as the function of that name, with the functions of the language.
+func (l Language) Matches(rule string) ([]route.Match, error) {
+	n, err := l.parse(rule)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +78,9 @@ func (n *node) distribute(rule string, not bool) ([]conjunction, error) {
 	case tokenNot:
 		return n.left.distribute(rule, !not)
 	case tokenName:
+		if n.function.theirs != nil {
+			return n.call(rule, not)
+		}
 		c, err := n.condition(rule)
 		if err != nil {
 			return nil, err
@@ -110,7 +119,7 @@ func (n *node) distribute(rule string, not bool) ([]conjunction, error) {
 // splitCall makes an alternative of each host or path, so that it is found by lookup.
 func splitCall(c route.Condition) []conjunction {
 	looked := []route.ConditionKind{
-		route.ConditionHost, route.ConditionHostRegexp, route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp,
+		route.ConditionHost, route.ConditionHostRegexp, route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp, route.ConditionPathStart,
 	}
 	if c.Not || !slices.Contains(looked, c.Kind) {
 		return []conjunction{{c}}
@@ -137,7 +146,7 @@ func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
 		case c.Not:
 		case c.Kind == route.ConditionHost, c.Kind == route.ConditionHostRegexp:
 			left, ok = narrowHost(&m.Host, conditionHost(c))
-		case c.Kind == route.ConditionPath, c.Kind == route.ConditionPathPrefix, c.Kind == route.ConditionPathRegexp:
+		case c.Kind == route.ConditionPath, c.Kind == route.ConditionPathPrefix, c.Kind == route.ConditionPathRegexp, c.Kind == route.ConditionPathStart:
 			left, ok = narrowPath(&m.Path, conditionPath(c.Kind, c.Values[0]))
 		}
 		if !ok {
@@ -167,6 +176,7 @@ func labelHost(s string) route.Host {
 func conditionPath(kind route.ConditionKind, value string) route.Path {
 	kinds := map[route.ConditionKind]route.PathKind{
 		route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathRegexp: route.PathRegexp,
+		route.ConditionPathStart: route.PathStart,
 	}
 	return route.Path{Kind: kinds[kind], Value: value}
 }
@@ -204,7 +214,13 @@ func narrowPath(p *route.Path, other route.Path) (left []route.Condition, ok boo
 		return []route.Condition{{Kind: route.ConditionPathRegexp, Values: []string{other.Value}}}, true
 	case other.Kind == route.PathExact: // then *p is exact as well, and another
 		return nil, false
-	case p.Kind == route.PathRegexp: // beside a prefix, which goes first
+	case p.Kind == route.PathRegexp && other.Kind == route.PathStart: // which goes first
+		return []route.Condition{{Kind: route.ConditionPathStart, Values: []string{other.Value}}}, true
+	case p.Kind == route.PathRegexp:
+		return []route.Condition{{Kind: route.ConditionPathPrefix, Values: []string{other.Value}}}, true
+	case other.Kind == route.PathStart:
+		return nil, strings.HasPrefix(p.Value, other.Value)
+	case p.Kind == route.PathStart: // what it takes need not be below the prefix
 		return []route.Condition{{Kind: route.ConditionPathPrefix, Values: []string{other.Value}}}, true
 	}
 	return nil, isBelow(p.Value, other.Value)
@@ -240,6 +256,8 @@ func excludes(c route.Condition, m route.Match) bool {
 			return m.Host == route.Host{Kind: route.HostRegexp, Value: v}
 		case route.ConditionPathPrefix:
 			return v == "/" || m.Path.Kind != route.PathRegexp && isBelow(m.Path.Value, v)
+		case route.ConditionPathStart:
+			return m.Path.Kind != route.PathRegexp && strings.HasPrefix(m.Path.Value, v)
 		case route.ConditionPath, route.ConditionPathRegexp:
 			return m.Path == conditionPath(c.Kind, v)
 		}
@@ -282,8 +300,11 @@ func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 
 // Shown returns a rule without the values that it wants credentials to have; ok is
 // false for a text that is no rule, in which a secret may stand anywhere.
-func Shown(rule string) (shown string, ok bool) {
-	n, err := parse(rule)
+func Shown(rule string) (shown string, ok bool) { return Language{functions}.Shown(rule) }
+
+// Shown is as the function of that name.
+func (l Language) Shown(rule string) (shown string, ok bool) {
+	n, err := l.parse(rule)
 	if err != nil {
 		return "", false
 	}

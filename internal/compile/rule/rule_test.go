@@ -46,7 +46,7 @@ func TestRuleTree(t *testing.T) {
 		{"!Host(`a`)&&!(Host(`b`)||!!Host(`c`))", `[& [! Host("a")] [! [| Host("b") [! [! Host("c")]]]]]`},
 		{" \n Header( `a` ,\t`b`,`c` ) ", `Header("a" "b" "c")`},
 	} {
-		n, err := parse(c.rule)
+		n, err := Language{functions}.parse(c.rule)
 		if err != nil {
 			t.Errorf("%s: %v", c.rule, err)
 			continue
@@ -90,7 +90,7 @@ func TestRuleErrors(t *testing.T) {
 		{"Host(`a", "column 6: the string has no end", "close it with a backquote"},
 		{"Host(\"a", "column 6: the string has no end, or an escape in it is unknown", "strings in backquotes need no escapes"},
 		{"PathPrfix(`/`)", "column 1: there is no function \"PathPrfix\"", "did you mean PathPrefix?"},
-		{"Cookie(`/`)", "column 1: there is no function \"Cookie\"", "the functions are " + strings.Join(functionNames(), ", ")},
+		{"Cookie(`/`)", "column 1: there is no function \"Cookie\"", "the functions are " + strings.Join(Language{functions}.names(), ", ")},
 		{"Host(`a`) && #", "column 14: the character '#' means nothing here", ""},
 		{"ClientIP(`10.0.0.0/33`)", "column 10: ClientIP: \"10.0.0.0/33\" is neither an address nor a prefix such as 10.0.0.0/8", ""},
 		{"Method(`G ET`)", "column 8: Method: \"G ET\" is not a method", ""},
@@ -221,7 +221,7 @@ func (n *node) holds(t *rapid.T, r *route.Request) bool {
 func TestRuleMeansWhatItSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rule := ruleTree(3).Draw(t, "rule")
-		n, err := parse(rule)
+		n, err := Language{functions}.parse(rule)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ func FuzzRule(f *testing.F) {
 	f.Add("!(!(Host(`*`)))")
 	f.Add("Host(`a`) & \xff")
 	f.Fuzz(func(t *testing.T, rule string) {
-		n, err := parse(rule)
+		n, err := Language{functions}.parse(rule)
 		if err != nil {
 			if fault, ok := errors.AsType[*Error](err); !ok || fault.pos > len(rule) || fault.column() < 1 {
 				t.Fatalf("not a fault with a place: %v", err)
@@ -265,7 +265,7 @@ func FuzzRule(f *testing.F) {
 			return
 		}
 		text, _ := Shown(rule)
-		again, err := parse(text)
+		again, err := Language{functions}.parse(text)
 		if err != nil && len(text) <= MaxBytes {
 			t.Fatalf("%q is shown as %q, which does not parse: %v", rule, text, err)
 		}

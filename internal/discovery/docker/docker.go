@@ -56,7 +56,10 @@ type Options struct {
 	// Variables has variables of containers, SERVICE_ and what follows, count as labels that
 	// the container does not have.
 	Variables bool
-	Logger    *slog.Logger
+	// Environment is to be known of every container that runs before it is in an answer; else
+	// what a dialect reads of it follows.
+	Environment bool
+	Logger      *slog.Logger
 }
 
 // Source sees the containers of one engine.
@@ -73,7 +76,7 @@ func New(o Options) (*Source, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Logger = o.Logger.With("source", o.Name)
 	w := newWorld(o.Name, o.Client.Host(), o.SelfID)
-	w.label, w.variables = o.Label, o.Variables
+	w.label, w.variables, w.environment = o.Label, o.Variables, o.Environment
 	return &Source{o: o, world: w}, nil
 }
 

@@ -131,6 +131,7 @@ func complete(listed, known *dockerapi.Container) {
 		return
 	}
 	listed.Image, listed.StopSignal, listed.Exposed, listed.Variables = known.Image, known.StopSignal, known.Exposed, known.Variables
+	listed.Env = known.Env
 	listed.Started, listed.Restarts, listed.Hostname, listed.Inspected = known.Started, known.Restarts, known.Hostname, true
 	if known.Status == listed.Status && known.Health == listed.Health {
 		listed.Detail = known.Detail

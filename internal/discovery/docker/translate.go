@@ -50,6 +50,7 @@ func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string
 		i.Labels = maps.Clone(c.Variables)
 		maps.Copy(i.Labels, c.Labels)
 	}
+	i.Env = c.Env
 	i.State, i.StateReason = state(c, leaving, signal)
 	if i.State == catalog.StateReady && w.now().Before(admit) {
 		i.State, i.StateReason = catalog.StateStarting, "gets its first request "+marks.Admit(c.Labels).String()+" after its start"
@@ -321,7 +322,7 @@ func (w *world) translate(e *entry, details bool) {
 	if e.instance != nil && e.group.group == g && reflect.DeepEqual(e.instance, next) {
 		return
 	}
-	if details && e.instance != nil && e.instance.State == next.State && slices.Equal(e.instance.Addresses, next.Addresses) {
+	if details && e.instance != nil && e.instance.State == next.State && slices.Equal(e.instance.Addresses, next.Addresses) && maps.Equal(e.instance.Env, next.Env) {
 		w.details = true
 	} else {
 		w.fresh = true

@@ -27,12 +27,13 @@ const goneFor = time.Minute
 // A list has nearly everything about a container, an inspection the rest. Containers whose
 // inspection is outstanding are in doubt; those in urgent doubt first.
 type world struct {
-	source   string
-	host     dockerapi.Host
-	enclosed bool   // the engine's networks are not those of its machine
-	selfID   string // of Fairway's container; empty outside any container
-	label    string // that containers have which count; see Options.Label
-	now      func() time.Time
+	source      string
+	host        dockerapi.Host
+	enclosed    bool   // the engine's networks are not those of its machine
+	selfID      string // of Fairway's container; empty outside any container
+	environment bool   // see Options.Environment
+	label       string // that containers have which count; see Options.Label
+	now         func() time.Time
 
 	variables bool // of containers count as labels; see Options.Variables
 
@@ -349,7 +350,8 @@ func (w *world) take(e *entry, c *dockerapi.Container) {
 	if e.facts.Status != "running" && e.facts.Status != "paused" {
 		e.leaving, e.undecided = time.Time{}, ""
 	}
-	if e.needsInspection() && w.doubts[e.facts.ID] {
+	unknown := w.environment && !e.facts.Inspected && e.facts.Status == "running"
+	if (unknown || e.needsInspection()) && w.doubts[e.facts.ID] {
 		w.doubt(e.facts.ID, true)
 	}
 }

@@ -65,6 +65,7 @@ func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
 	if len(s.Labels) > 0 {
 		service.Labels = s.Labels
 	}
+	service.Env = s.Env
 	for _, r := range runs {
 		if i := v.instance(name, s, r); i != nil {
 			service.Instances = append(service.Instances, i)
