@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -227,6 +228,62 @@ func TestQUICHalfAHead(t *testing.T) {
 	case <-c.Context().Done():
 	case <-time.After(testkit.Patience):
 		t.Error("the connection is still open")
+	}
+}
+
+// TestQUICHalfHeads: one client has no more heads under way than requests at once, also beside a
+// request that runs, which is answered; others are served meanwhile.
+func TestQUICHalfHeads(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(asked)
+			<-answer
+		}
+	}))
+	defer slow.Close()
+	s := newSite(t, Options{IdleTimeout: 200 * time.Millisecond})
+	s.withQUIC("127.0.0.1:0")
+	s.serve("a.example", slow.Listener.Addr().String())
+	s.apply()
+	c, err := quic.DialAddr(t.Context(), s.engine.AddrQUIC("https").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseWithError(0, "") }()
+	running := make(chan error, 1)
+	go func() {
+		res, err := (&library.Transport{}).NewClientConn(c).RoundTrip(newGet(t, "https://a.example/slow"))
+		if err == nil && res.StatusCode != 200 {
+			err = errors.New(res.Status)
+		}
+		running <- err
+	}()
+	<-asked
+	heads := 0
+	for ; heads < 1000; heads++ {
+		stream, err := c.OpenStream()
+		if err != nil {
+			break
+		}
+		if _, err := stream.Write([]byte{0x01, 0x40, 0x64, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if heads == 0 || heads > 100 {
+		t.Errorf("%d heads are under way", heads)
+	}
+	if res := ask(t, s.overQUIC(), "https://a.example/"); res.StatusCode != 200 {
+		t.Error(res.Status)
+	}
+	close(answer)
+	if err := <-running; err != nil {
+		t.Errorf("the request that runs: %v", err)
+	}
+	select {
+	case <-c.Context().Done():
+	case <-time.After(testkit.Patience):
+		t.Error("heads that never end keep the connection")
 	}
 }
 
