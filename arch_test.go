@@ -71,7 +71,7 @@ var allowed = map[string]struct {
 	// spec reads what files want, engines does it on one, command is the commands, with routes planned and confirmed over the API.
 	"internal/deploy/spec":    {2, []string{"internal/compose", "internal/files", "internal/yamlnode"}},
 	"internal/deploy/engines": {2, []string{"internal/catalog", "internal/deploy", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi"}},
-	"internal/deploy/command": {5, []string{"internal/api", "internal/api/local", "internal/app", "internal/console", "internal/deploy", "internal/deploy/engines", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/swarmservice"}},
+	"internal/deploy/command": {5, []string{"internal/api", "internal/api/local", "internal/app", "internal/catalog", "internal/console", "internal/deploy", "internal/deploy/engines", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/swarmservice"}},
 	// deploy decides what a deploy does next, and walks.
 	"internal/deploy": {2, []string{"internal/deploy/marks"}},
 	// marks is what names of containers say about deploys.

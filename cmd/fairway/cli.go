@@ -99,6 +99,7 @@ type grammar struct {
 	Commands    commandsCommand    `cmd:"" group:"steer" help:"List the commands in force."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show the CPU, memory, network and disk usage of containers."`
 	Deploy      deploy.Deploy      `cmd:"" group:"swarm" help:"Put services of Compose files on an engine, without a failed request."`
+	Leave       deploy.Leave       `cmd:"" group:"swarm" help:"Take one container out before it is stopped."`
 	Service     deploy.Service     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm, and those that were deployed."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
