@@ -254,7 +254,7 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 		}
 		gone, held = p.removal.decide(snapshot, mine, func(id string) bool { return wanted[id] }, force, now)
 	}
-	steps, verdicts := plan(want, p.have, p.s, func(check string) bool { return !now.Before(p.due[check]) })
+	steps, _ := plan(want, p.have, p.s, func(check string) bool { return !now.Before(p.due[check]) })
 	steps = append(steps, p.leases(held, now)...)
 	err := p.write(ctx, steps)
 	if err == nil {
@@ -270,7 +270,7 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 		p.written = snapshot
 		p.lag.Set(time.Since(snapshot.Taken).Seconds())
 	}
-	_, verdicts = plan(want, p.have, p.s, func(string) bool { return false })
+	_, verdicts := plan(want, p.have, p.s, func(string) bool { return false })
 	switch {
 	case withdrawn:
 		p.show(want, verdicts, held, problems, stateStopped, "withdrawn by an operator: fairway publish apply goes on")
