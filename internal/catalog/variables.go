@@ -87,7 +87,8 @@ func (s *Service) DecidesItself() bool {
 				continue
 			}
 			local := strings.ToLower(strings.TrimSpace(key))[len(LabelPrefix):]
-			if local != "service" && local != "tags" && !strings.HasPrefix(local, "dns.") {
+			first, _, _ := strings.Cut(local, ".")
+			if !slices.Contains([]string{"service", "tags", "dns", "publish"}, first) {
 				return true
 			}
 		}

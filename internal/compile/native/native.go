@@ -107,9 +107,12 @@ func (d *reading) read() {
 	}
 }
 
-// onlyNames reports whether all labels are about DNS, which asks for no route.
+// onlyNames reports whether all labels are about DNS and registries, which ask for no route.
 func (d *reading) onlyNames() bool {
-	return len(d.labels) > 0 && !slices.ContainsFunc(d.labels, func(l *label) bool { return l.key.Name != "tags" && !strings.HasPrefix(l.key.Name, "dns.") })
+	return len(d.labels) > 0 && !slices.ContainsFunc(d.labels, func(l *label) bool {
+		first, _, _ := strings.Cut(l.key.Name, ".")
+		return first != "tags" && first != "dns" && first != "publish"
+	})
 }
 
 func (d *reading) has(key string) bool { return d.byKey[key] != nil }
