@@ -152,7 +152,7 @@ func (a asker) servers(ctx context.Context, zone string) (list []string, err err
 }
 
 // lacks says what is in the way of all servers having a record; empty for nothing. A server
-// that does not answer counts only where none has the record.
+// that does not answer, or does not serve the zone, counts only where none has the record.
 func (a asker) lacks(ctx context.Context, servers []string, r edit.Record) string {
 	type said struct {
 		has bool
@@ -163,6 +163,9 @@ func (a asker) lacks(ctx context.Context, servers []string, r edit.Record) strin
 	for i, server := range servers {
 		all.Go(func() {
 			answer, err := a.exchange(ctx, server, question(r.Name, dns.TypeTXT))
+			if err == nil && answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+				err = errors.New(dns.RcodeToString[answer.Rcode])
+			}
 			answers[i] = said{err == nil && hasText(answer, r), err}
 		})
 	}
@@ -175,7 +178,7 @@ func (a asker) lacks(ctx context.Context, servers []string, r edit.Record) strin
 		case s.err == nil:
 			return servers[i] + " does not have it"
 		default:
-			silent = fmt.Sprintf("%s does not answer: %v", servers[i], s.err)
+			silent = fmt.Sprintf("%s has no answer: %v", servers[i], s.err)
 		}
 	}
 	if has == 0 {

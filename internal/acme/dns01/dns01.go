@@ -140,10 +140,15 @@ func (s *Solver) Wait(ctx context.Context, ch acme.Challenge) error {
 			return fmt.Errorf("dns: %w", err)
 		}
 	}
+	lacks := "no server has answered"
 	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
-		lacks := s.ask.lacks(ctx, servers, r)
-		if lacks == "" {
+		now := s.ask.lacks(ctx, servers, r)
+		switch {
+		case ctx.Err() != nil: // what was cut says nothing
+		case now == "":
 			return nil
+		default:
+			lacks = now
 		}
 		select {
 		case <-time.After(pause):

@@ -22,6 +22,7 @@ import (
 type world struct {
 	answers map[string]map[string]string
 	after   map[string]time.Duration // when a server begins to have the record of the challenge
+	slow    time.Duration            // how long a server takes to say that it does not have it
 	begin   time.Time
 	record  edit.Record
 	editor  func(add bool) error
@@ -39,16 +40,27 @@ func (w *world) Remove(ctx context.Context, r edit.Record) error {
 	return errors.Join(ctx.Err(), w.editor(false))
 }
 
-func (w *world) exchange(_ context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
+func (w *world) exchange(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
 	q := m.Question[0]
 	records, there := w.answers[server]
 	if !there {
 		return nil, errors.New("connection refused")
 	}
 	answer := new(dns.Msg).SetReply(m)
+	if records == nil {
+		answer.Rcode = dns.RcodeRefused
+		return answer, nil
+	}
 	text := records[q.Name+" "+dns.TypeToString[q.Qtype]]
 	if q.Qtype == dns.TypeTXT && w.record.Text != "" && time.Since(w.begin) >= w.after[server] {
 		text = fmt.Sprintf("%s 60 IN TXT %q", w.record.Name, w.record.Text)
+	}
+	if q.Qtype == dns.TypeTXT && text == "" {
+		select {
+		case <-time.After(w.slow):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	if text == "SERVFAIL" {
 		answer.Rcode = dns.RcodeServerFailure
@@ -102,7 +114,18 @@ func TestSolve(t *testing.T) {
 		"all are away": {
 			func(w *world, _ *Options) { w.answers = map[string]map[string]string{resolver: w.answers[resolver]} },
 			"add _acme-challenge.app.example.com. in example.com.; remove _acme-challenge.app.example.com.",
-			"dns: the TXT record _acme-challenge.app.example.com. was added, and after 2m0s [2001:db8::2]:53 does not answer: connection refused; acme.dns.timeout bounds that", 2 * time.Minute, "",
+			"dns: the TXT record _acme-challenge.app.example.com. was added, and after 2m0s [2001:db8::2]:53 has no answer: connection refused; acme.dns.timeout bounds that", 2 * time.Minute, "",
+		},
+		"a server that does not serve the zone": {
+			func(w *world, _ *Options) { w.answers["192.0.2.1:53"] = nil },
+			"add _acme-challenge.app.example.com. in example.com.; remove _acme-challenge.app.example.com.", "", 0, "",
+		},
+		"cut at the end": {
+			func(w *world, o *Options) {
+				w.after["192.0.2.1:53"], w.slow, o.Timeout = time.Hour, 2*time.Second, 4*time.Second
+			},
+			"add _acme-challenge.app.example.com. in example.com.; remove _acme-challenge.app.example.com.",
+			"dns: the TXT record _acme-challenge.app.example.com. was added, and after 4s 192.0.2.1:53 does not have it; acme.dns.timeout bounds that", 4 * time.Second, "",
 		},
 		"it never comes": {
 			func(w *world, _ *Options) { w.after["192.0.2.1:53"] = time.Hour },

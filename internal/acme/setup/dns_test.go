@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"fairway/internal/acme/dns01/edit"
 	"fairway/internal/acme/pebbletest"
 	"fairway/internal/acme/setup"
 	"fairway/internal/app"
@@ -94,6 +95,13 @@ func TestDNS01Bind(t *testing.T) {
 			t.Errorf("a host below the wildcard has a certificate for %v", sub.DNSNames)
 		}
 		f.await(t, "c.test")
+		for id, key := range map[string]string{"fairway": "b3RoZXI=", "other": "b3RoZXI="} {
+			wrong := edit.RFC2136{Server: b.address, KeyID: id, KeyFile: filepath.Join(t.TempDir(), "key")}
+			write(t, wrong.KeyFile, []byte(key))
+			if err := wrong.Add(t.Context(), edit.Record{Zone: "test.", Name: "a.test.", Text: "x"}); err == nil || !strings.Contains(err.Error(), "it does not know the key") {
+				t.Errorf("a key that is wrong: %v", err)
+			}
+		}
 		testkit.Eventually(t, "no record is left", func() bool {
 			return len(b.texts("_acme-challenge.apps.test.", dns.TypeTXT))+len(b.texts("c.acme.elsewhere.", dns.TypeTXT)) == 0
 		})

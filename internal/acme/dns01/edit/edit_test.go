@@ -46,6 +46,10 @@ func TestWebhook(t *testing.T) {
 	if want := "POST /dns/present" + body + "; POST /dns/cleanup" + body; strings.Join(got, "; ") != want {
 		t.Errorf("%q", got)
 	}
+	server.Close()
+	if err := NewWebhook(server.URL+"/s3cret?key=s3cret", "").Add(t.Context(), record); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a service that is away: %v", err)
+	}
 	if err := NewWebhook(server.URL, "/missing").Add(t.Context(), record); err == nil || !strings.HasPrefix(err.Error(), "acme.dns.token-file: ") {
 		t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -28,6 +29,14 @@ func newCaller(base, tokenFile string) caller {
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// unsent says why there is no answer, without the URL, which may have a secret of its own.
+func unsent(r *http.Request, err error, secret string) error {
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		err = failed.Err
+	}
+	return errors.New(words(r.URL.Host+": "+err.Error(), secret))
 }
 
 // do sends body, where that is not nil, and reads the answer into out, where that is not nil.
@@ -56,7 +65,7 @@ func (c caller) do(ctx context.Context, method, path string, body, out any) erro
 	}
 	resp, err := c.client.Do(r)
 	if err != nil {
-		return errors.New(words(err.Error(), token))
+		return unsent(r, err, token)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -21,6 +21,9 @@ type RFC2136 struct {
 	KeyID, KeyFile string
 }
 
+// updateTime bounds each step of an update.
+const updateTime = 30 * time.Second
+
 // tsig is a key of TSIG.
 type tsig struct{ name, algorithm, secret string }
 
@@ -79,7 +82,7 @@ func (e RFC2136) update(ctx context.Context, r Record, add bool) error {
 	} else {
 		m.Remove(rr)
 	}
-	client := &dns.Client{Net: "tcp"} // a server that limits the rate of answers limits those of UDP
+	client := &dns.Client{Net: "tcp", Timeout: updateTime} // a server that limits the rate of answers limits those of UDP
 	if e.KeyFile != "" {
 		k, err := e.key()
 		if err != nil {
@@ -89,11 +92,11 @@ func (e RFC2136) update(ctx context.Context, r Record, add bool) error {
 		m.SetTsig(k.name, k.algorithm, 300, time.Now().Unix())
 	}
 	answer, _, err := client.ExchangeContext(ctx, m, e.Server)
+	if answer != nil && answer.Rcode != dns.RcodeSuccess { // where the key is wrong it is not signed, which is an error, too
+		return fmt.Errorf("%s answers %s%s", e.Server, dns.RcodeToString[answer.Rcode], hint(answer.Rcode, r))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", e.Server, err)
-	}
-	if answer.Rcode != dns.RcodeSuccess {
-		return fmt.Errorf("%s answers %s%s", e.Server, dns.RcodeToString[answer.Rcode], hint(answer.Rcode, r))
 	}
 	return nil
 }

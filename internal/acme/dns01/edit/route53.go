@@ -38,10 +38,15 @@ func (e Route53) Remove(ctx context.Context, r Record) error { return e.change(c
 
 // set is all records of a name and a type, which Route 53 changes together.
 type set struct {
-	Name   string   `xml:"Name"`
-	Type   string   `xml:"Type"`
-	TTL    int      `xml:"TTL"`
-	Values []string `xml:"ResourceRecords>ResourceRecord>Value"`
+	Name   string  `xml:"Name"`
+	Type   string  `xml:"Type"`
+	TTL    int     `xml:"TTL"`
+	Values []value `xml:"ResourceRecords>ResourceRecord"`
+}
+
+// value is a record of a set, each of which is an element of its own.
+type value struct {
+	Value string `xml:"Value"`
 }
 
 // batch are changes that are made together or not at all.
@@ -88,14 +93,14 @@ func (e Route53) change(ctx context.Context, r Record, add bool) error {
 func without(sets []set, r Record, add bool) (changes []oneMore) {
 	next := set{Name: r.Name, Type: "TXT", TTL: TTL}
 	if len(sets) > 0 && strings.EqualFold(sets[0].Name, r.Name) && sets[0].Type == "TXT" {
-		if slices.Contains(sets[0].Values, quoted(r)) == add {
+		if slices.Contains(sets[0].Values, value{quoted(r)}) == add {
 			return nil
 		}
 		changes = append(changes, oneMore{"DELETE", sets[0]})
-		next.TTL, next.Values = sets[0].TTL, slices.DeleteFunc(slices.Clone(sets[0].Values), func(v string) bool { return v == quoted(r) })
+		next.TTL, next.Values = sets[0].TTL, slices.DeleteFunc(slices.Clone(sets[0].Values), func(v value) bool { return v == value{quoted(r)} })
 	}
 	if add {
-		next.Values = append(next.Values, quoted(r))
+		next.Values = append(next.Values, value{quoted(r)})
 	}
 	if len(next.Values) > 0 && (add || len(changes) > 0) {
 		changes = append(changes, oneMore{"CREATE", next})
@@ -145,7 +150,7 @@ func (e Route53) do(ctx context.Context, method, path string, query url.Values, 
 	sign(r, text, e.keyID, key, "us-east-1", "route53", time.Now())
 	resp, err := e.client.Do(r)
 	if err != nil {
-		return errors.New(words(err.Error(), key))
+		return unsent(r, err, key)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

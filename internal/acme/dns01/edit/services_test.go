@@ -150,7 +150,7 @@ func (s *service) route53(w http.ResponseWriter, r *http.Request, body []byte) {
 		for _, c := range in.Changes {
 			name, values := bare(c.Set.Name), []string{}
 			for _, v := range c.Set.Values {
-				values = append(values, strings.Trim(v, `"`))
+				values = append(values, strings.Trim(v.Value, `"`))
 			}
 			if (c.Action == "DELETE") != (len(next[name]) > 0) || c.Action == "DELETE" && !slices.Equal(values, next[name]) {
 				http.Error(w, `<InvalidChangeBatch><Messages><Message>it already exists</Message></Messages></InvalidChangeBatch>`, http.StatusBadRequest)
@@ -233,9 +233,17 @@ func TestRoute53Races(t *testing.T) {
 		}
 		return false
 	}
-	e.base = s.serve(t, "", s.route53)
+	var sent string
+	e.base = s.serve(t, "", func(w http.ResponseWriter, r *http.Request, body []byte) {
+		sent = string(body)
+		s.route53(w, r, body)
+	})
 	if err := e.Add(t.Context(), record); err != nil || !slices.Equal(s.texts["_acme-challenge.app.example.com"], []string{"other", "text"}) {
 		t.Errorf("%q, %v", s.texts, err)
+	}
+	both := `<ResourceRecords><ResourceRecord><Value>&#34;other&#34;</Value></ResourceRecord><ResourceRecord><Value>&#34;text&#34;</Value></ResourceRecord></ResourceRecords>`
+	if !strings.Contains(sent, both) {
+		t.Errorf("no element for each record: %s", sent)
 	}
 }
 
