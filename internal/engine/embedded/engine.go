@@ -51,7 +51,7 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name files.
 	UserDirs []string
-	// Automatic has certificates that are in no file yet.
+	// Automatic has certificates that are in no file yet; Within is set.
 	Automatic terminate.Automatic
 	// Pages are the operator's pages of errors; nil for none.
 	Pages *errorpage.Store
@@ -153,6 +153,7 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.New("embedded: limits must not be negative")
 	}
 	o = o.withDefaults()
+	o.Automatic.Within = o.HeaderTimeout * 4 / 5
 	e := &Engine{
 		draining: map[listenerKey]*http3.Server{},
 		opts:     o,

@@ -5,16 +5,65 @@ import (
 	"crypto/tls"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"fairway/internal/engine/embedded/terminate"
 	"fairway/internal/engine/enginetest/servername"
+	"fairway/internal/testkit"
 )
 
 // TestServerNames: the certificate follows the server name, the route the host.
 func TestServerNames(t *testing.T) {
 	s := newSite(t, Options{UserDirs: []string{os.TempDir()}})
 	servername.Run(t, s.engine)
+}
+
+// TestNoCertificateInTime: a handshake whose certificate does not come in time goes on with the
+// first one there is, over TCP and over QUIC, and none holds up a stop.
+func TestNoCertificateInTime(t *testing.T) {
+	asked := make(chan string, 10)
+	s := newSite(t, Options{HeaderTimeout: 500 * time.Millisecond, Automatic: terminate.Automatic{Demand: func(ctx context.Context, name string) *tls.Certificate {
+		asked <- name
+		<-ctx.Done()
+		return nil
+	}}})
+	s.withQUIC("127.0.0.1:0")
+	s.apply()
+	config := &tls.Config{ServerName: "new.example", InsecureSkipVerify: true, NextProtos: []string{"h3", "http/1.1"}}
+	dialer := tls.Dialer{Config: config}
+	c, err := dialer.DialContext(t.Context(), "tcp", s.engine.Addr("https").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	over, err := quic.DialAddr(t.Context(), s.engine.AddrQUIC("https").String(), config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = over.CloseWithError(0, "") }()
+	for _, state := range []tls.ConnectionState{c.(*tls.Conn).ConnectionState(), over.ConnectionState().TLS} {
+		if names := state.PeerCertificates[0].DNSNames; !slices.Equal(names, []string{"a.example"}) || <-asked != "new.example" {
+			t.Errorf("a certificate for %v", names)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	waiting.Go(func() { _, _ = quic.DialAddr(ctx, s.engine.AddrQUIC("https").String(), config, nil) })
+	<-asked
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.engine.Stop(t.Context()) }()
+	select {
+	case <-stopped:
+	case <-time.After(testkit.Patience):
+		t.Error("a handshake that waits for a certificate holds up a stop")
+	}
+	cancel()
+	waiting.Wait()
 }
 
 // TestChallengeIsNoWayIn: a client that comes for TLS-ALPN-01 gets its handshake, and no answer

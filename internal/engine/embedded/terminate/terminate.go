@@ -25,7 +25,7 @@ import (
 // called from any goroutine.
 type TLS struct {
 	def    route.Listener
-	demand func(context.Context, string) *tls.Certificate // nil for none
+	auto   Automatic
 	hosts  *tlsoption.Hosts
 	views  map[tlsoption.Host]*view // by what hosts demand, beside their names
 	config *tls.Config
@@ -46,13 +46,16 @@ type view struct {
 	quic      atomic.Pointer[tls.Config] // likewise, for HTTP/3
 }
 
-// Automatic are certificates that no file has at the time of a handshake. Both may be nil.
+// Automatic are certificates that no file has at the time of a handshake. Both functions may be nil.
 type Automatic struct {
 	// Challenge is the certificate that answers an authority that asks by TLS-ALPN-01 (RFC
 	// 8737) whether a host is ours.
 	Challenge func(ctx context.Context, host string) (*tls.Certificate, error)
 	// Demand gets one for a server name that has none; nil where none can be had.
 	Demand func(ctx context.Context, host string) *tls.Certificate
+	// Within bounds Demand over TCP, less than a handshake may take. Over QUIC, where
+	// handshakes have no other bound, half of it does.
+	Within time.Duration
 }
 
 // ChallengeProtocol is what such a client speaks, and nothing else: it is done once the
@@ -77,7 +80,7 @@ func New(store *certs.Store, def route.Listener, auto Automatic) (*TLS, error) {
 	if len(def.Certificates) == 0 {
 		return nil, errors.New("no certificate for TLS")
 	}
-	t := &TLS{def: def, demand: auto.Demand, hosts: tlsoption.NewHosts(def.Hosts), views: map[tlsoption.Host]*view{}}
+	t := &TLS{def: def, auto: auto, hosts: tlsoption.NewHosts(def.Hosts), views: map[tlsoption.Host]*view{}}
 	for _, h := range slices.Concat(def.Hosts, []tlsoption.Host{{}}) {
 		if h.Host = ""; t.views[h] == nil {
 			t.views[h] = newView(def, h)
@@ -144,7 +147,7 @@ func (t *TLS) Fill(store *certs.Store) error {
 	if err != nil {
 		return err
 	}
-	n := &names{demand: t.demand, certs: map[string]*tls.Certificate{}}
+	n := &names{auto: t.auto, certs: map[string]*tls.Certificate{}}
 	for _, bound := range []bool{true, false} {
 		for i, p := range pairs {
 			if p == nil || bound != (t.def.Certificates[i].Host != "") {
@@ -170,7 +173,7 @@ func (t *TLS) Fill(store *certs.Store) error {
 
 func (v *view) fill(store *certs.Store, n *names) error {
 	next := v.base.Clone()
-	next.GetCertificate = n.find
+	next.GetCertificate = n.find(n.auto.Within)
 	if v.authority != "" {
 		issuers, err := store.Authorities(v.authority)
 		if err != nil {
@@ -181,6 +184,7 @@ func (v *view) fill(store *certs.Store, n *names) error {
 	next.SetSessionTicketKeys(v.tickets.keys)
 	v.current.Store(next)
 	over := next.Clone()
+	over.GetCertificate = n.find(n.auto.Within / 2)
 	over.MinVersion, over.NextProtos = tls.VersionTLS13, []string{HTTP3}
 	over.SetSessionTicketKeys(v.tickets.keys)
 	v.quic.Store(over)
@@ -230,27 +234,30 @@ func (t *tickets) turn(now time.Time) bool {
 type names struct {
 	first *tls.Certificate            // nil for none that answers for other names
 	certs map[string]*tls.Certificate // lower case; wildcards with their "*."
-	// demand gets one for other names; nil for none.
-	demand func(context.Context, string) *tls.Certificate
+	auto  Automatic                   // for other names
 }
 
 // find is tls.Config's GetCertificate: the exact name first, then the wildcard, then
-// what can be had on demand, else the first certificate, if there is one. It grants nothing: the host of the request alone
-// chooses routes.
-func (n *names) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if cert := n.certs[name]; cert != nil {
-		return cert, nil
-	}
-	if _, parent, ok := strings.Cut(name, "."); ok {
-		if cert := n.certs["*."+parent]; cert != nil {
+// what can be had on demand within a time, else the first certificate, if there is one. It grants
+// nothing: the host of the request alone chooses routes.
+func (n *names) find(within time.Duration) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+		if cert := n.certs[name]; cert != nil {
 			return cert, nil
 		}
-	}
-	if n.demand != nil && name != "" {
-		if cert := n.demand(hello.Context(), name); cert != nil {
-			return cert, nil
+		if _, parent, ok := strings.Cut(name, "."); ok {
+			if cert := n.certs["*."+parent]; cert != nil {
+				return cert, nil
+			}
 		}
+		if n.auto.Demand != nil && name != "" {
+			ctx, cancel := context.WithTimeout(hello.Context(), within)
+			defer cancel()
+			if cert := n.auto.Demand(ctx, name); cert != nil {
+				return cert, nil
+			}
+		}
+		return n.first, nil
 	}
-	return n.first, nil
 }
