@@ -375,6 +375,7 @@ func (h *secretHouse) commands() {
 		"token create": {{"token", "create", "ann", "--role", "viewer"}}, "token list": {{"token", "list"}}, "token revoke": {{"token", "revoke", "nobody"}},
 		"owners list": {{"owners", "list"}}, "owners check": {{"owners", "check", "--host", "shop.example"}, {"owners", "check", "--service", "shop"}, {"owners", "check", "services.yml", "compose.yml"}},
 		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
+		"deploy": {{"deploy", "compose.yml", "--plan", "--docker", "unix:///nowhere.sock"}}, "leave": {{"leave", "shop", "--docker", "unix:///nowhere.sock"}},
 		"trust":          {{"trust", "--print"}},
 		"publish status": {{"publish", "status"}}, "publish diff": {{"publish", "diff"}}, "publish apply": {{"publish", "apply"}}, "publish withdraw": {{"publish", "withdraw"}},
 		"dns explain": {{"dns", "explain", "shop.docker"}}, "dns names": {{"dns", "names"}}, "dns status": {{"dns", "status"}}, "dns setup": {{"dns", "setup"}},

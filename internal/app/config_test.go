@@ -14,6 +14,7 @@ import (
 	"fairway/internal/acme/setup"
 	"fairway/internal/admin/oidc"
 	"fairway/internal/api/local"
+	"fairway/internal/app/dialects"
 	"fairway/internal/confload"
 	consulsetup "fairway/internal/consul/setup"
 	"fairway/internal/dns"
@@ -123,6 +124,14 @@ acme:
     servers: ["192.0.2.54:53", "192.0.2.55:53"]
     timeout: 1m
 tcp-ports: [5432, 6000-6010]
+dialects: [traefik, nginx-proxy]
+traefik:
+  entrypoints: [web=http, "db=5432"]
+  exposed-by-default: true
+  default-rule: 'Host("{{ .Name }}.example.com")'
+  network: proxy
+  skip: [plugin@file, other]
+  file: traefik.yml
 label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
 dns:
@@ -243,7 +252,7 @@ bound: 20ms
 
 func fullFiles() map[string]string {
 	files := map[string]string{"fairway.yml": fullConfig, "pages/default.html": "sorry"}
-	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id", "services.yml"} {
+	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id", "services.yml", "traefik.yml"} {
 		files[name] = ""
 	}
 	return files
@@ -271,7 +280,10 @@ func fullWant() Config {
 			},
 			OnDemand: setup.OnDemand{Names: 1000, PerHour: 50},
 		},
-		TCPPorts:   []string{"5432", "6000-6010"},
+		TCPPorts: []string{"5432", "6000-6010"},
+		Dialects: dialects.Config{Dialects: []string{"traefik", "nginx-proxy"}, Traefik: dialects.Traefik{
+			EntryPoints: []string{"web=http", "db=5432"}, ExposedByDefault: true, DefaultRule: `Host("{{ .Name }}.example.com")`, Network: "proxy", Skip: []string{"plugin@file", "other"}, File: "traefik.yml",
+		}},
 		LabelFiles: []string{"/srv/users", "/run/more"},
 		ErrorPages: []ErrorPages{{"default", "pages"}},
 		Defaults: DefaultsConfig{
