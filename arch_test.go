@@ -60,10 +60,11 @@ var allowed = map[string]struct {
 
 	"internal/discovery": {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/metrics"}},
 	// docker reads from names how far a deploy is.
-	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/deploy/marks", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
-	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
-	"internal/discovery/consul": {2, []string{"internal/catalog", "internal/clock", "internal/consul", "internal/discovery/poll", "internal/metrics"}},
-	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery/docker":   {2, []string{"internal/catalog", "internal/clock", "internal/deploy/marks", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery/file":     {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
+	"internal/discovery/consul":   {2, []string{"internal/catalog", "internal/clock", "internal/consul", "internal/discovery/poll", "internal/metrics"}},
+	"internal/discovery/consulkv": {2, []string{"internal/catalog", "internal/clock", "internal/consul", "internal/discovery/file", "internal/discovery/poll"}},
+	"internal/discovery/swarm":    {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
@@ -311,7 +312,7 @@ var allowed = map[string]struct {
 	"internal/dockerapi":  {1, []string{"internal/catalog"}}, // which variables may be kept
 	// consul speaks to the HTTP API of Consul; certstore keeps certificates there.
 	"internal/consul":       {1, []string{"internal/clock", "internal/files"}},
-	"internal/consul/setup": {3, []string{"internal/atomicfile", "internal/catalog", "internal/consul", "internal/discovery", "internal/discovery/consul", "internal/metrics", "internal/publish", "internal/publish/consul"}},
+	"internal/consul/setup": {3, []string{"internal/atomicfile", "internal/catalog", "internal/consul", "internal/discovery", "internal/discovery/consul", "internal/discovery/consulkv", "internal/metrics", "internal/publish", "internal/publish/consul"}},
 	// publish decides what a registry is to have; consul writes it; command is its commands.
 	"internal/publish":          {2, []string{"internal/catalog"}},
 	"internal/publish/consul":   {2, []string{"internal/api/published", "internal/catalog", "internal/consul", "internal/metrics", "internal/publish"}},

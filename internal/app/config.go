@@ -52,7 +52,7 @@ type Config struct {
 
 	HTTP3 tlsoption.QUICConfig `embed:""`
 
-	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm, a services file or consul.source is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm, a services file, consul.source or consul.kv is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"Manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm; the first that answers is used."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
@@ -247,7 +247,7 @@ func (c *Config) Complete(env map[string]string) {
 	if c.DockerFlow.Proxy.Certificates == "" {
 		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
 	}
-	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && len(c.Consul.Source) == 0 && c.wantsEngine(env) {
+	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && !c.Consul.Reads() && c.wantsEngine(env) {
 		c.Docker = []string{c.localEngine(env)}
 	}
 	c.Swarm = slices.Clone(c.Swarm)

@@ -147,7 +147,7 @@ dns:
   forward: ["consul=127.0.0.1:8600", ".=9.9.9.9"]
   cache: 500
   unsure: nxdomain
-consul: {address: ["https://consul.example:8501"], insecure: true, token-file: token, source: [local, dc2], services: all, watches: 50, warning: unhealthy, publish: {services: all, dialect: registrator, address: container, ip: 192.168.1.88, ip-label: io.ip, host: h, tags: [t], check: tcp, lease: 2h, forget: 24h, on-stop: remove}, tls: {ca: ca.pem, cert: cert.pem, key: key.pem, server-name: server.dc1.consul}}
+consul: {address: ["https://consul.example:8501"], insecure: true, token-file: token, source: [local, dc2], services: all, watches: 50, warning: unhealthy, kv: a/b, publish: {services: all, dialect: registrator, address: container, ip: 192.168.1.88, ip-label: io.ip, host: h, tags: [t], check: tcp, lease: 2h, forget: 24h, on-stop: remove}, tls: {ca: ca.pem, cert: cert.pem, key: key.pem, server-name: server.dc1.consul}}
 error-pages:
   - {name: default, dir: pages}
 defaults:
@@ -334,7 +334,7 @@ func fullWant() Config {
 			Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Recursion: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Unsure: "nxdomain", Cache: 500,
 			Forward: []forward.Rule{{Domain: "consul.", Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8600")}}, {Domain: ".", Servers: []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:53")}}},
 		},
-		Consul:  consulsetup.Config{Address: []string{"https://consul.example:8501"}, Insecure: true, TokenFile: "token", Source: []string{"local", "dc2"}, Services: "all", Watches: 50, Warning: "unhealthy", Publish: consulsetup.PublishConfig{Services: "all", Dialect: "registrator", Address: "container", IP: "192.168.1.88", IPLabel: "io.ip", Host: "h", Tags: []string{"t"}, Check: "tcp", Lease: 2 * time.Hour, Forget: 24 * time.Hour, OnStop: "remove"}, TLS: consulsetup.TLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem", ServerName: "server.dc1.consul"}},
+		Consul:  consulsetup.Config{Address: []string{"https://consul.example:8501"}, Insecure: true, TokenFile: "token", Source: []string{"local", "dc2"}, Services: "all", Watches: 50, Warning: "unhealthy", KV: "a/b", Publish: consulsetup.PublishConfig{Services: "all", Dialect: "registrator", Address: "container", IP: "192.168.1.88", IPLabel: "io.ip", Host: "h", Tags: []string{"t"}, Check: "tcp", Lease: 2 * time.Hour, Forget: 24 * time.Hour, OnStop: "remove"}, TLS: consulsetup.TLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem", ServerName: "server.dc1.consul"}},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
 		History: HistoryConfig{Entries: 500},
 		Owners: []owners.Record{

@@ -269,6 +269,8 @@ func SourceHint(text string) string {
 // consulHint says what to do about an error of Consul, in lower case.
 func consulHint(text string) string {
 	switch {
+	case strings.HasPrefix(text, "consul key "):
+		return "correct the document, or delete the key; fairway check reads one from a file"
 	case strings.Contains(text, "403"):
 		return "give the token of consul.token-file the rights service:read and node:read"
 	case strings.Contains(text, "leader"):

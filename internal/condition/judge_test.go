@@ -189,6 +189,7 @@ func TestConsulHints(t *testing.T) {
 		"consul at unix:///s: dial unix /s: connect: no such file or directory":          "consul members",
 		"consul: the token sees less than before: services may be missing":               "restart Fairway",
 		"consul suddenly has no service at all":                                          "restart Fairway",
+		"consul key services/web: line 3: no address":                                    "correct the document",
 		"consul: 429: slow down":                                                         "",
 	} {
 		if got := condition.SourceHint(text); !strings.Contains(got, want) || want == "" && got != "" {

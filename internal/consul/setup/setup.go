@@ -21,6 +21,7 @@ import (
 	"fairway/internal/consul"
 	"fairway/internal/discovery"
 	source "fairway/internal/discovery/consul"
+	"fairway/internal/discovery/consulkv"
 	"fairway/internal/metrics"
 	"fairway/internal/publish"
 	sink "fairway/internal/publish/consul"
@@ -40,6 +41,8 @@ type Config struct {
 	Services string   `name:"services" placeholder:"WHICH" preset:"labelled" oneof:"labelled,all" help:"Services that are read: labelled, those with a tag that is a label (fairway.host=app.example); or all."`
 	Watches  int      `name:"watches" placeholder:"N" preset:"100" least:"1" most:"100" help:"Number of services whose changes are seen at once; those of others within 10 seconds. The ones that changed last are among them."`
 	Warning  string   `name:"warning" placeholder:"HOW" preset:"ready" oneof:"ready,unhealthy" help:"What an instance with a warning is: ready or unhealthy."`
+
+	KV string `name:"kv" placeholder:"PREFIX" help:"Path in the keys of Consul below which each key is a services file, as for file."`
 
 	Publish PublishConfig `embed:"" prefix:"publish."`
 }
@@ -80,7 +83,10 @@ func (c *PublishConfig) settings(owner string) publish.Settings {
 }
 
 // On says whether Consul is used at all.
-func (c *Config) On() bool { return len(c.Source) > 0 || c.Publish.On() }
+func (c *Config) On() bool { return c.Reads() || c.Publish.On() }
+
+// Reads says whether services are read from Consul.
+func (c *Config) Reads() bool { return len(c.Source) > 0 || c.KV != "" }
 
 // Complete fills in what the variables of Consul's own commands say, where Consul is used.
 func (c *Config) Complete(env map[string]string) {
@@ -118,6 +124,9 @@ func (c *Config) Check(add func(key, value, reason string)) {
 		if a, err := netip.ParseAddr(ip); err != nil || a.Zone() != "" || a.IsUnspecified() {
 			add("consul.publish.ip", ip, "no IP address")
 		}
+	}
+	if c.KV != "" && strings.Trim(c.KV, "/") == "" {
+		add("consul.kv", c.KV, "every key would be a services file; write a path, such as fairway/services")
 	}
 	for i, dc := range c.Source {
 		if slices.Contains(c.Source[:i], dc) {
@@ -186,6 +195,13 @@ func (c *Config) Open(p Parts) (*Consul, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if c.KV != "" {
+		s, err := consulkv.New(client, c.KV, p.Logger)
+		if err != nil {
+			return nil, err
+		}
+		all.Sources = append(all.Sources, s)
 	}
 	if len(c.Source) == 0 {
 		return all, nil
