@@ -12,7 +12,7 @@ began=$(date +%s)
 hosts='Swarm|Fleet|NodeKilled|PlanOfAStack|Image|HAProxyImage'
 
 # pages are those that need no container of the shared host.
-pages='UISituations|UIHostilePages'
+pages='UISituations|UIHostilePages|Padlock'
 
 # step NAME COMMAND...: status 75 means that it cannot run on this machine.
 step() {
