@@ -117,6 +117,7 @@ type Keeper struct {
 	// What follows belongs to the goroutine of Run.
 	state   *state
 	table   *route.Table
+	takers  *takers // of table
 	results chan result
 	running int
 	unsaved bool // the state has changed since it was saved
@@ -130,6 +131,7 @@ func New(o Options) (*Keeper, error) {
 	k := &Keeper{
 		o: o, every: coveredEvery, live: filepath.Join(o.Dir, "live"), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		wake: make(chan struct{}, 1), orders: make(chan order), ended: make(chan struct{}), results: make(chan result),
+		takers: newTakers(nil),
 	}
 	if o.Covered == nil {
 		k.o.Covered = func(*route.Table) []string { return nil }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ const (
 	askPace   = 200 * time.Millisecond
 	// demandSpan is what OnDemand.Most is counted in.
 	demandSpan = time.Hour
+	// demandSoon is how far away an order may be that clients wait for.
+	demandSoon = 5 * time.Second
 )
 
 // OnDemand says for which names certificates are got once a client asks for them.
@@ -47,6 +50,7 @@ type OnDemand struct {
 // demands is what is remembered of names that clients ask for.
 type demands struct {
 	OnDemand
+	takes   []func(name string) bool // of Hosts
 	room    chan struct{}
 	results *metrics.Vec[metrics.Counter]
 
@@ -58,18 +62,25 @@ type demands struct {
 
 // waiting is for what comes of a name.
 type waiting struct {
-	done  chan struct{}
-	since time.Time
+	done     chan struct{}
+	since    time.Time
+	admitted bool // an order is to come
 }
 
 func newDemands(o *OnDemand, set *metrics.Set) *demands {
 	if o == nil {
 		return nil
 	}
-	return &demands{
+	d := &demands{
 		OnDemand: *o, room: make(chan struct{}, maxAsking), nos: map[string]time.Time{}, waiting: map[string]*waiting{},
-		results: set.CounterVec("fairway_acme_demands_total", "Names without a certificate that clients asked for, by result (yes, no: ask allowed it or not, known-no: a no that was remembered, unasked: no question could be asked now, bound: a bound of acme.on-demand is reached, failed: ask did not answer).", "result"),
+		results: set.CounterVec("fairway_acme_demands_total", "Names without a certificate that clients asked for, by result (yes, no: ask allowed it or not, known-no: a no that was remembered, unasked: no question could be asked now, bound: a bound of acme.on-demand is reached, or the next order is not to come soon, failed: ask did not answer).", "result"),
 	}
+	for _, h := range o.Hosts {
+		if takes, err := h.Compile(); err == nil {
+			d.takes = append(d.takes, takes)
+		}
+	}
+	return d
 }
 
 // Demand returns the certificate for a name that a client asks for and that has none yet,
@@ -101,6 +112,8 @@ func (k *Keeper) Demand(ctx context.Context, name string) *tls.Certificate {
 	select {
 	case <-done:
 		return k.demanded(name)
+	case <-k.ended:
+		return nil
 	case <-ctx.Done():
 		return nil
 	}
@@ -109,13 +122,14 @@ func (k *Keeper) Demand(ctx context.Context, name string) *tls.Certificate {
 // may says whether a name is among those that may be asked for.
 func (d *demands) may(name string, private bool) bool {
 	return strings.Contains(name, ".") && len(name) <= maxName && !isInternal(name, private) &&
-		slices.ContainsFunc(d.Hosts, func(h route.Host) bool { return h.Matches(name) })
+		slices.ContainsFunc(d.takes, func(takes func(string) bool) bool { return takes(name) })
 }
 
 // demanded is the certificate of a name that there is by now; nil for none.
 func (k *Keeper) demanded(name string) *tls.Certificate {
-	at, ok := slices.BinarySearchFunc(k.View().Names, name, func(n NameView, name string) int { return strings.Compare(n.Name, name) })
-	if !ok || k.View().Names[at].File == "" {
+	names := k.View().Names // there may be another view at any time
+	at, ok := slices.BinarySearchFunc(names, name, func(n NameView, name string) int { return strings.Compare(n.Name, name) })
+	if !ok || names[at].File == "" {
 		return nil
 	}
 	b, _, err := readBundle(k.fileOf(name))
@@ -156,6 +170,31 @@ func (d *demands) settle(name string) {
 		close(w.done)
 		delete(d.waiting, name)
 	}
+}
+
+// admitted notes that an order is to come for a name.
+func (d *demands) admitted(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.waiting[name]; w != nil {
+		w.admitted = true
+	}
+}
+
+// dropped wakes those who wait for a name that was admitted and is not wanted any more.
+func (d *demands) dropped(names map[string]*name) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.waiting, func(host string, w *waiting) bool {
+		gone := w.admitted && (names[host] == nil || names[host].want == nil)
+		if gone {
+			close(w.done)
+		}
+		return gone
+	})
 }
 
 // admit asks whether a name may have a certificate, and has it ordered.
@@ -215,10 +254,9 @@ func (d *demands) remember(name string, pause time.Duration, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.nos) >= maxNos {
-		for other, until := range d.nos {
-			if len(d.nos) > maxNos*3/4 || !until.After(now) {
-				delete(d.nos, other)
-			}
+		first := slices.SortedFunc(maps.Keys(d.nos), func(a, b string) int { return d.nos[a].Compare(d.nos[b]) })
+		for _, other := range first[:maxNos/4] {
+			delete(d.nos, other)
 		}
 	}
 	d.nos[name] = now.Add(pause)
@@ -229,11 +267,15 @@ func (k *Keeper) demandedOf(list []Want) []Want {
 	if k.demands == nil {
 		return list
 	}
+	listed := make(map[string]bool, len(list))
+	for _, w := range list {
+		listed[w.Name] = true
+	}
 	for _, n := range k.state.names {
-		if n.demanded.IsZero() || covers(k.state.names[wildcardOf(n.host)]) || slices.ContainsFunc(list, func(w Want) bool { return w.Name == n.host }) {
+		if n.demanded.IsZero() || listed[n.host] || covers(k.state.names[wildcardOf(n.host)]) {
 			continue
 		}
-		if w, ok := taken(k.table, n.host); ok && k.demands.may(n.host, k.o.Private) {
+		if w, ok := k.takers.want(n.host); ok && k.demands.may(n.host, k.o.Private) {
 			list = append(list, w)
 		}
 	}
@@ -258,62 +300,25 @@ func (k *Keeper) ofDemand(n *name, asked time.Time, now time.Time) {
 	k.demands.remember(n.host, noFor, now)
 }
 
-// taken is the want of a name that clients ask for: of the route over TLS whose host says most
-// about it.
-func taken(t *route.Table, name string) (Want, bool) {
-	if t == nil {
-		return Want{}, false
-	}
-	var best *route.Route
-	said := -1
-	for _, r := range t.Routes {
-		if r.Service == challengeService {
-			continue
-		}
-		for _, m := range r.Matches {
-			if n := says(m.Host); n > said && m.Host.Matches(name) && overTLS(t, m) {
-				best, said = r, n
-			}
-		}
-	}
-	if best == nil || best.Refused != "" || best.TLS != route.TLSAuto {
-		return Want{}, false
-	}
-	return Want{Name: name, Route: best.ID, Service: best.Service, Demanded: true}, true
-}
-
-// says is how much a host says about the names that it takes.
-func says(h route.Host) int {
-	switch h.Kind {
-	case route.HostExact:
-		return 3000
-	case route.HostWildcard:
-		return 2000 + len(h.Value)
-	case route.HostDeep:
-		return 1000 + len(h.Value)
-	case route.HostRegexp:
-		return 1
-	}
-	return 0
-}
-
-// demand notes that a name may have a certificate, or says which bound is in the way.
+// demand notes that a name may have a certificate, or says why none is to come soon.
 func (k *Keeper) demand(host string, now time.Time) error {
-	w, ok := taken(k.table, host)
+	w, ok := k.takers.want(host)
 	if !ok {
 		return errors.New("no route over HTTPS takes it")
 	}
 	s, count := k.state, 0
 	for _, n := range s.names {
-		if !n.demanded.IsZero() {
+		if !n.demanded.IsZero() && (n.want == nil || n.want.Demanded) { // else a label has it by now
 			count++
 		}
 	}
 	s.admitted = slices.DeleteFunc(s.admitted, func(at time.Time) bool { return now.Sub(at) >= demandSpan })
 	n := s.names[host]
 	switch {
-	case n != nil && n.want != nil || covers(s.names[wildcardOf(host)]): // it comes, or another one does
-		return nil
+	case n != nil && n.want != nil:
+		return s.comes(n, now)
+	case covers(s.names[wildcardOf(host)]):
+		return errors.New("a wildcard is to serve it")
 	case count >= k.demands.Names:
 		return fmt.Errorf("there are %d names already (acme.on-demand.names)", count)
 	case len(s.admitted) >= k.demands.Most:
@@ -325,7 +330,19 @@ func (k *Keeper) demand(host string, now time.Time) error {
 	s.admitted = append(s.admitted, now)
 	n.demanded, n.want, n.source = now, &w, s.directory
 	k.unsaved = true
-	return nil
+	return s.comes(n, now)
+}
+
+// comes says what is in the way of an order that is under way or begins soon.
+func (s *state) comes(n *name, now time.Time) error {
+	next := n.due()
+	if open := s.opens(); open.After(next) {
+		next = open
+	}
+	if n.busy != "" || next.Sub(now) <= demandSoon {
+		return nil
+	}
+	return errors.New("the next order for it begins at " + next.UTC().Format(time.RFC3339))
 }
 
 // allowed asks again whether a name that clients asked for may have a certificate, where the

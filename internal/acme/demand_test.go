@@ -118,19 +118,28 @@ func TestOnDemand(t *testing.T) {
 // TestTaken: the route whose host says most about a name decides whether it may have a
 // certificate.
 func TestTaken(t *testing.T) {
-	made := table(t, "*", "**.shops.dev", "*.deep.shops.dev", "own.shops.dev")
+	made := table(t, "*", "**.shops.dev", "*.deep.shops.dev", "**.deep.shops.dev", "own.shops.dev")
 	for _, r := range made.Routes {
 		if r.ID == "*.deep.shops.dev" {
 			r.TLS = route.TLSOff
 		}
 	}
-	for name, want := range map[string]string{"a.shops.dev": "**.shops.dev", "own.shops.dev": "own.shops.dev", "x.dev": "*", "a.deep.shops.dev": ""} {
-		if w, ok := taken(made, name); w.Route != want || ok != (want != "") {
+	takers := newTakers(made)
+	for name, want := range map[string]string{"a.shops.dev": "**.shops.dev", "b.a.shops.dev": "**.shops.dev", "b.a.deep.shops.dev": "**.deep.shops.dev", "shops.dev": "*", "own.shops.dev": "own.shops.dev", "x.dev": "*", "a.deep.shops.dev": ""} {
+		if w, ok := takers.want(name); w.Route != want || ok != (want != "") {
 			t.Errorf("%s: %+v", name, w)
 		}
 	}
-	if _, ok := taken(nil, "a.dev"); ok {
+	if _, ok := newTakers(nil).want("a.dev"); ok {
 		t.Error("without a table")
+	}
+	many := []string{"*"}
+	for n := range 1000 {
+		many = append(many, fmt.Sprintf("*.n%d.dev", n))
+	}
+	takers = newTakers(table(t, many...))
+	if n := testing.AllocsPerRun(10, func() { takers.of("a.other.dev") }); n > 0 {
+		t.Errorf("one name takes %v allocations: hosts are compiled for each", n)
 	}
 }
 
@@ -235,4 +244,109 @@ func TestOnDemandBounds(t *testing.T) {
 			t.Errorf("%d orders", n)
 		}
 	})
+}
+
+// TestNothingComes: who asks for a name waits only where an order is under way or begins soon, and
+// nothing is remembered of who waits for what does not come.
+func TestNothingComes(t *testing.T) {
+	open := func(t *testing.T, change func(*Options), hosts ...string) (*world, *issuer, *service) {
+		i, s := newIssuer(t), &service{asked: map[string]int{}}
+		i.slow(5 * time.Minute)
+		deep, err := route.ParseHost("**.shops.dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := start(t, memoryDir(t), i, func(o *Options) {
+			o.OnDemand = &OnDemand{Ask: s.ask, Hosts: []route.Host{deep}, Names: 1, Most: 10}
+			change(o)
+		})
+		w.tables.Publish(table(t, hosts...))
+		synctest.Wait()
+		return w, i, s
+	}
+	// greet has a client ask, which has all the time there is, while something happens; it says how long it waited.
+	greet := func(t *testing.T, w *world, name string, meanwhile func()) (waited time.Duration) {
+		t.Helper()
+		var client sync.WaitGroup
+		client.Go(func() {
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			defer cancel()
+			if cert := w.Demand(ctx, name); cert != nil {
+				t.Errorf("a certificate for %v", cert.Leaf.DNSNames)
+			}
+			waited = time.Since(began)
+		})
+		synctest.Wait()
+		meanwhile()
+		client.Wait()
+		w.demands.mu.Lock()
+		defer w.demands.mu.Unlock()
+		if n := len(w.demands.waiting); n > 0 {
+			t.Errorf("%d names are waited for", n)
+		}
+		return waited
+	}
+	for name, run := range map[string]func(t *testing.T){
+		"a wildcard is to come": func(t *testing.T) {
+			w, _, _ := open(t, func(o *Options) { o.Wildcards = true }, "*.shops.dev")
+			defer w.stop()
+			if d := greet(t, w, "a.shops.dev", func() {}); d > 0 {
+				t.Errorf("it waited %v", d)
+			}
+		},
+		"the next order is far away": func(t *testing.T) {
+			w, i, s := open(t, func(*Options) {}, "**.shops.dev")
+			defer w.stop()
+			i.slow(0)
+			i.set(func(string) error { return errors.New("down") })
+			_ = greet(t, w, "a.shops.dev", func() {})
+			time.Sleep(failedFor)
+			if d := greet(t, w, "a.shops.dev", func() {}); d > 0 || s.of("a.shops.dev") != 2 {
+				t.Errorf("it waited %v, after %d questions", d, s.of("a.shops.dev"))
+			}
+		},
+		"the route goes": func(t *testing.T) {
+			w, _, _ := open(t, func(*Options) {}, "**.shops.dev")
+			defer w.stop()
+			if d := greet(t, w, "a.shops.dev", func() { time.Sleep(time.Second); w.tables.Publish(table(t, "other.dev")) }); d != time.Second {
+				t.Errorf("it waited %v", d)
+			}
+		},
+		"the end": func(t *testing.T) {
+			w, _, _ := open(t, func(*Options) {}, "**.shops.dev")
+			var client sync.WaitGroup
+			client.Go(func() { w.Demand(context.Background(), "a.shops.dev") })
+			synctest.Wait()
+			w.stop()
+			client.Wait()
+		},
+		"a label names it": func(t *testing.T) {
+			w, i, _ := open(t, func(*Options) {}, "**.shops.dev")
+			defer w.stop()
+			i.slow(0)
+			if !w.greet("a.shops.dev") || w.greet("b.shops.dev") {
+				t.Error("there may be one name")
+			}
+			time.Sleep(failedFor)
+			w.tables.Publish(table(t, "**.shops.dev", "a.shops.dev"))
+			synctest.Wait()
+			if !w.greet("b.shops.dev") {
+				t.Error("a name of a label counts")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
+	}
+	d := &demands{nos: map[string]time.Time{}}
+	now := time.Now()
+	for n := range maxNos {
+		d.nos[fmt.Sprint(n)] = now.Add(noFor + time.Duration(n%2)*time.Hour)
+	}
+	d.remember("new", noFor, now)
+	for n := range maxNos {
+		if _, ok := d.nos[fmt.Sprint(n)]; n%2 == 1 && !ok {
+			t.Fatal("one went that ends later than others")
+		}
+	}
 }

@@ -78,7 +78,7 @@ func (k *Keeper) Run(ctx context.Context, tables *feed.Feed[route.Table]) error 
 	for {
 		changed := tables.Changed()
 		if t := tables.Newest(); t != k.table {
-			k.table = t
+			k.table, k.takers = t, newTakers(t)
 			k.look()
 		}
 		timer.Reset(k.act(ctx))
@@ -145,6 +145,7 @@ func (k *Keeper) look() {
 		k.unsaved = true
 		k.report(Event{Name: host, Text: "no certificate is wanted for " + host + " any more"})
 	}
+	k.demands.dropped(k.state.names)
 }
 
 // sweep removes certificates that have ended and are not wanted.
@@ -349,7 +350,11 @@ func (k *Keeper) ask(ctx context.Context, o order) {
 	n := k.state.names[o.host]
 	switch {
 	case o.do == actDemand:
-		o.answer <- k.demand(o.host, time.Now())
+		err := k.demand(o.host, time.Now())
+		if err == nil {
+			k.demands.admitted(o.host)
+		}
+		o.answer <- err
 	case n == nil || n.want == nil && o.do == actObtain || n.has == nil && o.do == actRevoke:
 		o.answer <- ErrUnknown
 	case o.do == actObtain && n.want.Refused != "":

@@ -70,7 +70,7 @@ var (
 func compileMatch(m *Match) (*Compiled, error) {
 	c, literal := &Compiled{Match: m}, 0
 	var err error
-	if c.Host, err = m.Host.compile(); err != nil {
+	if c.Host, err = m.Host.Compile(); err != nil {
 		return nil, err
 	}
 	if c.Path, literal, err = m.Path.compile(); err != nil {
@@ -91,8 +91,8 @@ func compileMatch(m *Match) (*Compiled, error) {
 	return c, nil
 }
 
-// compile checks that a host is canonical, and returns what tests a canonical name.
-func (h Host) compile() (func(name string) bool, error) {
+// Compile checks that a host is canonical, and returns what tests a canonical name.
+func (h Host) Compile() (func(name string) bool, error) {
 	switch h.Kind {
 	case HostExact, HostWildcard, HostDeep:
 		value, err := canonical.Host(h.Value)
@@ -225,7 +225,7 @@ func (c *CompiledCondition) add(value string) error {
 		h, err = ParseHost(value)
 		test = h.holds
 	case ConditionHostRegexp:
-		test, err = Host{HostRegexp, value}.compile()
+		test, err = Host{HostRegexp, value}.Compile()
 	case ConditionPath, ConditionPathPrefix, ConditionPathRegexp, ConditionPathStart:
 		test, _, err = Path{pathConditions[c.Kind], value}.compile()
 	}
@@ -259,9 +259,9 @@ func (h Host) CertificateName() string {
 }
 
 // Matches says whether h takes the canonical name; a host that is not sound takes none.
-// It is for single questions: a Matcher keeps what it compiles.
+// It is for single questions: Compile is for many.
 func (h Host) Matches(name string) bool {
-	takes, err := h.compile()
+	takes, err := h.Compile()
 	return err == nil && takes(name)
 }
 
