@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -475,6 +476,12 @@ func TestPasswordsAreNotShown(t *testing.T) {
 			if list, ok := v.Value.([]string); ok && strings.Contains(strings.Join(list, ""), "hunter2") {
 				t.Errorf("%s: shown as %v", url, list)
 			}
+		}
+	}
+	got, _ := Load(LoadOptions{Flags: map[string][]string{"acme.on-demand.ask": {"http://a/allowed?key=hunter2"}, "acme.dns.url": {"http://b/dns?key=hunter2"}}})
+	for _, v := range got.Values() {
+		if text := fmt.Sprint(v.Value); strings.Contains(text, "hunter2") || v.Key == "acme.on-demand.ask" && text != "http://a/allowed?***" {
+			t.Errorf("%s: shown as %s", v.Key, text)
 		}
 	}
 }

@@ -116,11 +116,13 @@ func (l *Loaded) Values() []Value {
 	return values
 }
 
-// masked hides the password in a URL, credentials in headers, and the path and query of a webhook.
+// masked hides the password and the query of a URL, credentials in headers, and the path and query of a webhook.
 func masked(v any) any {
 	switch v := v.(type) {
 	case string:
-		return Redact(v)
+		if strings.Contains(v, "://") {
+			return route.MaskQuery(Redact(v))
+		}
 	case HeaderLine:
 		return maskedHeader(v)
 	case notify.Channel:

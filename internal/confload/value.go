@@ -88,7 +88,8 @@ func parsePrefix(text string) (netip.Prefix, error) {
 }
 
 // Value returns what the field holds: a string, a bool, an int or a list of texts.
-// Each value of a list is passed to mask, which may hide secrets.
+// A string and each value of a list are passed to mask, which may hide secrets; nil, of what is
+// no list, hides nothing.
 func (f Field) Value(mask func(any) any) any {
 	switch p := f.Pointer.(type) {
 	case *time.Duration:
@@ -98,7 +99,10 @@ func (f Field) Value(mask func(any) any) any {
 	case *int:
 		return *p
 	case *string:
-		return *p
+		if mask == nil {
+			return *p
+		}
+		return mask(*p)
 	}
 	list := reflect.ValueOf(f.Pointer).Elem()
 	texts := make([]string, 0, list.Len())

@@ -31,7 +31,7 @@ func (o *OnDemand) check(haproxy bool, add func(key, value, reason string)) {
 		return
 	}
 	if haproxy {
-		add("acme.on-demand.ask", o.Ask, "HAProxy ends TLS by itself and cannot wait for a certificate: write engine: embedded, or take acme.on-demand out")
+		add("acme.on-demand.ask", "", "HAProxy ends TLS by itself and cannot wait for a certificate: write engine: embedded, or take acme.on-demand out")
 	}
 	if u, err := url.Parse(o.Ask); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		add("acme.on-demand.ask", "", "write http:// or https://, without credentials, as http://127.0.0.1:9000/allowed")
