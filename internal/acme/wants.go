@@ -42,7 +42,7 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 		if r.Refused != "" || r.TLS != route.TLSAuto && r.TLS != route.TLSInternal {
 			continue
 		}
-		for _, m := range wished(r) {
+		for _, m := range wished(t, r) {
 			name := m.Host.CertificateName()
 			if name == "" || r.Service == challengeService || has[name] || !overTLS(t, m) {
 				continue
@@ -72,12 +72,12 @@ func wants(t *route.Table, covered []string, private, wildcards bool) []Want {
 	return list[:min(len(list), MaxNames)]
 }
 
-// wished are the matches of a route, and one for each name beside them that it takes and that
-// is to have a certificate.
-func wished(r *route.Route) []route.Match {
+// wished are the matches of a route, and one for each name beside them that it takes, over TLS
+// where there is a choice, and that is to have a certificate.
+func wished(t *route.Table, r *route.Route) []route.Match {
 	list := r.Matches
 	for _, name := range r.Certified {
-		at := slices.IndexFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(name) })
+		at := slices.IndexFunc(r.Matches, func(m route.Match) bool { return m.Host.Matches(name) && overTLS(t, m) })
 		if at >= 0 && r.Matches[at].Host.Value != name {
 			m := r.Matches[at]
 			m.Host = route.Host{Kind: route.HostExact, Value: name}

@@ -57,17 +57,21 @@ func TestWantsByLabel(t *testing.T) {
 			{ID: "f", Matches: exact("both.example.com")},
 			{ID: "g", Matches: exact("plain.example.com", only)},
 			{ID: "h", Matches: exact("refused.example.com"), Refused: "no"},
+			{ID: "i", Certified: []string{"named.shops.dev"}, Matches: []route.Match{
+				{Host: route.Host{Kind: route.HostDeep, Value: "shops.dev"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}, Conditions: []route.Condition{only}},
+				{Host: route.Host{Kind: route.HostDeep, Value: "shops.dev"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}},
+			}},
 		},
 	}
 	var got []string
 	for _, w := range wants(made, nil, false, false) {
 		got = append(got, fmt.Sprint(w.Name, " ", w.Internal, " ", w.Route))
 	}
-	if text := strings.Join(got, "; "); text != "auto.example.com false a; both.example.com false f; internal.example.com true d" {
+	if text := strings.Join(got, "; "); text != "auto.example.com false a; both.example.com false f; internal.example.com true d; named.shops.dev false i" {
 		t.Error(text)
 	}
 	r, b := challenges(made, nil, nil, false, "127.0.0.1:1")
-	if r == nil || len(r.Matches) != 2 || len(r.Filters) != 0 || b.Endpoints[0].Address != "127.0.0.1:1" {
+	if r == nil || len(r.Matches) != 3 || len(r.Filters) != 0 || b.Endpoints[0].Address != "127.0.0.1:1" {
 		t.Errorf("%+v, %+v", r, b)
 	}
 	if _, err := route.New(1, made.Listeners, []*route.Route{r}, []*route.Backend{b}, nil); err != nil {

@@ -109,7 +109,7 @@ var parameters = []Parameter{
 	{Name: "serviceGroup", status: statusKept, Indexed: true, meaning: "Services that name the same group and ask for the same connections share a backend, with all their instances; the policy and the checks are those of the first."},
 	{Name: "balanceGroup", status: statusKept, Indexed: true, meaning: "roundrobin, leastconn, random or source.", native: "`fairway.balance`"},
 
-	{Name: "letsencrypt.host", status: statusFixed, meaning: "Hosts that have certificates by themselves, with `acme.agree`: those of the service have them in any case, these also where a star stands for them or no serviceDomain does.", native: "`acme.agree`"},
+	{Name: "letsencrypt.host", status: statusFixed, meaning: "Hosts that have certificates by themselves, with `acme.agree`: those of the service have them in any case, these also where a star stands for them or there is no serviceDomain.", native: "`acme.agree`"},
 	{Name: "letsencrypt.testing", status: statusFixed, Boolean: true, meaning: "True has certificates for the hosts of the service from the authority of Fairway's own, which browsers do not trust either, in the place of a test authority.", native: "`fairway.tls=internal`"},
 	{Name: "letsencrypt.email", status: statusIgnored, forgotten: true, meaning: "The account is one for all.", native: "`acme.email`"},
 

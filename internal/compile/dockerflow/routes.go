@@ -56,7 +56,24 @@ func (l *labelSet) routes() []*dest {
 	if last != nil {
 		list = append(list, last)
 	}
+	outside(list)
 	return append(list, l.redirects()...)
+}
+
+// outside notes names that are to have certificates and that no route takes.
+func outside(list []*dest) {
+	noted := map[string]bool{}
+	for _, d := range list {
+		for _, name := range d.Certified {
+			if noted[name] || !d.MatchKnown || slices.ContainsFunc(list, func(d *dest) bool {
+				return slices.Contains(d.Certified, name) && slices.ContainsFunc(d.Rule, func(m route.Match) bool { return m.Host.Matches(name) })
+			}) {
+				continue
+			}
+			noted[name] = true
+			d.note("letsencrypt.host", draft.Bad("name it in serviceDomain, too, or a star that it is below", "no serviceDomain of the service takes %s: it gets no certificate", name))
+		}
+	}
 }
 
 // Destinations returns the indices of the destinations that are there, up to the first
