@@ -126,7 +126,7 @@ func TestDeploy(t *testing.T) {
 	needDocker(t)
 	p := startProxy(t, proxyOptions{}).synced()
 	d := newProject(t, p, "deploy")
-	deploys := 2
+	deploys := 1
 	if testkit.Soaking() {
 		deploys = 50
 	}
@@ -175,7 +175,7 @@ func first(code int, _ string) int { return code }
 // or takes them back in turn.
 func (d *project) killed(write func(int)) {
 	d.t.Helper()
-	times := 4
+	times := 2
 	if testkit.Soaking() {
 		times = 40
 	}
