@@ -16,7 +16,7 @@ import (
 
 // OnDemand is the keys below acme.on-demand, as in docs/https.md.
 type OnDemand struct {
-	Ask     string   `name:"ask" placeholder:"URL" needs:"acme.on-demand.hosts" help:"Get a certificate for a name once a client asks for it, if GET URL?domain=NAME is answered with 2xx. It is asked again before each renewal. Embedded engine."`
+	Ask     string   `name:"ask" placeholder:"URL" help:"Get a certificate for a name once a client asks for it, if GET URL?domain=NAME is answered with 2xx. It is asked again before each renewal. Embedded engine."`
 	Hosts   []string `name:"hosts" placeholder:"HOST" sep:"," help:"Which names may be asked for: shop.example, *.shops.example (one label), **.shops.example (one or more) or * (all). A route over HTTPS has to take them. Repeatable."`
 	Names   int      `name:"names" placeholder:"N" preset:"1000" least:"1" most:"10000" help:"How many such names there may be at a time."`
 	PerHour int      `name:"per-hour" placeholder:"N" preset:"50" least:"1" most:"10000" help:"How many new ones in an hour."`
