@@ -30,6 +30,8 @@ import (
 // Local stands for the datacenter of the agent.
 const Local = "local"
 
+const maxSources = 32
+
 // Config is the keys below consul, as in docs/consul.md.
 type Config struct {
 	Address   []string  `name:"address" placeholder:"URL" sep:"," derived:"$CONSUL_HTTP_ADDR, else 127.0.0.1:8500" help:"Agent of Consul: http(s)://HOST:PORT or unix:///PATH; more are asked where one cannot be reached. Repeatable."`
@@ -39,7 +41,7 @@ type Config struct {
 
 	Source   []string `name:"source" placeholder:"DATACENTER" sep:"," bare:"local" help:"Datacenter whose services are read; local, or the flag alone, for that of the agent. Repeatable."`
 	Services string   `name:"services" placeholder:"WHICH" preset:"labelled" oneof:"labelled,all" help:"Services that are read: labelled, those with a tag that is a label (fairway.host=app.example); or all."`
-	Watches  int      `name:"watches" placeholder:"N" preset:"100" least:"1" most:"100" help:"Number of services whose changes are seen at once; those of others within 10 seconds. The ones that changed last are among them."`
+	Watches  int      `name:"watches" placeholder:"N" preset:"100" least:"1" most:"100" help:"Number of services whose changes are seen at once, of all datacenters; those of others within 10 seconds. The ones that changed last are among them."`
 	Warning  string   `name:"warning" placeholder:"HOW" preset:"ready" oneof:"ready,unhealthy" help:"What an instance with a warning is: ready or unhealthy."`
 
 	KV string `name:"kv" placeholder:"PREFIX" help:"Path in the keys of Consul below which each key is a services file, as for file."`
@@ -120,6 +122,12 @@ func (c *Config) Check(add func(key, value, reason string)) {
 	} else {
 		client.Close()
 	}
+	if c.Publish.On() && len(c.Address) > 1 {
+		add("consul.address", strings.Join(c.Address, ", "), "entries are written to one agent: give one address, or no consul.publish.services")
+	}
+	if len(c.Source) > maxSources {
+		add("consul.source", "", fmt.Sprintf("%d datacenters; up to %d are read", len(c.Source), maxSources))
+	}
 	if ip := c.Publish.IP; ip != "" {
 		if a, err := netip.ParseAddr(ip); err != nil || a.Zone() != "" || a.IsUnspecified() {
 			add("consul.publish.ip", ip, "no IP address")
@@ -148,6 +156,10 @@ func (c *Config) client(env map[string]string) (*consul.Client, error) {
 	}
 	return consul.New(cfg)
 }
+
+// watches is for how many services each of several sources holds a query: with the two that
+// each holds anyway, all share the connections of one client.
+func watches(all, sources int) int { return max(1, (cmp.Or(all, 100)+2)/sources-2) }
 
 // SourceName is the name of the source of a datacenter.
 func SourceName(datacenter string) string {
@@ -209,7 +221,7 @@ func (c *Config) Open(p Parts) (*Consul, error) {
 	m := source.NewMetrics(p.Metrics)
 	for _, dc := range c.Source {
 		o := source.Options{
-			Name: SourceName(dc), Reader: client, Datacenter: dc, All: c.Services == "all", Watches: c.Watches, WarningUnready: c.Warning == "unhealthy", Own: owner,
+			Name: SourceName(dc), Reader: client, Datacenter: dc, All: c.Services == "all", Watches: watches(c.Watches, len(c.Source)), WarningUnready: c.Warning == "unhealthy", Own: owner,
 			Logger: p.Logger, Metrics: m,
 		}
 		if dc == Local {

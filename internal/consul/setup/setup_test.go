@@ -42,12 +42,23 @@ func TestCheck(t *testing.T) {
 		{Config{Source: []string{Local, "dc2"}}, ""},
 		{Config{Source: []string{Local}, Address: []string{"10.0.0.1:8500"}}, "consul.address: consul: 10.0.0.1:8500 is plain http beyond this machine, and tokens and keys would be readable on the way: use https, or allow that with consul.insecure"},
 		{Config{Source: []string{"dc2", "dc2"}}, "consul.source: given twice; each datacenter is read once"},
+		{Config{Source: []string{Local}, Address: []string{"127.0.0.1:1", "127.0.0.1:2"}}, ""},
+		{Config{Publish: PublishConfig{Services: "all"}, Address: []string{"127.0.0.1:1", "127.0.0.1:2"}}, "consul.address: entries are written to one agent: give one address, or no consul.publish.services"},
 		{Config{Source: []string{"a b"}}, "consul.source: no name of a datacenter: letters, digits, - and _"},
 	} {
 		var faults []string
 		x.c.Check(func(key, _, reason string) { faults = append(faults, key+": "+reason) })
 		if got := strings.Join(faults, "\n"); got != x.want {
 			t.Errorf("%+v: %s", x.c, got)
+		}
+	}
+}
+
+func TestWatches(t *testing.T) {
+	for _, x := range []struct{ all, sources, want int }{{0, 1, 100}, {30, 1, 30}, {0, 2, 49}, {1, 2, 1}, {0, maxSources, 1}} {
+		got := watches(x.all, x.sources)
+		if got != x.want || x.sources*(got+2) > 110 {
+			t.Errorf("%d of %d sources: %d", x.all, x.sources, got)
 		}
 	}
 }

@@ -409,6 +409,49 @@ func TestManyServices(t *testing.T) {
 	})
 }
 
+// slowly is a Consul that answers a read of a service late.
+type slowly struct {
+	*consulfake.Consul
+	name chan string // of the service that is read
+	late chan struct{}
+}
+
+func (s *slowly) Health(ctx context.Context, name string, q consul.Query) ([]consul.Entry, consul.Meta, error) {
+	if q.Index == 0 && s.name != nil {
+		select {
+		case s.name <- name:
+			<-s.late
+		default:
+		}
+	}
+	return s.Consul.Health(ctx, name, q)
+}
+
+// A service is gone while it is read.
+func TestGoneWhileRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &slowly{Consul: consulfake.New("m", "10.0.0.1"), late: make(chan struct{})}
+		register(t, c, "a", "a", 80)
+		register(t, c, "b", "b", 81)
+		_, out := follow(t, c, func(o *Options) { o.Watches = 1 })
+		next(t, out, "a m:a 10.0.0.1:80 ready map[fairway.host:a.example] | b m:b 10.0.0.1:81")
+		c.name = make(chan string)
+		c.Touch("")
+		reading := ""
+		for reading == "" {
+			select {
+			case reading = <-c.name:
+			case <-out:
+			}
+		}
+		_ = c.Deregister(t.Context(), reading)
+		left := map[string]string{"a": "b m:b 10.0.0.1:81", "b": "a m:a 10.0.0.1:80"}[reading]
+		next(t, out, left)
+		close(c.late)
+		next(t, out, left)
+	})
+}
+
 // The real thing: case 88 by the address of its node, and what follows from checks.
 func TestRealConsul(t *testing.T) {
 	a := consultest.Start(t)

@@ -384,7 +384,7 @@ func (f *follower) watch(ctx context.Context, name string) {
 // and then is an error for the whole source: there is no half answer.
 func (f *follower) found(name string, entries []consul.Entry, meta consul.Meta, err error) (sound bool, fault error) {
 	if !f.wanted[name] {
-		return true, nil
+		return false, nil // it was dropped while it was read
 	}
 	switch {
 	case f.count(err) != nil:

@@ -47,7 +47,7 @@ type Diff struct{}
 
 // Help is its help in full.
 func (Diff) Help() string {
-	return `The exit code is 1 when there is a difference.
+	return `The exit code is 1 when there is a difference, and when nothing could be compared.
 
     fairway publish diff`
 }
@@ -58,10 +58,11 @@ func (*Diff) Run(ctx context.Context, c *console.Console, a *api.Client) error {
 	if err != nil {
 		return err
 	}
-	p.Entries = slices.DeleteFunc(p.Entries, func(e published.PublishedEntry) bool { return e.State == "registered" })
+	compared := p.State == "current" || p.State == "behind"
+	p.Entries = slices.DeleteFunc(p.Entries, func(e published.PublishedEntry) bool { return e.State == "registered" && e.Error == "" })
 	p.Problems = []published.PublishedProblem{}
 	if err := c.Print(p, func() {
-		if len(p.Entries) == 0 {
+		if compared && len(p.Entries) == 0 {
 			c.Note("No differences.")
 			return
 		}
@@ -69,7 +70,7 @@ func (*Diff) Run(ctx context.Context, c *console.Console, a *api.Client) error {
 	}); err != nil {
 		return err
 	}
-	if len(p.Entries) > 0 {
+	if !compared || len(p.Entries) > 0 {
 		return console.Exit(1)
 	}
 	return nil

@@ -54,6 +54,10 @@ func TestCommands(t *testing.T) {
 	run("apply", func(c *console.Console) error { return (&Apply{Removals: true}).Run(t.Context(), c, a) }, false, "done")
 	p.Entries = p.Entries[:1]
 	run("diff of none", func(c *console.Console) error { return new(Diff).Run(t.Context(), c, a) }, false, "No differences")
+	p.Entries[0].Error = "403"
+	run("diff of one that fails", func(c *console.Console) error { return new(Diff).Run(t.Context(), c, a) }, true, "a:80")
+	p.Entries, p.State, p.Reason = nil, "away", "no answer"
+	run("diff while nothing is compared", func(c *console.Console) error { return new(Diff).Run(t.Context(), c, a) }, true, "away: no answer")
 	if got := strings.Join(calls, ", "); !strings.Contains(got, "POST /v1/publish/withdraw, POST /v1/publish/apply?removals=true") {
 		t.Errorf("calls %s", got)
 	}

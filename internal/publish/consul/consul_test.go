@@ -294,6 +294,28 @@ func TestPublishing(t *testing.T) {
 		}
 		younger.after(snapshot(instance(1, 9002)), time.Minute, entry(1, 9002, "passing"))
 	})
+	within(t, "a clock that was set back", func(t *testing.T, agent *consulfake.Consul) {
+		l := newLab(t, agent, nil)
+		l.after(snapshot(one), soon, both[0])
+		l.stop()
+		services, _ := agent.AgentServices(t.Context())
+		was := services[entry(1, 0, "")[:32]]
+		was.Meta[metaRun] = "7000000000000000"
+		_ = agent.Register(t.Context(), consul.Registration{ID: was.ID, Name: was.Name, Address: was.Address, Port: was.Port, Meta: was.Meta})
+		l = newLab(t, agent, func(o *Options) { o.OnStop = Remove })
+		l.after(snapshot(one, two), time.Minute, both...)
+		if s := l.p.State(); s.State != stateCurrent {
+			t.Errorf("%+v", s)
+		}
+		// One that starts later goes before it, and what the later one writes stays.
+		younger := newLab(t, agent, nil)
+		younger.after(snapshot(instance(1, 9001), two), time.Minute, entry(1, 9001, "passing"), both[1])
+		if s := l.p.State(); s.State != stateStopped {
+			t.Errorf("the older: %+v", s)
+		}
+		l.stop()
+		younger.after(nil, soon, entry(1, 9001, "passing"), both[1])
+	})
 	within(t, "84 the end", func(t *testing.T, agent *consulfake.Consul) {
 		for onStop, want := range map[string][]string{Keep: both, MakeFailed: {entry(1, 8001, "critical Fairway has ended"), entry(2, 8002, "critical Fairway has ended")}, Remove: nil} {
 			l := newLab(t, agent, func(o *Options) { o.OnStop = onStop })

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -288,12 +289,19 @@ func readEvery(entries int) time.Duration {
 }
 
 // look reads what the agent has.
-func (p *Publisher) look(ctx context.Context) (err error) {
-	if p.have.services, err = p.o.Reader.AgentServices(ctx); err != nil {
+func (p *Publisher) look(ctx context.Context) error {
+	services, err := p.o.Reader.AgentServices(ctx)
+	if err != nil {
 		return err
 	}
-	if p.have.checks, err = p.o.Reader.AgentChecks(ctx); err != nil {
+	checks, err := p.o.Reader.AgentChecks(ctx)
+	if err != nil {
 		return err
+	}
+	first := p.have.services == nil
+	p.have = have{services, checks}
+	if first {
+		p.s.run = later(p.s.run, p.mine())
 	}
 	if p.o.Settings.IP == "" {
 		// The agent's address is that of this machine where it is one of its addresses.
@@ -320,6 +328,16 @@ func (p *Publisher) mine() (list []consul.Service) {
 		list = append(list, p.have.services[id])
 	}
 	return list
+}
+
+// later is a run after those of entries that are there, also where the clock was set back.
+func later(run string, mine []consul.Service) string {
+	for _, s := range mine {
+		if n, err := strconv.ParseUint(s.Meta[metaRun], 16, 64); err == nil && s.Meta[metaRun] >= run {
+			run = fmt.Sprintf("%016x", n+1)
+		}
+	}
+	return run
 }
 
 // yields reports whether a Fairway that was started later writes as the same owner.
@@ -482,7 +500,7 @@ func (p *Publisher) remove(ctx context.Context, gone []string) error {
 
 // stop does what is to be done with the entries at the end.
 func (p *Publisher) stop(ctx context.Context) {
-	if p.o.OnStop == "" || p.o.OnStop == Keep || p.read.IsZero() {
+	if p.o.OnStop == "" || p.o.OnStop == Keep || p.have.services == nil || !p.rival.IsZero() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
