@@ -151,6 +151,8 @@ type Instance struct {
 	Known  string
 	// Grace is how long it has between its signal and its end.
 	Grace time.Duration
+	// StopFirst is true where it cannot be beside another of its slot.
+	StopFirst bool
 
 	// confirmed is true once this run has seen it ready and routed.
 	confirmed bool
@@ -169,6 +171,8 @@ type Lock struct {
 	// Run and Digest are those of what it does; From is what was there.
 	Run, Digest string
 	From        map[int]Target
+	// StopFirst is that of what it does.
+	StopFirst bool
 }
 
 // FormatFrom writes what was there into a label, ParseFrom reads it.
@@ -217,10 +221,17 @@ func (o Observation) Now() map[int]Target {
 // Back is what a service must be after a deploy that did not end well.
 func (l *Lock) Back(w Want) Want {
 	w.Slots, w.Create, w.Keep, w.Everything = l.From, false, 1<<20, false
+	w.StopFirst = w.StopFirst || l.StopFirst
 	if w.Replaced = Remove; w.KeepFailed {
 		w.Replaced = KeptForALook
 	}
 	return w
+}
+
+// IsStopFirst reports whether two instances of a slot cannot be at once, as the deploys that made
+// them have said, or the one under way.
+func (o Observation) IsStopFirst() bool {
+	return o.Lock != nil && o.Lock.StopFirst || slices.ContainsFunc(o.Instances, func(in Instance) bool { return in.StopFirst })
 }
 
 // Step is one thing that a deploy does.

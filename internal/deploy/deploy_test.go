@@ -462,3 +462,11 @@ func TestFrom(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The way back takes the order from the lock: the way there may be one of another command.
+func TestOrderOfTheWayBack(t *testing.T) {
+	l := &Lock{From: slots(1, "a"), StopFirst: true}
+	if want := l.Back(Want{Name: shop}); !want.StopFirst {
+		t.Error("two run at once on the way back")
+	}
+}

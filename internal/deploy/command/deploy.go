@@ -19,6 +19,7 @@ import (
 	"fairway/internal/console"
 	"fairway/internal/deploy"
 	"fairway/internal/deploy/engines"
+	"fairway/internal/deploy/marks"
 	"fairway/internal/deploy/spec"
 	"fairway/internal/dockerapi"
 	"fairway/internal/fleet/agent/command"
@@ -300,7 +301,7 @@ func (f *Deploy) job(ctx context.Context, t *target, project *spec.Project, s *s
 	salt = cmp.Or(salt, spec.NewSalt())
 	limits := f.limits(s)
 	e := &engines.Engine{
-		Client: t.client, Service: name, Spec: s, Project: project, Image: image, Salt: salt, Settle: limits.Up, Auth: credentials, Lock: t.until(limits, s.Slots),
+		Client: t.client, Service: name, Spec: s, Project: project, Image: image, Salt: salt, Settle: limits.Up, Auth: credentials, Lock: t.lock, Limits: limits,
 	}
 	want := deploy.Want{
 		Name: name, Run: t.run, Slots: map[int]deploy.Target{}, Container: s.Config.ContainerName, Create: true, StopFirst: s.StopFirst,
@@ -323,7 +324,7 @@ func (f *Deploy) job(ctx context.Context, t *target, project *spec.Project, s *s
 		return j, err
 	}
 	for _, in := range o.Instances {
-		if in.Run == "" && !f.Adopt {
+		if in.Run == "" && in.Mark == marks.None && !f.Adopt { // marks are of a deploy that took it over
 			return j, swarmservice.Invalid(fmt.Errorf("container %s (%s, image %s) was made by Compose: --adopt takes it over", in.Name, in.ID[:min(12, len(in.ID))], in.Image))
 		}
 	}
@@ -342,18 +343,10 @@ func (f *Deploy) limits(s *spec.Service) deploy.Limits {
 	return l
 }
 
-// until is the lock of this process, with how long it may be held.
-func (t *target) until(l deploy.Limits, slots int) deploy.Lock {
-	lock := t.lock
-	lock.Since = time.Now()
-	lock.Until = lock.Since.Add(time.Minute + l.Settle + time.Duration(max(1, slots))*(2*l.Ready+l.Drain+l.Up+l.Delay+time.Minute))
-	return lock
-}
-
 // remove is the job that removes a service.
 func (t *target) remove(name deploy.Name, l deploy.Limits) job {
 	return job{
-		engine: &engines.Engine{Client: t.client, Service: name, Lock: t.until(l, 10)},
+		engine: &engines.Engine{Client: t.client, Service: name, Lock: t.lock, Limits: l},
 		want:   deploy.Want{Name: name, Run: t.run, Everything: true, Replaced: deploy.Remove}, limits: l,
 	}
 }

@@ -50,13 +50,30 @@ func (f FairwayFlags) limits() deploy.Limits {
 	return deploy.Limits{Ready: 5 * time.Minute, Up: 10 * time.Second, Settle: 5 * time.Second, Drain: f.DrainTimeout}
 }
 
+// deployed is a service that deploys have made.
+func (t *target) deployed(ctx context.Context, text string, l deploy.Limits) (*engines.Engine, deploy.Observation, error) {
+	e, o, err := t.found(ctx, text, l)
+	if err == nil {
+		err = ours(e.Service, o)
+	}
+	return e, o, err
+}
+
+// ours returns an error for a service that no deploy has made.
+func ours(name deploy.Name, o deploy.Observation) error {
+	if o.Lock == nil && !slices.ContainsFunc(o.Instances, func(in deploy.Instance) bool { return in.Run != "" }) {
+		return swarmservice.Invalid(fmt.Errorf("%s was made by Compose: fairway deploy --adopt takes it over", name))
+	}
+	return nil
+}
+
 // found is a service that is there.
 func (t *target) found(ctx context.Context, text string, l deploy.Limits) (*engines.Engine, deploy.Observation, error) {
 	name, err := nameOf(text)
 	if err != nil {
 		return nil, deploy.Observation{}, err
 	}
-	e := &engines.Engine{Client: t.client, Service: name, Lock: t.until(l, 10)}
+	e := &engines.Engine{Client: t.client, Service: name, Lock: t.lock, Limits: l}
 	o, err := e.Observe(ctx)
 	if err == nil && len(o.Instances) == 0 && o.Lock == nil {
 		err = swarmservice.Invalid(fmt.Errorf("%s has no service %s", t.client.URL(), name))
@@ -70,12 +87,25 @@ func (f *serviceRollbackCommand) deployed(ctx context.Context, h *command.Host, 
 		return err
 	}
 	defer t.client.Close()
-	e, o, err := t.found(ctx, f.Name, f.limits())
+	e, o, err := t.deployed(ctx, f.Name, f.limits())
 	if err != nil {
 		return err
 	}
-	want := deploy.Want{Name: e.Service, Run: t.run, Slots: map[int]deploy.Target{}, Keep: 1}
-	for slot := range o.Now() {
+	want, err := before(e.Service, o)
+	if err != nil {
+		return err
+	}
+	want.Run = t.run
+	return t.do(ctx, []job{{engine: e, want: want, limits: f.limits()}}, deploy.RunOptions{TakeOver: f.TakeOver})
+}
+
+// keepAll is more than any slot has kept: such commands make nothing, and remove nothing kept.
+const keepAll = 1 << 20
+
+// before is what a service was before its last deploy.
+func before(name deploy.Name, o deploy.Observation) (deploy.Want, error) {
+	want := deploy.Want{Name: name, Slots: map[int]deploy.Target{}, StopFirst: o.IsStopFirst(), Keep: keepAll}
+	for slot, now := range o.Now() {
 		var kept *deploy.Instance
 		for i, in := range o.Instances {
 			if in.Slot == slot && in.Mark == marks.Kept && (kept == nil || in.Created.After(kept.Created)) {
@@ -83,11 +113,11 @@ func (f *serviceRollbackCommand) deployed(ctx context.Context, h *command.Host, 
 			}
 		}
 		if kept == nil {
-			return swarmservice.Invalid(fmt.Errorf("nothing is kept of slot %d of %s: deploy the file of before", slot, e.Service))
+			return want, swarmservice.Invalid(fmt.Errorf("nothing is kept of slot %d of %s: deploy the file of before", slot, name))
 		}
-		want.Slots[slot] = deploy.Target{Digest: kept.Digest}
+		want.Slots[slot] = deploy.Target{Digest: kept.Digest, Restart: now.Restart} // one that was adopted does not say its own
 	}
-	return t.do(ctx, []job{{engine: e, want: want, limits: f.limits()}}, deploy.RunOptions{TakeOver: f.TakeOver})
+	return want, nil
 }
 
 func (f *serviceRmCommand) deployed(ctx context.Context, h *command.Host, keys Flags, connect Client) error {
@@ -98,7 +128,7 @@ func (f *serviceRmCommand) deployed(ctx context.Context, h *command.Host, keys F
 	defer t.client.Close()
 	var jobs []job
 	for _, name := range f.Names {
-		e, _, err := t.found(ctx, name, f.limits())
+		e, _, err := t.deployed(ctx, name, f.limits())
 		if err != nil {
 			return err
 		}
@@ -120,12 +150,12 @@ func (f *serviceScaleCommand) deployed(ctx context.Context, h *command.Host, key
 		if err != nil || n < 0 || n > 1000 {
 			return swarmservice.Invalid(fmt.Errorf("%q: write PROJECT/SERVICE=N", pair))
 		}
-		e, o, err := t.found(ctx, name, f.limits())
+		e, o, err := t.deployed(ctx, name, f.limits())
 		if err != nil {
 			return err
 		}
 		now := o.Now()
-		want := deploy.Want{Name: e.Service, Run: t.run, Slots: map[int]deploy.Target{}, Create: true, Keep: 1}
+		want := deploy.Want{Name: e.Service, Run: t.run, Slots: map[int]deploy.Target{}, Create: true, StopFirst: o.IsStopFirst(), Keep: keepAll}
 		for slot := 1; slot <= n; slot++ {
 			have, ok := now[slot]
 			if !ok {

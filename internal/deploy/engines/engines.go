@@ -33,6 +33,7 @@ const (
 	labelRun     = "fairway-deploy.run"
 	labelImage   = "fairway-deploy.image"
 	labelRestart = "fairway-deploy.restart"
+	labelOrder   = "fairway-deploy.order"
 
 	labelWho     = "fairway-deploy.who"
 	labelHost    = "fairway-deploy.host"
@@ -48,6 +49,16 @@ const (
 	composeHash    = "com.docker.compose.config-hash"
 )
 
+// stopFirst is the value of labelOrder where old instances stop first.
+const stopFirst = "stop-first"
+
+func order(first bool) string {
+	if first {
+		return stopFirst
+	}
+	return "start-first"
+}
+
 // Engine runs one service. It is used by one deploy.
 type Engine struct {
 	Client *dockerapi.Client
@@ -62,8 +73,10 @@ type Engine struct {
 	Salt string
 	// Settle is how long one without a health check waits for its first request.
 	Settle time.Duration
-	// Lock has who, where and which process a deploy is of, and how long it may take.
+	// Lock has who, where and which process a deploy is of.
 	Lock deploy.Lock
+	// Limits are those of the deploy: they bound its lock.
+	Limits deploy.Limits
 	// Auth are credentials for the registry, as the header of the engine's API; or empty.
 	Auth string
 }
@@ -124,6 +137,7 @@ func (e *Engine) instance(m dockerapi.Managed) deploy.Instance {
 		ID: m.ID, Name: m.Name, Mark: mark.Kind, Run: m.Labels[labelRun], Digest: m.Labels[labelDigest], Image: m.Image, Node: e.Client.URL(),
 		State: deploy.Stopped, Health: m.Health, Detail: m.Detail, ExitCode: m.ExitCode, Created: m.Created, Started: m.Started,
 		Restart: m.RestartPolicy, Serving: m.Labels[labelRestart], Grace: m.Grace,
+		StopFirst: m.Labels[labelOrder] == stopFirst,
 	}
 	if mark.Kind == marks.Leaving && !mark.IsLeaving(m.Started) {
 		in.Mark = marks.Old // it was started again: void
@@ -200,6 +214,7 @@ func (e *Engine) lock(ctx context.Context) (*deploy.Lock, error) {
 	return &deploy.Lock{
 		ID: c.ID, Who: c.Labels[labelWho], Host: c.Labels[labelHost], Process: c.Labels[labelProcess], Since: at(labelSince), Until: at(labelUntil),
 		Run: c.Labels[labelRun], Digest: c.Labels[labelDigest], From: deploy.ParseFrom(c.Labels[labelFrom]),
+		StopFirst: c.Labels[labelOrder] == stopFirst,
 	}, nil
 }
 
@@ -362,6 +377,23 @@ func (e *Engine) Foreign(ctx context.Context, names []string) error {
 	return nil
 }
 
+// longest is how long a deploy may take from its lock on, with the way back.
+func (e *Engine) longest(w deploy.Want, o deploy.Observation) time.Duration {
+	slots, grace := map[int]bool{}, time.Duration(0)
+	for slot := range w.Slots {
+		slots[slot] = true
+	}
+	for _, in := range o.Instances {
+		slots[in.Slot], grace = true, max(grace, in.Grace)
+	}
+	if e.Spec != nil && e.Spec.Config.StopGracePeriod != nil {
+		grace = max(grace, time.Duration(*e.Spec.Config.StopGracePeriod))
+	}
+	l := e.Limits
+	way := l.Settle + l.Ready + time.Duration(max(1, len(slots)))*(2*l.Ready+l.Drain+l.Up+l.Delay+grace+time.Minute)
+	return time.Minute + 2*way
+}
+
 func (e *Engine) takeOn(ctx context.Context, w deploy.Want) error {
 	o, err := e.Observe(ctx)
 	if err != nil {
@@ -384,12 +416,14 @@ func (e *Engine) takeOn(ctx context.Context, w deploy.Want) error {
 			image = m.ImageID
 		}
 	}
+	since := time.Now().UTC()
+	until := since.Add(e.longest(w, o))
 	_, err = e.Client.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name: w.Name.Lock(), HostConfig: &container.HostConfig{NetworkMode: "none"},
 		Config: &container.Config{Image: image, Cmd: []string{"lock"}, Labels: map[string]string{
 			marks.LabelLock: w.Name.String(), labelWho: e.Lock.Who, labelHost: e.Lock.Host, labelProcess: e.Lock.Process,
-			labelSince: e.Lock.Since.UTC().Format(time.RFC3339), labelUntil: e.Lock.Until.UTC().Format(time.RFC3339),
-			labelRun: w.Run, labelDigest: w.Digest(), labelFrom: deploy.FormatFrom(from),
+			labelSince: since.Format(time.RFC3339), labelUntil: until.Format(time.RFC3339),
+			labelRun: w.Run, labelDigest: w.Digest(), labelFrom: deploy.FormatFrom(from), labelOrder: order(w.StopFirst || o.IsStopFirst()),
 		}},
 	})
 	if cerrdefs.IsConflict(err) {
@@ -438,11 +472,14 @@ func (e *Engine) prepare(ctx context.Context, what string) error {
 
 // create makes a new instance, with its networks and files, and does not start it.
 func (e *Engine) create(ctx context.Context, w deploy.Want, s deploy.Step) error {
+	if e.Spec == nil {
+		return fmt.Errorf("%w: %s is gone, and only its file says what it was", deploy.ErrChanged, s.To)
+	}
 	target := w.Slots[s.Slot]
 	labels := map[string]string{
 		labelDigest: target.Digest, labelSalt: e.Salt, labelRun: w.Run, labelImage: e.Image.Written, labelRestart: target.Restart,
 		composeProject: e.Service.Project, composeService: e.Service.Service, composeNumber: strconv.Itoa(s.Slot), composeOneOff: "False",
-		composeHash: "fairway-" + target.Digest,
+		composeHash: "fairway-" + target.Digest, labelOrder: order(w.StopFirst),
 	}
 	if h := e.Spec.Config.HealthCheck; (h == nil || h.Disable) && !(h == nil && e.Image.Health) {
 		labels[marks.LabelAdmit] = e.Settle.String()
