@@ -112,11 +112,7 @@ func (m *memo) put(key []byte, r dns.Reply, counter *metrics.Counter) {
 // alike finds the records of an answer where all have the name of the question, and one size;
 // zero where they have not.
 func alike(reply []byte, n int) (at, size int) {
-	at = headerLen
-	for at < len(reply) && reply[at] != 0 { // the question is written out
-		at += int(reply[at]) + 1
-	}
-	at += 5
+	at = questionEnd(reply)
 	const fixed = 12 // bytes of a record before its data
 	for i, next := 0, at; i < n; i++ {
 		if next+fixed > len(reply) || reply[next] != 0xc0 || reply[next+1] != headerLen {
@@ -130,6 +126,15 @@ func alike(reply []byte, n int) (at, size int) {
 		next += size
 	}
 	return at, size
+}
+
+// questionEnd is where the question of a packet ends, whose name is written out.
+func questionEnd(packet []byte) int {
+	at := headerLen
+	for at < len(packet) && packet[at] != 0 {
+		at += int(packet[at]) + 1
+	}
+	return min(at+5, len(packet))
 }
 
 // appendReply appends a reply to the question raw.

@@ -50,12 +50,12 @@ func (l *rate) of(p dns.Packet, r dns.Reply, now time.Time) verdict {
 	}
 	network, _ := p.From.Addr.Prefix(bits) // both are valid
 	key := answerTo{network: network.Addr(), answer: uint64(r.Rcode) + 1}
-	if r.Rcode == 0 && len(p.Raw) > 12 {
-		key.answer = maphash.Bytes(l.seed, bytes.ToLower(p.Raw[12:]))
+	if r.Rcode == 0 && len(p.Raw) > headerLen {
+		key.answer = maphash.Bytes(l.seed, bytes.ToLower(p.Raw[headerLen:questionEnd(p.Raw)]))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if second := now.Unix(); second != l.second {
+	if second := now.Unix(); second > l.second || second < l.second-1 { // those of other sockets may be late
 		l.second = second
 		clear(l.sent)
 	}

@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fairway/internal/dns"
@@ -19,8 +21,12 @@ func TestRate(t *testing.T) {
 	now := time.Unix(1772542800, 0)
 	z := dns.Build(nil, shop(), settings, local, now)
 	l := newRate()
+	asked := 0 // each with a cookie of its own
 	ask := func(from, name string, at time.Time) verdict {
-		p := dns.Packet{Raw: packed(t, query(name, miekg.TypeA, 1232)), From: dns.Asker{Addr: netip.MustParseAddr(from), Asked: netip.MustParseAddr("10.0.0.5")}}
+		m := query(name, miekg.TypeA, 1232)
+		asked++
+		m.IsEdns0().Option = []miekg.EDNS0{&miekg.EDNS0_COOKIE{Code: miekg.EDNS0COOKIE, Cookie: fmt.Sprintf("%016x", asked)}}
+		p := dns.Packet{Raw: packed(t, m), From: dns.Asker{Addr: netip.MustParseAddr(from), Asked: netip.MustParseAddr("10.0.0.5")}}
 		r := z.Handle(p)
 		if short := z.Shortened(p, r); len(r.Out) > 2*len(p.Raw) || len(short.Out) > 2*len(p.Raw) || !short.Cut {
 			t.Fatalf("%s: %d and %d bytes for %d", name, len(r.Out), len(short.Out), len(p.Raw))
@@ -33,7 +39,7 @@ func TestRate(t *testing.T) {
 		}
 		return out
 	}
-	for i, x := range []struct {
+	for _, x := range []struct {
 		from, name string
 		at         time.Duration
 		want       string
@@ -43,11 +49,10 @@ func TestRate(t *testing.T) {
 		{"10.0.8.1", "res.docker", 0, "[200 50 50]"},
 		{"10.0.9.1", "six.docker", 0, "[200 50 50]"},
 		{"10.0.9.1", "res.docker", time.Second, "[200 50 50]"},
+		{"10.0.9.1", "res.docker", 0, "[0 150 150]"},            // another socket is late
+		{"10.0.9.1", "res.docker", -time.Minute, "[200 50 50]"}, // the clock was set
 		{"fd00:99::1", "res.docker", 0, "[200 50 50]"},
 	} {
-		if i == 5 {
-			l = newRate()
-		}
 		if got := fmt.Sprint(count(x.from, x.name, now.Add(x.at), 300)); got != x.want {
 			t.Errorf("%s %s: %s, want %s", x.from, x.name, got, x.want)
 		}
@@ -65,6 +70,26 @@ func TestRate(t *testing.T) {
 	if len(l.sent) > maxCounted {
 		t.Errorf("%d are counted", len(l.sent))
 	}
+}
+
+// Answers about names of others are limited, too, for those who may have them and are elsewhere.
+func TestLimitedForeign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set, of := &metrics.Set{}, settings
+		of.Recursion = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
+		s := &Server{o: Options{Foreign: elsewhere{}}, rate: newRate(), askers: clients{all: map[netip.Addr]client{}}, foreign: make(chan struct{}, foreignAtOnce)}
+		s.memo.Store(newMemo(dns.Build(nil, shop(), of, local, time.Now())))
+		s.m = newMeasures(set, s)
+		b := &batch{s: s, k: &socket{udp: &net.UDPConn{}}, replies: make([][]byte, 1)} // nothing is sent
+		p := dns.Packet{Raw: packed(t, query("example.com", miekg.TypeA, 1232)), From: whoAsks[3]}
+		for range equalAnswers + 10 {
+			b.reply(s.memo.Load(), 0, p, netip.AddrPortFrom(p.From.Addr, 5000), time.Now())
+		}
+		s.jobs.Wait()
+		if got := testkit.Metrics(t, set); got["dns_refused_total rate"] != 10 || got["dns_queries_total A NOERROR udp"] != equalAnswers+5 {
+			t.Errorf("%v", got)
+		}
+	})
 }
 
 // Over the wire: this machine is never limited; strangers get no names of others (case 45).

@@ -102,6 +102,7 @@ func (b *batch) reply(m *memo, i int, p dns.Packet, from netip.AddrPort, now tim
 func (b *batch) elsewhere(z *dns.Zone, p dns.Packet, r dns.Reply, to netip.AddrPort) {
 	p.Raw = slices.Clone(p.Raw)
 	send := func(r dns.Reply) {
+		r = b.s.limited(z, p, r, time.Now())
 		b.s.m.count(r, "udp")
 		if r.Out != nil {
 			_, _ = b.k.udp.WriteToUDPAddrPort(r.Out, to)
