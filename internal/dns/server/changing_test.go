@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,9 +53,14 @@ func TestChanging(t *testing.T) {
 		feed.Publish(newest)
 	})
 	var over atomic.Bool
-	took := make(chan []time.Duration)
-	go func() { took <- askSteadily(t, address, services, &over) }()
-	conn := dial(t, address)
+	var answers []time.Duration
+	var asking sync.WaitGroup
+	conn, other := dial(t, address), dial(t, address)
+	t.Cleanup(func() { // also of a test that has failed
+		over.Store(true)
+		asking.Wait()
+	})
+	asking.Go(func() { answers = askSteadily(t, other, services, &over) })
 	pace := time.NewTicker(pause)
 	defer pace.Stop()
 	var lags []time.Duration
@@ -75,7 +81,7 @@ func TestChanging(t *testing.T) {
 		<-pace.C
 	}
 	over.Store(true)
-	answers := <-took
+	asking.Wait()
 	slices.Sort(lags)
 	slices.Sort(answers)
 	p99 := func(list []time.Duration) time.Duration { return list[len(list)*99/100] }
@@ -112,8 +118,7 @@ func ask(t *testing.T, conn *miekg.Conn, name string) *miekg.Msg {
 
 // askSteadily asks for one name after the other, some 10,000 a second, and says how long each
 // answer took.
-func askSteadily(t *testing.T, address string, services int, over *atomic.Bool) (took []time.Duration) {
-	conn := dial(t, address)
+func askSteadily(t *testing.T, conn *miekg.Conn, services int, over *atomic.Bool) (took []time.Duration) {
 	for n := 0; !over.Load(); n++ {
 		began := time.Now()
 		if m := ask(t, conn, fmt.Sprintf("s%05d.docker", n*13%services)); m.Rcode != miekg.RcodeSuccess || len(m.Answer) != 1 {
