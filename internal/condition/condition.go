@@ -67,7 +67,7 @@ const (
 	CodeCertificate = "certificate"  // no certificate covers a host that is served over HTTPS alone, or it has expired
 	CodeUnobserved  = "not-observed" // nothing is known yet
 
-	CodeNameTaken     = "name-taken"     // a label asks for a name that another has, or in no zone
+	CodeNameTaken     = "name-taken"     // a label asks for a name that another has, in no zone, or reserved
 	CodeNameLoop      = "dns-loop"       // a resolver sends questions back
 	CodeForwarderAway = "forwarder-away" // no resolver of a domain answers
 )

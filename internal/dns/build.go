@@ -232,7 +232,7 @@ func (b *builder) settle() {
 }
 
 // wished gives what the labels of a service ask for: names below a zone, and what is no name
-// in a zone of ours.
+// in a zone of ours, or reserved.
 func (z *Zone) wished(svc *catalog.Service, give func(in int, name string)) {
 	done := map[claimed]bool{}
 	read := func(labels map[string]string) {

@@ -397,15 +397,15 @@ func TestAdditional(t *testing.T) {
 // Who has a name keeps it, and the next one has it when he is gone (cases 7 and 38).
 func TestTaken(t *testing.T) {
 	w := newWorld()
-	w.instance("shop-db-1").Labels[labelName] = "x.docker"
+	w.instance("shop-db-1").Labels[labelName] = "x.docker, *.y.docker"
 	w.zone()
 	older := w.compose("blog", "db", 1, "shop_back=172.19.0.50", "80/tcp")
-	older.Labels[labelName] = "x.docker"
+	older.Labels[labelName] = "x.docker, *.y.docker"
 	w.service("blog-db").Created = start.Add(-time.Hour)
 	if got := w.ask(t, "D: x.docker A") + " " + w.ask(t, "D: db.docker A"); got != "172.19.0.20 172.19.0.20" {
 		t.Errorf("beside an older newcomer it is %s", got)
 	}
-	if got := fmt.Sprint(w.before.Taken()); got != "[{db shop-db@docker blog-db@docker false} {x shop-db@docker blog-db@docker true}]" {
+	if got := fmt.Sprint(w.before.Taken()); got != "[{*.y shop-db@docker blog-db@docker true} {db shop-db@docker blog-db@docker false} {x shop-db@docker blog-db@docker true}]" {
 		t.Errorf("taken: %s", got)
 	}
 	w.remove("shop-db-1")

@@ -32,7 +32,7 @@ type Zone struct {
 	short     index[string, claim]              // by short name
 	explicit  index[string, claim]              // by the names that labels ask for
 	stars     index[string, claim]              // of names below which any name is the service's
-	foreign   index[string, claim]              // asked for by labels, and in no zone
+	foreign   index[string, claim]              // asked for by labels, and in no zone, or reserved
 	above     index[string, int]                // names that have others below them: how many
 	askers    index[netip.Addr, []at]           // the last one asks
 	pointers  index[netip.Addr, []at]
@@ -64,7 +64,7 @@ type at struct {
 // Taken is a name that a service asks for and does not get.
 type Taken struct {
 	Name    string
-	Holder  string // ID of the service that has it; empty for a name in no zone
+	Holder  string // ID of the service that has it; empty for a name in no zone, or one that is reserved
 	Service string // ID of the one that does not
 	ByLabel bool   // a label asks for it
 }
@@ -169,6 +169,9 @@ func (z *Zone) Taken() []Taken {
 		for _, names := range []index[string, claim]{z.explicit, z.stars, z.short, z.foreign} {
 			label := names != z.short
 			for name, c := range names.all() {
+				if names == z.stars {
+					name = "*." + name
+				}
 				holder := ""
 				if c.holder != nil {
 					holder = c.holder.ID

@@ -17,7 +17,7 @@ type Names struct {
 	Unbound []string `json:"unbound,omitempty"`
 	// Zones are the domains that are answered for; the first is that of names in answers.
 	Zones []string `json:"zones"`
-	// Serial grows with each change of the zones.
+	// Serial is that of the zones; it does not go down.
 	Serial uint64 `json:"serial"`
 	// Services and Instances is how many have names.
 	Services  int `json:"services"`

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"slices"
 	"strings"
 
@@ -28,15 +29,19 @@ func findings(state names.Names) (list []condition.Finding) {
 		if i > 0 && state.Resolvers[i-1].Domain == r.Domain || slices.ContainsFunc(state.Resolvers, func(other names.Resolver) bool { return other.Domain == r.Domain && other.State == "up" }) {
 			continue
 		}
-		of := "names of others are not resolved"
+		of, below := "names of others are not resolved", "example.com"
 		if r.Domain != "." {
-			of = "names below " + strings.TrimSuffix(r.Domain, ".") + " are not resolved"
+			domain := strings.TrimSuffix(r.Domain, ".")
+			of, below = "names below "+domain+" are not resolved", "example."+domain
 		}
-		add(r.Domain, "", condition.CodeForwarderAway, of+": no answer from "+strings.Join(silent[r.Domain], ", "), "see that it is reached from here: dig @"+host(silent[r.Domain][0])+" example.com; or name another one with dns.forward")
+		host, port, _ := net.SplitHostPort(silent[r.Domain][0])
+		add(r.Domain, "", condition.CodeForwarderAway, of+": no answer from "+strings.Join(silent[r.Domain], ", "), "see that it is reached from here: dig @"+host+" -p "+port+" "+below+"; or name another one with dns.forward")
 	}
 	for _, t := range state.Taken {
 		switch {
 		case !t.ByLabel:
+		case t.Holder == "" && slices.ContainsFunc(state.Zones, func(zone string) bool { return strings.HasSuffix("."+t.Name, "."+zone) }):
+			add(t.Name, t.Service, condition.CodeNameTaken, "fairway.dns.name asks for "+t.Name+", which Fairway keeps for itself, or which is no host name", "take another name")
 		case t.Holder == "":
 			add(t.Name, t.Service, condition.CodeNameTaken, "fairway.dns.name asks for "+t.Name+", which is no name in "+strings.Join(state.Zones, ", "), "write a name that ends in ."+state.Zones[0]+", or add its zone to dns.zones")
 		default:
@@ -44,9 +49,4 @@ func findings(state names.Names) (list []condition.Finding) {
 		}
 	}
 	return list
-}
-
-// host is an address without its port.
-func host(address string) string {
-	return strings.Trim(address[:strings.LastIndexByte(address, ':')], "[]")
 }

@@ -20,7 +20,7 @@ type measures struct {
 func newMeasures(m *metrics.Set, s *Server) measures {
 	m = cmp.Or(m, &metrics.Set{})
 	m.GaugeFunc("fairway_dns_names", "Number of services and instances that have names.", func() float64 { return float64(s.Zone().Len()) })
-	m.GaugeFunc("fairway_dns_names_taken", "Number of names that are asked for and not given: another service has them, or they are in no zone.", func() float64 { return float64(len(s.Zone().Taken())) })
+	m.GaugeFunc("fairway_dns_names_taken", "Number of names that are asked for and not given: another service has them, or they are in no zone, or reserved.", func() float64 { return float64(len(s.Zone().Taken())) })
 	return measures{
 		queries:   m.CounterVec("fairway_dns_queries_total", "Questions that were answered.", "type", "rcode", "transport"),
 		truncated: m.Counter("fairway_dns_truncated_total", "Answers that did not fit, and were asked for again over TCP."),
