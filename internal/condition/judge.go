@@ -125,7 +125,9 @@ func Judge(w World, before *Report) *Report {
 }
 
 // key is the same for what is wrong with the same thing in the same way.
-func (f Finding) key() string { return f.Kind + "\x00" + f.Subject + "\x00" + f.Reason.Code }
+func (f Finding) key() string {
+	return f.Kind + "\x00" + f.Subject + "\x00" + f.Service + "\x00" + f.Reason.Code
+}
 
 type judge struct {
 	World

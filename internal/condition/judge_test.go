@@ -77,6 +77,22 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// TestSinceOfNames: each of two services that ask for one name has its own Since.
+func TestSinceOfNames(t *testing.T) {
+	taken := func(service string) condition.Finding {
+		return condition.Finding{Kind: condition.KindName, Subject: "x.docker", Service: service, State: condition.Degraded, Reason: condition.Reason{Code: condition.CodeNameTaken, Text: service}}
+	}
+	w := situations.All()[0].World(t)
+	w.Now, w.Names = now, []condition.Finding{taken("a")}
+	before := condition.Judge(w, nil)
+	w.Now, w.Names = now.Add(time.Minute), append(w.Names, taken("b"))
+	for i, f := range condition.Judge(w, before).Findings {
+		if want := now.Add(time.Duration(i) * time.Minute); !f.Reason.Since.Equal(want) {
+			t.Errorf("%s since %s, want %s", f.Service, f.Reason.Since, want)
+		}
+	}
+}
+
 // BenchmarkJudge judges 5,000 services that work.
 func BenchmarkJudge(b *testing.B) {
 	var routes []*route.Route

@@ -174,7 +174,8 @@ func nameEvents(r *condition.Report, standing map[string]notify.Event) (events [
 			continue
 		}
 		e := notify.Event{Kind: notify.NamesTrouble, Subject: "name/" + f.Subject, Name: f.Subject, Text: f.Reason.Text, Details: map[string]string{"code": f.Reason.Code, "hint": f.Reason.Hint}}
-		if f.Service != "" {
+		if f.Service != "" { // several may ask for one name
+			e.Subject += "/" + f.Service
 			e.Details["service"] = f.Service
 		}
 		if !there[e.Subject] {
@@ -184,7 +185,7 @@ func nameEvents(r *condition.Report, standing map[string]notify.Event) (events [
 	}
 	for subject, e := range standing {
 		if !there[subject] {
-			events = append(events, notify.Event{Kind: notify.NamesSound, Subject: subject, Name: e.Name, Text: e.Name + " is resolved as it ought to be again"})
+			events = append(events, notify.Event{Kind: notify.NamesSound, Subject: subject, Name: e.Name, Text: "over: " + e.Text})
 		}
 	}
 	return events

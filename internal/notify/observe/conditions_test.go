@@ -157,3 +157,27 @@ func TestReportsAreFollowed(t *testing.T) {
 		<-done
 	})
 }
+
+// TestNameEvents: two services that ask for one name are two events, and one that is over says what was.
+func TestNameEvents(t *testing.T) {
+	taken := func(service string) condition.Finding {
+		return condition.Finding{Kind: condition.KindName, Subject: "x.docker", Service: service, State: condition.Degraded, Reason: condition.Reason{Code: condition.CodeNameTaken, Text: service + " asks for x.docker"}}
+	}
+	standing := map[string]notify.Event{}
+	for i, x := range []struct {
+		findings []condition.Finding
+		want     string
+	}{
+		{[]condition.Finding{taken("a"), taken("b")}, "names.trouble name/x.docker/a: a asks for x.docker; names.trouble name/x.docker/b: b asks for x.docker"},
+		{[]condition.Finding{taken("b")}, "names.trouble name/x.docker/b: b asks for x.docker; names.sound name/x.docker/a: over: a asks for x.docker"},
+	} {
+		var got []string
+		for _, e := range nameEvents(&condition.Report{Findings: x.findings}, standing) {
+			got = append(got, fmt.Sprintf("%s %s: %s", e.Kind, e.Subject, e.Text))
+			standing[e.Subject] = e
+		}
+		if strings.Join(got, "; ") != x.want {
+			t.Errorf("%d: %s", i, strings.Join(got, "; "))
+		}
+	}
+}
