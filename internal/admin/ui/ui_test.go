@@ -569,8 +569,16 @@ func TestNames(t *testing.T) {
 	if rec := get(t, p, a, "/names?q=nothing-like-it"); !strings.Contains(rec.Body.String(), "No name matches") {
 		t.Error("a search without a find")
 	}
+	if rec := get(t, p, a, "/names?only=nothing-like-it"); strings.Contains(rec.Body.String(), "No name matches") {
+		t.Error("a filter that the page does not have")
+	}
 	if rec := get(t, p, a, "/names?format=csv"); rec.Code != 200 || !strings.Contains(rec.Body.String(), "NAME,KIND,OF") {
 		t.Errorf("as CSV: %d %s", rec.Code, rec.Body)
+	}
+	state := a["/v1/dns"].(*names.Names)
+	state.Taken = append(state.Taken, names.TakenName{Name: "host.docker", Service: "b@docker", ByLabel: true})
+	if rec := get(t, p, a, "/names"); !strings.Contains(rec.Body.String(), "in no zone, or reserved") {
+		t.Error("a reserved name that no service has")
 	}
 	a["/v1/dns"] = &api.Error{Status: 503, Title: "Service Unavailable", Detail: "DNS is off: set dns.listen"}
 	if rec := get(t, p, a, "/names"); rec.Code != 200 || !strings.Contains(rec.Body.String(), "--dns.listen bridges") {

@@ -55,8 +55,8 @@ func Read(ctx context.Context, ask *api.Client, path string, q url.Values) (Page
 		return p, err
 	}
 	p.Clients, p.Taken = p.State.Clients[:min(maxClients, len(p.State.Clients))], p.State.Taken[:min(maxTaken, len(p.State.Taken))]
-	p.List = listing.New(path, q, all.Items, func(n names.Name, words []string, filter string) bool {
-		return (filter == "" || filter == n.Kind) && listing.Has(words, n.Name, n.Kind, n.Of)
+	p.List = listing.New(path, q, all.Items, func(n names.Name, words []string, _ string) bool {
+		return listing.Has(words, n.Name, n.Kind, n.Of)
 	},
 		listing.Text("name", func(n names.Name) string { return n.Name }),
 		listing.Text("kind", func(n names.Name) string { return n.Kind }),
