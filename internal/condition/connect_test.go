@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,9 +57,12 @@ func TestConnect(t *testing.T) {
 // to what accepts, and never to what has an active check.
 func TestPaceOfConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		made := map[string]int{}
 		c := newConnector()
 		c.dial = func(_ context.Context, address string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			made[address]++
 			if address == "10.0.0.2:80" {
 				return context.DeadlineExceeded
