@@ -38,6 +38,8 @@ type Target struct {
 	// Restart is the restart policy that it gets once it serves; empty for the one that the
 	// instance says itself.
 	Restart string
+	// Rests is true where it need not run on the way back: it did not before.
+	Rests bool
 }
 
 // Want is what a service must be.
@@ -66,6 +68,9 @@ type Want struct {
 	Everything bool
 	// TakeFrom is the ID of another lock that this run takes the place of; empty for none.
 	TakeFrom string
+
+	// back is true on the way back.
+	back bool
 }
 
 // Digest stands for what is wanted: two commands that want the same have the same.
@@ -179,7 +184,11 @@ type Lock struct {
 func FormatFrom(from map[int]Target) string {
 	var list []string
 	for slot, t := range from {
-		list = append(list, fmt.Sprintf("%d=%s=%s", slot, t.Digest, t.Restart))
+		text := fmt.Sprintf("%d=%s=%s", slot, t.Digest, t.Restart)
+		if t.Rests {
+			text += "=rests"
+		}
+		list = append(list, text)
 	}
 	slices.Sort(list)
 	return strings.Join(list, " ")
@@ -189,9 +198,9 @@ func FormatFrom(from map[int]Target) string {
 func ParseFrom(text string) map[int]Target {
 	from := map[int]Target{}
 	for word := range strings.FieldsSeq(text) {
-		part := strings.SplitN(word, "=", 3)
-		if slot, err := strconv.Atoi(part[0]); err == nil && len(part) == 3 && slot > 0 {
-			from[slot] = Target{part[1], part[2]}
+		part := strings.Split(word, "=")
+		if slot, err := strconv.Atoi(part[0]); err == nil && len(part) >= 3 && slot > 0 {
+			from[slot] = Target{part[1], part[2], len(part) > 3}
 		}
 	}
 	return from
@@ -213,14 +222,14 @@ func (o Observation) Now() map[int]Target {
 		if policy == "" {
 			policy = in.Restart
 		}
-		now[slot] = Target{in.Digest, policy}
+		now[slot] = Target{in.Digest, policy, !in.runs()}
 	}
 	return now
 }
 
 // Back is what a service must be after a deploy that did not end well.
 func (l *Lock) Back(w Want) Want {
-	w.Slots, w.Create, w.Keep, w.Everything = l.From, false, 1<<20, false
+	w.Slots, w.Create, w.Keep, w.Everything, w.back = l.From, false, 1<<20, false, true
 	w.StopFirst = w.StopFirst || l.StopFirst
 	if w.Replaced = Remove; w.KeepFailed {
 		w.Replaced = KeptForALook
@@ -273,8 +282,8 @@ const (
 
 // Orchestrator is what runs instances on demand of a service.
 type Orchestrator interface {
-	// Name says which it is.
-	Name() string
+	// Held returns the lock of a deploy under way, nil for none.
+	Held(ctx context.Context) (*Lock, error)
 	// Observe returns everything about the service, or an error.
 	Observe(ctx context.Context) (Observation, error)
 	// Do does a step that does not only wait. It may be done twice. The error is ErrChanged
@@ -322,7 +331,7 @@ func (e *HeldError) Error() string {
 	text := fmt.Sprintf("%s: a deploy is under way: by %s on %s since %s, until %s at the latest",
 		e.Name, e.Lock.Who, e.Lock.Host, e.Lock.Since.UTC().Format(time.DateTime), e.Lock.Until.UTC().Format(time.DateTime))
 	if e.Broken {
-		text = fmt.Sprintf("%s: a deploy of something else was broken off: by %s on %s at %s; run that one again, or take it back with fairway service revert %s",
+		text = fmt.Sprintf("%s: a deploy, scale or rollback to something else was broken off: by %s on %s at %s; run that command again, or take it back with fairway service revert %s",
 			e.Name, e.Lock.Who, e.Lock.Host, e.Lock.Since.UTC().Format(time.DateTime), e.Name)
 	}
 	return text

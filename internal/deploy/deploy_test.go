@@ -35,7 +35,7 @@ func TestPlan(t *testing.T) {
 		return list
 	}
 	n := func(digest string, state State, restart string) Instance {
-		return Instance{ID: "n", Name: "shop-web-1", Slot: 1, Digest: digest, State: state, Restart: restart, Serving: "always", Created: time.Now()}
+		return Instance{ID: "n", Name: "shop-web-1", Slot: 1, Digest: digest, State: state, Restart: restart, Serving: "always", Created: time.Now(), Run: "aaaaaaaa"}
 	}
 	as := func(m marks.Mark) func(*Instance) {
 		return func(in *Instance) { in.Name, in.Mark = m.On("shop-web-1"), m.Kind }
@@ -78,6 +78,12 @@ func TestPlan(t *testing.T) {
 			"lock 0 fairway-deploy.shop-web, leave 1 leaving, drained 1, stop 1, create 1 shop-web-1, start 1, ready 1, routed 1, keep 1 kept, restart-policy 1 always, " + end,
 		},
 		{"case 41: old alone", Observation{Instances: one(as(oldMark)), Image: true, Lock: lock}, wanted(1, "b"), "create 1 shop-web-1, start 1, " + from9},
+		{
+			"a half one, of another run, is not taken for a whole one",
+			Observation{Instances: append(one(as(oldMark)), func() Instance { in := n("b", Created, "no"); in.Run = "bbbbbbbb"; return in }()), Image: true, Lock: lock},
+			wanted(1, "b"),
+			"rename 1 old, create 1 shop-web-1, start 1, ready 1, routed 1, leave 1 leaving, drained 1, stop 1, keep 1 kept, remove 1, restart-policy 1 always, " + end,
+		},
 		{"case 41: created", Observation{Instances: append(one(as(oldMark)), n("b", Created, "no")), Image: true, Lock: lock}, wanted(1, "b"), "start 1, " + from9},
 		{"case 41: started", Observation{Instances: append(one(as(oldMark)), n("b", Running, "no")), Image: true, Lock: lock}, wanted(1, "b"), from9},
 		{
@@ -103,12 +109,12 @@ func TestPlan(t *testing.T) {
 			"case 57: scale 3 to 1",
 			Observation{Instances: old(3, "b"), Image: true},
 			wanted(1, "b"),
-			"lock 0 fairway-deploy.shop-web, leave 3 leaving, drained 3, stop 3, remove 3, leave 2 leaving, drained 2, stop 2, remove 2, " + end,
+			"lock 0 fairway-deploy.shop-web, leave 3 leaving, drained 3, stop 3, keep 3 kept, leave 2 leaving, drained 2, stop 2, keep 2 kept, settle 0, remove 2, remove 3, unlock 0 fairway-deploy.shop-web",
 		},
 		{
 			"case 57: rm",
 			Observation{Instances: append(old(1, "b"), one(as(keptMark), stopped)...), Image: true},
-			Want{Name: shop, Run: "aaaaaaaa", Everything: true},
+			Want{Name: shop, Run: "aaaaaaaa", Everything: true, Replaced: Remove},
 			"lock 0 fairway-deploy.shop-web, leave 1 leaving, drained 1, stop 1, remove 1, remove 1, unlock 0 fairway-deploy.shop-web",
 		},
 		{
@@ -240,9 +246,6 @@ func TestKilledAnywhere(t *testing.T) {
 							t.Fatalf("killed after %d and %d, the same command again\n%s\nwant\n%s\ndid %s", first, second, got, undisturbed, strings.Join(w.did, ", "))
 						}
 					})
-					if c.name == "keep none" || c.name == "fewer slots" {
-						continue // what was removed cannot come back
-					}
 					synctest.Test(t, func(t *testing.T) {
 						w := &world{o: Observation{Instances: c.before()}, least: c.least}
 						w.kill = first
@@ -250,20 +253,22 @@ func TestKilledAnywhere(t *testing.T) {
 						if w.o.Lock == nil {
 							return // it was over, or had not begun
 						}
+						var err error
+						ending := strings.HasPrefix(w.did[first-1], "remove") // what is not kept
 						if w.kill = second; second > 0 {
 							want := w.o.Lock.Back(c.want())
 							want.Run = "22222222"
-							_ = w.run(t, want, RunOptions{Revert: true})
+							err = w.run(t, want, RunOptions{Revert: true})
 						}
 						if w.kill = 0; w.o.Lock != nil {
 							want := w.o.Lock.Back(c.want())
 							want.Run = "33333333"
-							if err := w.run(t, want, RunOptions{Revert: true}); err != nil {
+							if err = w.run(t, want, RunOptions{Revert: true}); err != nil && !(ending && errors.Is(err, errGone)) {
 								t.Fatalf("killed after %d and %d: %v\n%s", first, second, err, w.text())
 							}
 						}
 						w.check(t, "reverted")
-						if got := w.text(); got != before {
+						if got := w.text(); got != before && !ending {
 							t.Fatalf("killed after %d and %d, reverted\n%s\nwant\n%s\ndid %s", first, second, got, before, strings.Join(w.did, ", "))
 						}
 					})
@@ -310,6 +315,126 @@ func TestWayBack(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is not kept, and slots that go, are removed when all is well, not before.
+func TestWayBackOfRemoved(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{o: Observation{Instances: old(3, "a")}, least: 2, ill: func(slot int) string { return map[int]string{2: "late"}[slot] }}
+			before, want := w.text(), wanted(2, "b")
+			if want.Keep = 0; late { // one is gone for a reason of its own
+				time.AfterFunc(12*time.Second, func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.o = done(Want{}, w.o, Step{Kind: Delete, Instance: "old1a"})
+				})
+			}
+			failed, ok := errors.AsType[*FailedError](w.run(t, want, RunOptions{}))
+			if !ok || failed.Back == late || late != strings.Contains(failed.Error(), "slot 1 had is gone") {
+				t.Errorf("late %t: %v", late, failed)
+			}
+			if got := w.text(); !late && got != before {
+				t.Errorf("left is\n%s\ndid %s", got, strings.Join(w.did, ", "))
+			}
+		})
+	}
+}
+
+// What did not run before need not run on the way back.
+func TestWayBackToStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{o: Observation{Instances: old(2, "a")}, ill: func(slot int) string { return map[int]string{2: "exits"}[slot] }}
+		w.o.Instances[0].State = Stopped
+		before := w.text()
+		failed, ok := errors.AsType[*FailedError](w.run(t, wanted(2, "b"), RunOptions{}))
+		if got := w.text(); !ok || !failed.Back || got != before || strings.Count(strings.Join(w.did, ","), "start 1") != 1 {
+			t.Errorf("%v; left is\n%s\nwant\n%s\ndid %s", failed, got, before, strings.Join(w.did, ", "))
+		}
+	})
+}
+
+// Fairways that do not answer, and an engine that does not, are asked again for a while; what is
+// not confirmed at the end of the drain time is said.
+func TestNoAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		out    time.Duration
+		failed bool
+	}{{20 * time.Second, false}, {10 * time.Minute, true}} {
+		for _, engine := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{o: Observation{Instances: old(1, "a")}, least: 1}
+				time.AfterFunc(5*time.Second, func() { w.silent(engine, true) })
+				time.AfterFunc(5*time.Second+tt.out, func() { w.silent(engine, false) })
+				if err := w.run(t, wanted(1, "b"), RunOptions{NoBack: true}); (err != nil) != tt.failed || tt.failed && !errors.Is(err, errSilent) {
+					t.Errorf("engine %t, out for %s: %v", engine, tt.out, err)
+				}
+			})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{o: Observation{Instances: old(1, "a")}, least: 1}
+		detail, k := "", walker(w)
+		k.Report = func(p Progress) {
+			switch {
+			case p.Step.Kind == Leave && p.State == "done":
+				w.silent(false, true)
+			case p.Step.Kind == Drained && p.State == "done":
+				w.silent(false, false)
+				detail = p.Detail
+			}
+		}
+		if err := k.Run(t.Context(), t.Context(), wanted(1, "b"), RunOptions{}); err != nil || detail != "no Fairway confirmed within 30s: "+errSilent.Error() {
+			t.Errorf("%v, %q", err, detail)
+		}
+	})
+}
+
+// The one that loses the lock writes nothing more.
+func TestLosesTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{o: Observation{Instances: old(2, "a")}, least: 2}
+		k, did := walker(w), 0
+		k.Report = func(p Progress) {
+			if p.Step.Kind == Routed && p.State == "done" { // the next of the batch writes
+				w.mu.Lock()
+				w.o.Lock, did = &Lock{Run: "bbbbbbbb", Who: "anna"}, len(w.did)
+				w.mu.Unlock()
+			}
+		}
+		err := k.Run(t.Context(), t.Context(), wanted(2, "b"), RunOptions{})
+		if lost, ok := errors.AsType[*LostError](err); !ok || lost.Lock.Who != "anna" || len(w.did) != did {
+			t.Errorf("%v after %s", err, strings.Join(w.did, ", "))
+		}
+	})
+}
+
+// One that is removed while all are watched is made again, and one that was ill before is named.
+func TestWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{o: Observation{Instances: old(1, "a")}}
+		k, said := walker(w), ""
+		k.Report = func(p Progress) {
+			if p.Step.Kind == Settle && p.State == "doing" && w.made == 1 {
+				time.AfterFunc(3*time.Second, func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.o = done(Want{}, w.o, Step{Kind: Delete, Instance: "new1"})
+				})
+			}
+			if p.Step.Kind == Ready {
+				said = p.Detail
+			}
+		}
+		if err := k.Run(t.Context(), t.Context(), wanted(1, "b"), RunOptions{}); err != nil || w.made != 2 || !strings.Contains(w.text(), "shop-web-1 b running") {
+			t.Errorf("%v, %d made\n%s", err, w.made, w.text())
+		}
+		w.o.Instances = old(1, "b")
+		w.o.Instances[0].Health = "unhealthy"
+		if err := k.Run(t.Context(), t.Context(), wanted(1, "b"), RunOptions{}); err != nil || !strings.Contains(said, "unhealthy") {
+			t.Errorf("%v, %q", err, said)
+		}
+	})
 }
 
 // Without a way back it is left as it is (case 34).
@@ -454,7 +579,7 @@ func TestRemovedByOthers(t *testing.T) {
 }
 
 func TestFrom(t *testing.T) {
-	from := map[int]Target{1: {"abc", "on-failure:3"}, 12: {"def", ""}}
+	from := map[int]Target{1: {"abc", "on-failure:3", false}, 12: {"def", "", true}}
 	if got := ParseFrom(FormatFrom(from)); fmt.Sprint(got) != fmt.Sprint(from) {
 		t.Error(got)
 	}

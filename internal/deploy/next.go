@@ -109,8 +109,10 @@ func (p planner) pick(slot int) *Instance {
 	var best *Instance
 	for i := range p.Instances {
 		in := &p.Instances[i]
-		kept := in.Mark == marks.Kept && p.Create // a new one is made, and one that was started by hand leaves
-		if !wanted || in.Slot != slot || in.Digest != target.Digest || in.Mark == marks.Failed || kept {
+		// A new one is made: one that was started by hand leaves, and one that another run has
+		// made and not started may lack networks and files.
+		not := p.Create && (in.Mark == marks.Kept || in.State == Created && in.Run != p.Run)
+		if !wanted || in.Slot != slot || in.Digest != target.Digest || in.Mark == marks.Failed || not {
 			continue
 		}
 		if best == nil || cmp.Or(cmp.Compare(rank(in), rank(best)), best.Created.Compare(in.Created)) < 0 {
@@ -132,6 +134,11 @@ func (p planner) rest(slot int, but *Instance) (list []*Instance) {
 	return list
 }
 
+// mayRest is true for an instance that does not run, and did not before the deploy.
+func (p planner) mayRest(in *Instance) bool {
+	return in != nil && !in.runs() && p.back && p.Slots[in.Slot].Rests
+}
+
 func (p planner) slot(slot int) []Step {
 	t := p.pick(slot)
 	others := p.rest(slot, t)
@@ -140,7 +147,8 @@ func (p planner) slot(slot int) []Step {
 	}
 	base := p.base(slot)
 	holder := slices.IndexFunc(others, func(in *Instance) bool { return in.Name == base })
-	if p.StopFirst && (t == nil && p.Create || t != nil && !t.runs()) {
+	rests := p.mayRest(t)
+	if p.StopFirst && (t == nil && p.Create || t != nil && !t.runs() && !rests) {
 		if out := p.takeOut(slot, others, false); len(out) > 0 {
 			return out
 		}
@@ -158,7 +166,7 @@ func (p planner) slot(slot int) []Step {
 			to = marks.Of(marks.Old, t.ID).On(base)
 		}
 		return []Step{p.rename(t, to, "it serves again")}
-	case !t.runs():
+	case !t.runs() && !rests:
 		return []Step{{Kind: Start, Slot: slot, Instance: t.ID, Name: t.Name}}
 	}
 	then := p.takeOut(slot, others, true)
@@ -173,7 +181,7 @@ func (p planner) slot(slot int) []Step {
 	case policy != "" && t.Restart != policy:
 		then = []Step{{Kind: Policy, Slot: slot, Instance: t.ID, Name: t.Name, To: policy}}
 	}
-	if len(then) == 0 || t.confirmed {
+	if len(then) == 0 || t.confirmed || rests {
 		return then
 	}
 	return append(confirm(t), then...)
@@ -211,7 +219,7 @@ func (p planner) takeOut(slot int, list []*Instance, dispose bool) []Step {
 		case p.Replaced == KeptForALook && wanted:
 			step.Kind, step.To = Keep, marks.Of(marks.Failed, in.ID).On(base)
 			gone = append(gone, step)
-		case p.Replaced == KeepStopped && wanted && p.Want.Keep > 0 && in.State == Stopped:
+		case p.Replaced == KeepStopped && in.State == Stopped: // prune removes it once all runs
 			step.Kind, step.To = Keep, marks.Of(marks.Kept, in.ID).On(base)
 			gone = append(gone, step)
 		default:

@@ -2,7 +2,10 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -36,6 +39,10 @@ func (e *FailedError) Error() string {
 	switch {
 	case e.Back:
 		return text + "; everything is as it was before"
+	case errors.Is(e.Err, errGone):
+		return text
+	case errors.Is(e.BackErr, errGone):
+		return fmt.Sprintf("%s; it was taken back, but %v", text, e.BackErr)
 	case e.BackErr != nil:
 		return fmt.Sprintf("%s; and the way back failed: %v; try fairway service revert %s", text, e.BackErr, e.Name)
 	}
@@ -81,7 +88,12 @@ func (w *Walker) Run(ctx, hard context.Context, want Want, opts RunOptions) erro
 	if want, err = Admitted(want, o, opts); err != nil {
 		return err
 	}
-	err = w.Walk(ctx, want, false)
+	w.unwell(want, o)
+	if err = w.Walk(ctx, want, false); err == nil && !want.Create {
+		if err = w.back(hard, want); err != nil {
+			return &FailedError{Name: want.Name, Err: err}
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -89,7 +101,7 @@ func (w *Walker) Run(ctx, hard context.Context, want Want, opts RunOptions) erro
 		return err
 	}
 	failed := &FailedError{Name: want.Name, Err: err}
-	if o, err = w.Orchestrator.Observe(hard); err != nil {
+	if o, err = w.observe(hard); err != nil {
 		failed.BackErr = err
 		return failed
 	}
@@ -99,8 +111,40 @@ func (w *Walker) Run(ctx, hard context.Context, want Want, opts RunOptions) erro
 	if opts.NoBack {
 		return failed
 	}
-	if failed.BackErr = w.Walk(hard, o.Lock.Back(want), true); failed.BackErr == nil {
-		failed.Back = true
+	back := o.Lock.Back(want)
+	if failed.BackErr = w.Walk(hard, back, true); failed.BackErr == nil {
+		failed.BackErr = w.back(hard, back)
 	}
+	failed.Back = failed.BackErr == nil
 	return failed
+}
+
+// errGone is the error when what was there is not any more.
+var errGone = errors.New("not everything is as it was")
+
+// back reports whether all that is there had to be, after a walk that made nothing.
+func (w *Walker) back(ctx context.Context, want Want) error {
+	o, err := w.observe(ctx)
+	if err != nil {
+		return err
+	}
+	p := planner{want, o}
+	for _, slot := range slices.Sorted(maps.Keys(want.Slots)) {
+		if t := p.pick(slot); t == nil || !t.runs() && !p.mayRest(t) {
+			return fmt.Errorf("%w: the instance that slot %d had is gone", errGone, slot)
+		}
+	}
+	return nil
+}
+
+// unwell says which instances stay as they are although they are not well.
+func (w *Walker) unwell(want Want, o Observation) {
+	if len(Next(want, o)) > 0 {
+		return
+	}
+	for slot := range want.Slots {
+		if t := (planner{want, o}).pick(slot); t != nil && t.Health == "unhealthy" {
+			w.report(Step{Kind: Ready, Slot: slot, Instance: t.ID, Name: t.Name}, "done", "it is unhealthy, and nothing has changed: "+t.Detail)
+		}
+	}
 }

@@ -62,6 +62,9 @@ const (
 	// mostBatches is more than any deploy takes.
 	mostBatches = 100_000
 	quietTwice  = 2 // times in a row that an instance must have no requests
+	// patience is how long nothing but errors are answers before one ends a deploy: a Fairway
+	// that is started anew, an engine that is busy.
+	patience = 30 * time.Second
 )
 
 // LostError says that the lock of a deploy is no longer its own.
@@ -116,8 +119,8 @@ func (w *Walker) Walk(ctx context.Context, want Want, back bool) error {
 
 // observe reads everything, with what this run knows itself.
 func (w *Walker) observe(ctx context.Context) (Observation, error) {
-	o, err := w.Orchestrator.Observe(ctx)
-	if err != nil {
+	var o Observation
+	if err := patiently(ctx, func() (err error) { o, err = w.Orchestrator.Observe(ctx); return err }); err != nil {
 		return o, err
 	}
 	w.mu.Lock()
@@ -187,7 +190,7 @@ func (w *Walker) step(ctx context.Context, want Want, o Observation, s Step) (er
 	case Start:
 		err = w.start(ctx, want, s)
 	default:
-		err = w.Orchestrator.Do(ctx, want, s)
+		err = w.write(ctx, want, s)
 	}
 	if err != nil {
 		w.report(s, "failed", err.Error())
@@ -207,6 +210,21 @@ func (w *Walker) start(ctx context.Context, want Want, s Step) error {
 		if _, err := w.judge(ctx, s.Instance); err != nil {
 			return err
 		}
+	}
+	return w.write(ctx, want, s)
+}
+
+// write does a step, unless another run has taken the lock since the plan was made.
+func (w *Walker) write(ctx context.Context, want Want, s Step) error {
+	if s.Kind == Pull || s.Kind == TakeOn {
+		return w.Orchestrator.Do(ctx, want, s)
+	}
+	var held *Lock
+	if err := patiently(ctx, func() (err error) { held, err = w.Orchestrator.Held(ctx); return err }); err != nil {
+		return err
+	}
+	if held == nil || held.Run != want.Run {
+		return &LostError{held}
 	}
 	return w.Orchestrator.Do(ctx, want, s)
 }
@@ -231,6 +249,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// patiently asks again while the answer is an error, for a while.
+func patiently(ctx context.Context, ask func() error) error {
+	for ends := time.Now().Add(patience); ; {
+		if err := ask(); err == nil || time.Now().After(ends) || sleep(ctx, lookAgain) != nil {
+			return err
+		}
 	}
 }
 
@@ -259,7 +286,7 @@ func until(ctx context.Context, most time.Duration, look func(context.Context) (
 
 // judge looks at an instance that is to be ready.
 func (w *Walker) judge(ctx context.Context, id string) (Instance, error) {
-	o, err := w.Orchestrator.Observe(ctx)
+	o, err := w.observe(ctx)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -343,7 +370,8 @@ func (w *Walker) routed(ctx context.Context, s Step) error {
 		if !in.Routed || in.Health == "unhealthy" {
 			return true, nil
 		}
-		ok, waits, err := w.Traffic.Routed(ctx, in)
+		ok, waits := false, ""
+		err = patiently(ctx, func() (err error) { ok, waits, err = w.Traffic.Routed(ctx, in); return err })
 		if err == nil && waits != why && !ok {
 			why = waits
 			w.report(s, "waiting", why)
@@ -366,7 +394,7 @@ func (w *Walker) routed(ctx context.Context, s Step) error {
 
 // drained waits until an instance has no requests any more.
 func (w *Walker) drained(ctx context.Context, s Step) (detail string, err error) {
-	o, err := w.Orchestrator.Observe(ctx)
+	o, err := w.observe(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -375,10 +403,14 @@ func (w *Walker) drained(ctx context.Context, s Step) (detail string, err error)
 		return "", nil
 	}
 	began, first, last, quiet := time.Now(), -1, 0, 0
+	late, unsure := false, "" // why it is not known that it has none
 	err = until(ctx, w.Limits.Drain, func(ctx context.Context) (bool, error) {
 		n, none, err := w.Traffic.Drained(ctx, *in)
-		if err != nil {
-			return false, err
+		if err != nil { // what it was last stands until the time is over
+			if quiet = 0; ctx.Err() == nil {
+				unsure = ": " + err.Error()
+			}
+			return false, nil
 		}
 		if first < 0 && n > 0 {
 			first = n
@@ -386,12 +418,12 @@ func (w *Walker) drained(ctx context.Context, s Step) (detail string, err error)
 		if n != last && n > 0 {
 			w.report(s, "waiting", fmt.Sprintf("%d requests run", n))
 		}
-		last = n
+		last, unsure = n, ""
 		if quiet++; !none {
 			quiet = 0
 		}
 		return quiet >= quietTwice, nil
-	}, func() error { return nil })
+	}, func() error { late = true; return nil })
 	if err != nil {
 		return "", err
 	}
@@ -401,6 +433,8 @@ func (w *Walker) drained(ctx context.Context, s Step) (detail string, err error)
 		w.Cut += last
 		w.mu.Unlock()
 		return fmt.Sprintf("%d cut after %s", last, w.Limits.Drain), nil
+	case late:
+		return fmt.Sprintf("no Fairway confirmed within %s%s", w.Limits.Drain, unsure), nil
 	case first > 0:
 		return fmt.Sprintf("drained %d in %s", first, time.Since(began).Round(100*time.Millisecond)), nil
 	}
@@ -409,25 +443,28 @@ func (w *Walker) drained(ctx context.Context, s Step) (detail string, err error)
 
 // settle waits for a while in which every instance runs on.
 func (w *Walker) settle(ctx context.Context, want Want) error {
-	starts := map[string]time.Time{}
+	seen := map[int]Instance{}
 	ends := time.Now().Add(w.Limits.Settle)
 	for {
-		o, err := w.Orchestrator.Observe(ctx)
+		o, err := w.observe(ctx)
 		if err != nil {
 			return err
 		}
 		waits := false
 		for slot := range want.Slots {
 			t := planner{want, o}.pick(slot)
-			if t == nil || t.Mark != marks.None {
+			was, known := seen[slot]
+			switch {
+			case known && (t == nil || t.ID != was.ID):
+				return fmt.Errorf("%w: %s is gone", ErrChanged, short(was.ID))
+			case t == nil || t.Mark != marks.None || planner{want, o}.mayRest(t):
 				continue
-			}
-			if _, known := starts[t.ID]; !known {
-				starts[t.ID] = t.Started
+			case !known:
+				seen[slot] = *t
 				continue
 			}
 			switch {
-			case t.State == Stopped || !t.Started.Equal(starts[t.ID]):
+			case t.State == Stopped || !t.Started.Equal(was.Started):
 				return w.notReady(ctx, *t, "did not run on: "+t.Detail)
 			case t.Health == "unhealthy" && w.way == "":
 				return w.notReady(ctx, *t, "got unhealthy: "+t.Detail)

@@ -27,11 +27,38 @@ type world struct {
 	faults []string
 	did    []string
 	busy   map[string]int // requests that run, by instance
+
+	mute [2]bool // Fairway, the engine
 }
 
-func (w *world) Name() string { return "world" }
+func (w *world) Held(context.Context) (*Lock, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.o.Lock, nil
+}
+
+var errSilent = errors.New("no answer")
+
+// silent has the engine, or else Fairway, give no answers.
+func (w *world) silent(engine, yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mute[map[bool]int{true: 1}[engine]] = yes
+}
+
+func (w *world) answers(engine bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mute[map[bool]int{true: 1}[engine]] {
+		return errSilent
+	}
+	return nil
+}
 
 func (w *world) Observe(context.Context) (Observation, error) {
+	if err := w.answers(true); err != nil {
+		return Observation{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.o
@@ -131,9 +158,15 @@ func (w *world) Log(context.Context, string, int) ([]string, error) {
 	return []string{"connecting", "no database"}, nil
 }
 
-func (w *world) Routed(context.Context, Instance) (bool, string, error) { return true, "", nil }
+func (w *world) Routed(context.Context, Instance) (bool, string, error) {
+	err := w.answers(false)
+	return err == nil, "", err
+}
 
 func (w *world) Drained(_ context.Context, in Instance) (int, bool, error) {
+	if err := w.answers(false); err != nil {
+		return 0, false, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := w.busy[in.ID]
@@ -174,7 +207,7 @@ func old(n int, digest string) (list []Instance) {
 func slots(n int, digest string) map[int]Target {
 	m := map[int]Target{}
 	for slot := 1; slot <= n; slot++ {
-		m[slot] = Target{digest, "always"}
+		m[slot] = Target{digest, "always", false}
 	}
 	return m
 }

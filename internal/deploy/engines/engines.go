@@ -89,8 +89,8 @@ type Image struct {
 	Health bool
 }
 
-// Name is what runs the instances.
-func (e *Engine) Name() string { return e.Client.URL() }
+// Held returns the lock that is there, or nil.
+func (e *Engine) Held(ctx context.Context) (*deploy.Lock, error) { return e.lock(ctx) }
 
 // Observe returns everything that the engine has of the service.
 func (e *Engine) Observe(ctx context.Context) (deploy.Observation, error) {
@@ -305,20 +305,33 @@ func (e *Engine) do(ctx context.Context, w deploy.Want, s deploy.Step) error {
 	case deploy.Start:
 		return c.ContainerStart(ctx, s.Instance)
 	case deploy.Stop:
-		m, err := c.ContainerManaged(ctx, s.Instance)
+		m, err := e.observed(ctx, s)
 		if err != nil {
 			return err
 		}
+		ctx = context.WithoutCancel(ctx) // what was begun is waited for: the engine goes on with it
 		if err := c.ContainerPolicy(ctx, s.Instance, "no"); err != nil {
 			return err
 		}
 		return c.ContainerStop(ctx, s.Instance, m.Grace)
 	case deploy.Delete:
+		if _, err := e.observed(ctx, s); err != nil {
+			return err
+		}
 		return c.ContainerRemove(ctx, s.Instance, true)
 	case deploy.Policy:
 		return c.ContainerPolicy(ctx, s.Instance, s.To)
 	}
 	return fmt.Errorf("%s: an engine has no such step", s.Kind)
+}
+
+// observed reads a container that must still have the name that was observed.
+func (e *Engine) observed(ctx context.Context, s deploy.Step) (dockerapi.Managed, error) {
+	m, err := e.Client.ContainerManaged(ctx, s.Instance)
+	if err == nil && m.Name != s.Name {
+		err = fmt.Errorf("%w: %s is %s now", deploy.ErrChanged, s.Name, m.Name)
+	}
+	return m, err
 }
 
 // rename changes the name of a container that still has the one that was observed.
