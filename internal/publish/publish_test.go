@@ -104,6 +104,7 @@ func TestEntries(t *testing.T) {
 		{"62 false", all, container("x", "app", env("SERVICE_IGNORE=false"), "8000=8000"), []string{"!SERVICE_IGNORE=false leaves it out: any value does"}},
 		{"63", all, container("x", "dns", nil, "53=53", "53/udp=53"), []string{host + "x:53 dns-53 192.168.1.88:53", host + "x:53:udp dns-53 192.168.1.88:53 udp"}},
 		{"64", all, container("x", "dns", env("SERVICE_ID=dns"), "53=53", "53/udp=53"), []string{"dns dns-53 192.168.1.88:53", "dns:udp dns-53 192.168.1.88:53 udp", "!the ID dns is that of x; here it is dns:udp"}},
+		{"64 no path", all, container("x", "app", env("SERVICE_ID=a//../b"), "80=8000"), []string{"!the ID \"a//../b\" is none that Consul removes again: set SERVICE_ID without //, dot segments, a slash at an end and control characters"}},
 		{"65 not published", r, container("x", "app", env("SERVICE_NAME=x"), "80"), []string{"!none of its ports is published: publish one, or set consul.publish.address to container"}},
 		{"65 container", with(f, func(o *Settings) { o.Address = Container }), container("x", "app", env("SERVICE_NAME=x"), "80"), []string{"fairway:ab12cd34:0123456789ab:80 x 172.17.0.9:80"}},
 		{"65 host network", f, func() *catalog.Instance {

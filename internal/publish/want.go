@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"fairway/internal/catalog"
 )
@@ -213,6 +215,10 @@ func (w *wanting) instance(svc *catalog.Service, in *catalog.Instance) []Entry {
 			continue
 		}
 		e.ID = cmp.Or(v["id"], w.id(in, p))
+		if path.Clean("/"+e.ID) != "/"+e.ID || strings.ContainsFunc(e.ID, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			w.problem(svc, in, "the ID %q is none that Consul removes again: set SERVICE_ID without //, dot segments, a slash at an end and control characters", e.ID)
+			continue
+		}
 		e.Tags = tags(l.own("tags"), v["tags"], w.o.Tags, p.protocol == "udp")
 		var faults []string
 		e.Meta, faults = meta(v)

@@ -16,9 +16,9 @@ type Published struct {
 	Registry string `json:"registry"`
 	// Owner is the ID of this Fairway in the entries.
 	Owner string `json:"owner"`
-	// State is "waiting" (for the sources), "current", "behind" (something is still to be
-	// written), "away" (the registry cannot be asked) or "stopped" (another writes them, or an
-	// operator has withdrawn them).
+	// State is "waiting" (for the sources), "current", "behind" (something differs,
+	// is refused or could not be written), "away" (the registry cannot be asked) or "stopped"
+	// (another writes them, an operator has withdrawn them, or none is wanted).
 	State string `json:"state"`
 	// Reason says why it is not current; empty where it is.
 	Reason string `json:"reason,omitempty"`

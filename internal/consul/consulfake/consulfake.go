@@ -299,6 +299,11 @@ func (c *Consul) Register(_ context.Context, r consul.Registration) error {
 	if err := c.begin("Register", r.ID); err != nil {
 		return err
 	}
+	for key := range r.Meta {
+		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+			return &consul.Error{Status: 400, Text: fmt.Sprintf("Invalid Service Meta: Couldn't load metadata pair ('%s', '%s'): Key contains invalid characters", key, r.Meta[key])}
+		}
+	}
 	s := consul.Service{
 		ID: r.ID, Name: r.Name, Tags: slices.Clone(r.Tags), Address: r.Address, Port: r.Port, Meta: maps.Clone(r.Meta),
 		EnableTagOverride: r.EnableTagOverride, Weights: consul.Weights{Passing: 1, Warning: 1},

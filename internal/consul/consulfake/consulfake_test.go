@@ -57,6 +57,9 @@ func behaves(t *testing.T, a agent) {
 	if at, err := a.AgentAddress(ctx); err != nil || at != "127.0.0.1" {
 		t.Errorf("agent at %q, %v", at, err)
 	}
+	if err := a.Register(ctx, consul.Registration{ID: "dot", Name: "dot", Meta: map[string]string{"fairway.host": "a"}}); err == nil {
+		t.Error("a key of metadata with a dot")
+	}
 	names, before, err := a.Services(ctx, consul.Query{})
 	must(err)
 	if _, servers := names["consul"]; !servers || before.Index == 0 || before.NoLeader || before.Filtered {

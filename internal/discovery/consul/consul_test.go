@@ -54,9 +54,9 @@ func TestInstances(t *testing.T) {
 		{"89 maintenance of the node", translator{}, entry(files, consul.Check{CheckID: consul.NodeMaintenance, Status: consul.Critical, Notes: "disk"}), "mylaptop2:files 192.168.1.88:8000 paused (disk)"},
 		{"89 maintenance of the service", translator{}, entry(files, check(consul.Critical), consul.Check{CheckID: consul.ServiceMaintenance + "files", ServiceID: "files", Status: consul.Critical}), "mylaptop2:files 192.168.1.88:8000 paused (maintenance)"},
 		{"90 tags", translator{}, entry(with(func(s *consul.Service) { s.Tags = []string{"fairway.host=a.example", "v1", "blue"} })), "mylaptop2:files 192.168.1.88:8000 ready map[fairway.host:a.example fairway.tags:v1,blue]"},
-		{"90 metadata goes first", translator{}, entry(with(func(s *consul.Service) {
-			s.Tags, s.Meta = []string{"fairway.host=a.example", "com.df.notify=true"}, map[string]string{"fairway.host": "b.example", "version": "2"}
-		})), "mylaptop2:files 192.168.1.88:8000 ready map[com.df.notify:true fairway.host:b.example]"},
+		{"90 the first tag holds", translator{}, entry(with(func(s *consul.Service) {
+			s.Tags, s.Meta = []string{"fairway.host=a.example", "fairway.host=b.example", "com.df.notify=true"}, map[string]string{"fairway-host": "c.example"}
+		})), "mylaptop2:files 192.168.1.88:8000 ready map[com.df.notify:true fairway.host:a.example]"},
 		{"weight", translator{}, entry(with(func(s *consul.Service) { s.Weights = consul.Weights{Passing: 900, Warning: 3} })), "mylaptop2:files 192.168.1.88:8000 ready weight 256"},
 		{"weight of a warning", translator{}, entry(with(func(s *consul.Service) { s.Weights = consul.Weights{Passing: 9, Warning: 3} }), check(consul.Warning)), "mylaptop2:files 192.168.1.88:8000 ready (warning: web up) weight 3"},
 		{"strange ID", translator{}, entry(with(func(s *consul.Service) { s.ID = "a b\n" })), "mylaptop2:a-b-~34a4ab9d 192.168.1.88:8000 ready"},

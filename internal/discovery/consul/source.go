@@ -2,8 +2,8 @@
 //
 // Names and tags are read by a query that Consul holds until something changes, and so is
 // each of the services that changed last; the others are read again once Consul says that
-// any service or check has changed. Checks say whether an instance is ready; tags and
-// metadata in the form of labels are its labels.
+// any service or check has changed. Checks say whether an instance is ready; tags in
+// the form of labels are its labels.
 //
 // Consul is not always right about what it no longer shows: during an election, behind a
 // server that lost the others, or with a token that may see less. Each of these is an error,

@@ -139,15 +139,10 @@ func (t translator) state(checks []consul.Check) (catalog.State, string) {
 	return catalog.StateReady, warning
 }
 
-// labels are those of the metadata, then those of tags in the form key=value; other tags are
-// the label fairway.tags.
+// labels are those of tags in the form key=value, of equal keys the first; other tags are the
+// label fairway.tags. Keys of metadata cannot have a dot.
 func labels(s consul.Service) map[string]string {
 	out := map[string]string{}
-	for key, value := range s.Meta {
-		if catalog.IsLabel(key) {
-			out[key] = value
-		}
-	}
 	var plain []string
 	for _, tag := range s.Tags {
 		key, value, _ := strings.Cut(tag, "=")

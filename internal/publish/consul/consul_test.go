@@ -207,6 +207,9 @@ func TestPublishing(t *testing.T) {
 		if e := l.p.State().Entries[0]; e.State != "refused" || e.Why != "the ID is that of an entry which no Fairway has written" {
 			t.Errorf("%+v", e)
 		}
+		if s := l.p.State(); s.State != stateBehind {
+			t.Errorf("one is refused, and all is %s", s.State)
+		}
 		l.after(snapshot(), 20*time.Minute, "fairway:ab12cd34:000000000001:80 :2 ", "mylaptop2-reg:other:80 :1 ")
 	})
 	within(t, "two owners of one instance", func(t *testing.T, agent *consulfake.Consul) {
@@ -348,6 +351,101 @@ func TestPublishing(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+	within(t, "one is refused for good", func(t *testing.T, agent *consulfake.Consul) {
+		at := entry(1, 0, "")[:32]
+		broken := func(call string) error {
+			if call == "Register "+at {
+				return &consul.Error{Status: 301}
+			}
+			return nil
+		}
+		agent.Break(broken)
+		l := newLab(t, agent, func(o *Options) { o.OnStop = Remove })
+		l.after(snapshot(one, two), time.Minute, both[1])
+		if n := agent.Calls("Register"); n > 4 {
+			t.Errorf("%d registrations in a minute", n)
+		}
+		before := agent.Calls("Register")
+		l.p.Apply(false)
+		l.after(nil, soon, both[1])
+		if agent.Calls("Register") == before {
+			t.Error("an operator's word writes nothing")
+		}
+		agent.Break(nil)
+		l.after(nil, time.Minute, both...)
+		agent.Break(broken)
+		l.after(snapshot(instance(1, 9001), two), time.Minute, both...)
+		l.after(snapshot(one, two), time.Minute, both...) // as it is
+		if s := l.p.State(); s.State != stateCurrent || s.Entries[0].Error != "" {
+			t.Errorf("what is no longer asked for still fails: %+v", s)
+		}
+		l.after(snapshot(instance(1, 9001), two), soon, both...)
+		l.stop() // it ends though a write has failed just now
+		l.after(nil, soon)
+	})
+	within(t, "a removal is refused", func(t *testing.T, agent *consulfake.Consul) {
+		l := newLab(t, agent, nil)
+		l.after(snapshot(one, two), soon, both...)
+		agent.Break(func(call string) error {
+			if strings.HasPrefix(call, "Deregister") {
+				return &consul.Error{Status: 403}
+			}
+			return nil
+		})
+		l.after(snapshot(one), time.Minute, both...)
+		if s := l.p.State(); s.State != stateBehind || agent.Calls("Deregister") > 3 {
+			t.Errorf("%d calls, %+v", agent.Calls("Deregister"), s)
+		}
+	})
+	within(t, "none", func(t *testing.T, agent *consulfake.Consul) {
+		var all []string
+		for i := range 8 {
+			all = append(all, entry(i, 8000+i, "passing"))
+		}
+		l := newLab(t, agent, nil)
+		l.after(snapshot(instances(8)...), soon, all...)
+		l.stop()
+		l = newLab(t, agent, func(o *Options) { o.Settings.None = true })
+		l.after(snapshot(instances(8)...), soon)
+		if s := l.p.State(); s.State != stateStopped || s.Reason != "consul.publish.services is none" {
+			t.Errorf("%+v", s)
+		}
+	})
+	within(t, "another state directory", func(t *testing.T, agent *consulfake.Consul) {
+		l := newLab(t, agent, nil)
+		l.after(snapshot(one), soon, both[0])
+		l.stop()
+		left := entry(1, 8001, "critical TTL expired")
+		l.after(nil, 62*time.Minute, left)
+		newcomer := newLab(t, agent, func(o *Options) { o.Settings.Owner = "ffff0000ffff0000ffff0000ffff0000" })
+		newcomer.after(snapshot(one), soon, left, "fairway:ffff0000:000000000001:80 10.0.0.1:8001 state=passing")
+	})
+	within(t, "another state directory of a Registrator", func(t *testing.T, agent *consulfake.Consul) {
+		named := func(o *Options) { o.Settings.Dialect, o.Settings.Host = publish.Registrator, "h" }
+		l := newLab(t, agent, named)
+		l.after(snapshot(one), soon, "h:c1:80 10.0.0.1:8001 state=passing")
+		l.stop()
+		time.Sleep(62 * time.Minute)
+		newcomer := newLab(t, agent, func(o *Options) { named(o); o.Settings.Owner = "ffff0000ffff0000ffff0000ffff0000" })
+		newcomer.after(snapshot(one), time.Minute, "h:c1:80 10.0.0.1:8001 state=passing")
+		if s := newcomer.p.State(); s.State != stateCurrent {
+			t.Errorf("%+v", s)
+		}
+	})
+	within(t, "removals while Consul is away", func(t *testing.T, agent *consulfake.Consul) {
+		var all []string
+		for i := range 8 {
+			all = append(all, entry(i, 8000+i, "passing"))
+		}
+		l := newLab(t, agent, nil)
+		l.after(snapshot(instances(8)...), soon, all...)
+		agent.Break(func(string) error { return &consul.Error{Status: 500} })
+		l.after(nil, time.Minute)
+		l.p.Apply(true)
+		time.Sleep(time.Minute)
+		agent.Break(nil)
+		l.after(snapshot(instances(1)...), time.Minute, all...)
+	})
 	within(t, "most at once", func(t *testing.T, agent *consulfake.Consul) {
 		var all []string
 		for i := range 8 {
@@ -371,6 +469,28 @@ func TestPublishing(t *testing.T) {
 		l.p.Apply(false)
 		l.after(nil, soon, all[:1]...)
 	})
+}
+
+// What a silent source had does not count among what would go at once.
+func TestDoubtIsNoRemoval(t *testing.T) {
+	s := snapshot()
+	s.Sources = append(s.Sources, catalog.SourceStatus{Name: "swarm", Stale: true})
+	var entries []consul.Service
+	for i := range 6 {
+		entries = append(entries, consul.Service{ID: fmt.Sprint(i), Meta: map[string]string{metaSource: "swarm"}})
+	}
+	entries[0].Meta = map[string]string{metaSource: "docker"}
+	var r removal
+	now := time.Now()
+	for range 2 {
+		gone, held := r.decide(s, entries, func(string) bool { return false }, false, now)
+		if now = now.Add(time.Minute); len(held)+len(gone) != 6 {
+			t.Errorf("%v go, held %v", gone, held)
+		}
+		if len(r.unwanted) != 6 || !r.mass.IsZero() {
+			t.Errorf("more than half at once, held %v", held)
+		}
+	}
 }
 
 // Applying a plan and planning again is empty, and the order of what is wanted plays no part.

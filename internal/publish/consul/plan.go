@@ -46,6 +46,12 @@ func (h have) mine(owner string) (ids []string) {
 	return ids
 }
 
+// abandoned reports whether the lease of an entry has run out.
+func (h have) abandoned(id string) bool {
+	c := h.checks[stateID(id)]
+	return c.Status == consul.Critical && strings.HasPrefix(c.Output, "TTL expired")
+}
+
 // The operations of a step.
 const (
 	opCheck      = "check"    // say the state
@@ -79,7 +85,7 @@ func plan(want []publish.Entry, h have, o settings, due func(check string) bool)
 	verdicts = make(map[string]verdict, len(want))
 	others := map[string]string{} // instance and port → owner
 	for _, s := range h.services {
-		if owner := s.Meta[consul.MetaOwner]; owner != "" && owner != o.owner {
+		if owner := s.Meta[consul.MetaOwner]; owner != "" && owner != o.owner && !h.abandoned(s.ID) {
 			others[s.Meta[metaInstance]+fmt.Sprint(":", s.Port)] = owner
 		}
 	}
@@ -104,6 +110,8 @@ func plan(want []publish.Entry, h have, o settings, due func(check string) bool)
 			v = verdict{"differs", "it is Registrator's, and is taken over"}
 		case owner == "":
 			v = verdict{"refused", "the ID is that of an entry which no Fairway has written"}
+		case owner != o.owner && h.abandoned(e.ID):
+			v = verdict{"differs", "its owner (" + short(owner) + ") is gone, and it is taken over"}
 		case owner != o.owner:
 			v = verdict{"refused", "the ID is that of another Fairway (owner " + short(owner) + ")"}
 		default:

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -36,7 +37,8 @@ const (
 	backoffMost  = 30 * time.Second
 	stopTimeout  = 4 * time.Second
 	writeAtOnce  = 8
-	yieldAfter   = 5 * time.Second // that another writes as this owner is seen for so long
+	againAfter   = 30 * time.Second // a write of one entry that failed
+	yieldAfter   = 5 * time.Second  // that another writes as this owner is seen for so long
 )
 
 // Reader reads an agent.
@@ -106,8 +108,9 @@ type Publisher struct {
 
 // failure is why an entry could not be written, since when.
 type failure struct {
-	err   error
-	since time.Time
+	err         error
+	op          string
+	since, last time.Time
 }
 
 // New makes a publisher that does nothing until Run.
@@ -192,6 +195,10 @@ func (p *Publisher) Run(ctx context.Context) error {
 			}
 		case <-p.kick:
 			p.read = time.Time{}
+			for id, f := range p.writeErr {
+				f.op = "" // it is tried again
+				p.writeErr[id] = f
+			}
 		case <-timer.C:
 		}
 	}
@@ -199,11 +206,15 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 // turn reads what is needed, writes what differs, and returns until when nothing is due.
 func (p *Publisher) turn(ctx context.Context) time.Duration {
+	p.mu.Lock()
+	force, withdrawn := p.force, p.withdrawn
+	p.force = false // an operator's word holds for what is seen now
+	p.mu.Unlock()
 	snapshot := p.o.Feed.Newest()
 	if snapshot == nil || snapshot.Restored {
 		return readSeldom
 	}
-	err := p.reconcile(ctx, snapshot)
+	err := p.reconcile(ctx, snapshot, force, withdrawn)
 	var said *consul.Error
 	switch {
 	case err == nil:
@@ -226,7 +237,7 @@ func (p *Publisher) turn(ctx context.Context) time.Duration {
 }
 
 // reconcile writes the differences. An error is one of Consul as a whole.
-func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) error {
+func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot, force, withdrawn bool) error {
 	now := time.Now()
 	if every := readEvery(len(p.have.services)); now.Sub(p.read) >= every-every/5 {
 		if err := p.look(ctx); err != nil {
@@ -237,16 +248,13 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 	want, problems := publish.Want(snapshot, p.o.Settings)
 	mine := p.mine()
 	p.removal.look(snapshot, mine)
-	p.mu.Lock()
-	force, withdrawn := p.force, p.withdrawn
-	p.mu.Unlock()
 	if p.yields(mine, now) {
 		p.show(nil, nil, map[string]string{}, problems, stateStopped, "another Fairway with the same owner writes here: give each a state-dir of its own, and restart this one")
 		return nil
 	}
 	var gone []string
 	held := map[string]string{}
-	if withdrawn {
+	if withdrawn || p.o.Settings.None {
 		want, gone = nil, p.have.mine(p.s.owner)
 	} else {
 		wanted := make(map[string]bool, len(want))
@@ -257,6 +265,11 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 	}
 	steps, _ := plan(want, p.have, p.s, func(check string) bool { return !now.Before(p.due[check]) })
 	steps = append(steps, p.leases(held, now)...)
+	maps.DeleteFunc(p.writeErr, func(id string, _ failure) bool { // what is no longer to be written fails no more
+		return !slices.Contains(gone, id) && !slices.ContainsFunc(steps, func(s step) bool { return s.entry == id })
+	})
+	steps = slices.DeleteFunc(steps, func(s step) bool { return p.failedLately(s.entry, s.op, now) })
+	gone = slices.DeleteFunc(gone, func(id string) bool { return p.failedLately(id, opDeregister, now) })
 	err := p.write(ctx, steps)
 	if err == nil {
 		err = p.remove(ctx, gone)
@@ -264,9 +277,6 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.force = p.force && !force
-	p.mu.Unlock()
 	if snapshot != p.written {
 		p.written = snapshot
 		p.lag.Set(time.Since(snapshot.Taken).Seconds())
@@ -275,10 +285,18 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot) e
 	switch {
 	case withdrawn:
 		p.show(want, verdicts, held, problems, stateStopped, "withdrawn by an operator: fairway publish apply goes on")
+	case p.o.Settings.None:
+		p.show(want, verdicts, held, problems, stateStopped, "consul.publish.services is none")
 	default:
 		p.show(want, verdicts, held, problems, "", "")
 	}
 	return nil
+}
+
+// failedLately reports whether a write failed so lately that it is not tried again.
+func (p *Publisher) failedLately(entry, op string, now time.Time) bool {
+	f, failed := p.writeErr[entry]
+	return failed && f.op == op && now.Sub(f.last) < againAfter
 }
 
 func readEvery(entries int) time.Duration {
@@ -406,7 +424,7 @@ func (p *Publisher) do(ctx context.Context, s *step) error {
 // whole is an error that is not of one entry alone; nil for others.
 func whole(err error) error {
 	var said *consul.Error
-	if errors.As(err, &said) && said.Status >= 400 && said.Status < 500 && said.Status != 429 {
+	if errors.As(err, &said) && said.Status < 500 && said.Status != 429 {
 		return nil
 	}
 	return err
@@ -416,11 +434,13 @@ func whole(err error) error {
 func (p *Publisher) done(s step, err error) {
 	p.count(s.op, err)
 	if err != nil {
-		p.failed(s.entry, err)
+		p.failed(s.entry, s.op, err)
 		p.read = time.Time{} // an entry may have gone meanwhile
 		return
 	}
-	delete(p.writeErr, s.entry)
+	if s.op == opRegister || s.op == p.writeErr[s.entry].op {
+		delete(p.writeErr, s.entry)
+	}
 	if !s.refreshed {
 		p.o.Logger.Info("published", "op", s.op, "entry", s.entry, "why", s.why)
 	}
@@ -453,13 +473,13 @@ func (p *Publisher) count(op string, err error) {
 	p.writes.With(op, result).Inc()
 }
 
-func (p *Publisher) failed(entry string, err error) {
+func (p *Publisher) failed(entry, op string, err error) {
 	f, before := p.writeErr[entry]
 	if !before {
 		f.since = time.Now()
 		p.o.Logger.Warn("an entry cannot be written", "entry", entry, "error", err)
 	}
-	f.err = err
+	f.err, f.op, f.last = err, op, time.Now()
 	p.writeErr[entry] = f
 }
 
@@ -483,7 +503,7 @@ func (p *Publisher) remove(ctx context.Context, gone []string) error {
 		}
 		p.count(opDeregister, err)
 		if err != nil {
-			p.failed(id, err)
+			p.failed(id, opDeregister, err)
 			continue
 		}
 		p.o.Logger.Info("published", "op", opDeregister, "entry", id, "why", "its instance is gone")

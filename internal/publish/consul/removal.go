@@ -71,7 +71,8 @@ func (r *removal) decide(s *catalog.Snapshot, entries []consul.Service, wanted f
 		}
 		since[e.ID] = began
 		stopped := r.stopped(e.Meta[metaInstance])
-		switch why := doubt(s, e); {
+		why := doubt(s, e)
+		switch {
 		case why != "":
 			held[e.ID] = why
 		case !stopped && now.Sub(began) < confirmFor && !force:
@@ -81,7 +82,7 @@ func (r *removal) decide(s *catalog.Snapshot, entries []consul.Service, wanted f
 		default:
 			ready = append(ready, e)
 		}
-		if !stopped {
+		if why == "" && !stopped {
 			unsure++
 		}
 	}

@@ -46,7 +46,8 @@ func (p *Publisher) show(want []publish.Entry, verdicts map[string]verdict, held
 	}
 	if now == "" {
 		next.State = stateCurrent
-		if counts["missing"]+counts["differs"] > 0 {
+		failed := slices.ContainsFunc(next.Entries, func(e published.PublishedEntry) bool { return e.Error != "" })
+		if failed || counts["missing"]+counts["differs"]+counts["refused"] > 0 {
 			next.State, next.Reason = stateBehind, "not everything could be written"
 		}
 	}
