@@ -98,6 +98,8 @@ func (f *Leave) Run(ctx context.Context, h *command.Host, keys Flags, connect Cl
 		h.Printf("%s: %s\n", answer.Container, answer.State)
 		if answer.Requests > 0 {
 			h.Note("%d requests are left after %s", answer.Requests, f.Timeout)
+		} else if f.Wait && answer.State == "leaving" {
+			h.Note("no Fairway confirmed within %s that it has no requests: does one of --fairway route to it?", f.Timeout)
 		}
 	}); err != nil {
 		return err

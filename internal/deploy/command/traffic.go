@@ -74,7 +74,7 @@ func (c confirmed) Routed(ctx context.Context, in deploy.Instance) (ok bool, why
 // Drained counts the requests that an instance is busy with, at every Fairway.
 func (c confirmed) Drained(ctx context.Context, in deploy.Instance) (requests int, none bool, err error) {
 	none, err = c.endpoints(ctx, in, func(list []api.Endpoint) bool {
-		left := true
+		left := len(list) > 0 // what a Fairway does not know may be busy elsewhere
 		for _, e := range list {
 			if e.Live != nil {
 				requests += e.Live.InFlight
