@@ -72,7 +72,7 @@ func (s *Source) Name() string { return Name }
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	var index uint64
 	backoff := backoffFirst
-	hold := holdFor
+	hold, confirm := holdFor, false
 	for ctx.Err() == nil {
 		pairs, next, err := s.lister.AwaitList(ctx, s.prefix, index, hold)
 		if ctx.Err() != nil {
@@ -88,11 +88,13 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 			continue
 		}
 		index, backoff, hold = next, backoffFirst, holdFor
-		services, gone, fault := s.take(pairs)
-		if gone {
+		services, changed, gone, fault := s.take(pairs)
+		say := changed || confirm || fault == nil
+		if confirm = gone; gone {
 			hold = confirmAfter // the same answer again confirms it
 		}
-		if !poll.Send(ctx, out, catalog.Answer{Services: services}) {
+		// While a fault stands the source is not well in between: only what changed goes before it.
+		if say && !poll.Send(ctx, out, catalog.Answer{Services: services}) {
 			return
 		}
 		// What is sound is in force; that something is not, is said.
@@ -112,8 +114,9 @@ func explain(err error) error {
 	return err
 }
 
-// take reads documents, in the order of their keys, and reports whether some are gone.
-func (s *Source) take(pairs []consul.Pair) (services []*catalog.Service, gone bool, fault error) {
+// take reads documents, in the order of their keys, and reports whether any changed, and
+// whether some are gone.
+func (s *Source) take(pairs []consul.Pair) (services []*catalog.Service, changed, gone bool, fault error) {
 	next := make(map[string]document, len(pairs))
 	pairs = slices.SortedFunc(slices.Values(pairs), func(a, b consul.Pair) int { return strings.Compare(a.Key, b.Key) })
 	var faults []error
@@ -123,6 +126,7 @@ func (s *Source) take(pairs []consul.Pair) (services []*catalog.Service, gone bo
 		}
 		d := s.last[p.Key]
 		if sum := sha256.Sum256(p.Value); sum != d.sum {
+			changed = true
 			list, err := file.Parse(Name, p.Value)
 			if d.sum, d.fault = sum, err; err == nil {
 				d.services = list
@@ -140,5 +144,5 @@ func (s *Source) take(pairs []consul.Pair) (services []*catalog.Service, gone bo
 		}
 	}
 	s.last = next
-	return services, gone, errors.Join(faults...)
+	return services, changed || gone, gone, errors.Join(faults...)
 }

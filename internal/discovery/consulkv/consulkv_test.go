@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fairway/internal/catalog"
@@ -47,7 +48,7 @@ func TestDocuments(t *testing.T) {
 		{[]consul.Pair{pair("p/a", fmt.Sprintf(web, 82))}, "web@consul-kv 10.0.0.1:82", true, ""},
 		{[]consul.Pair{pair("p/a", "")}, "web@consul-kv 10.0.0.1:82", false, "consul key p/a: "},
 	} {
-		services, gone, fault := s.take(x.pairs)
+		services, _, gone, fault := s.take(x.pairs)
 		if got := words(catalog.Answer{Services: services}); got != x.want || gone != x.gone || (fault == nil) != (x.fault == "") || fault != nil && !strings.Contains(fault.Error(), x.fault) {
 			t.Errorf("%v: %s, gone %t, %v", x.pairs, got, gone, fault)
 		}
@@ -55,6 +56,45 @@ func TestDocuments(t *testing.T) {
 	if _, err := New(noKeys{}, "/", nil); err == nil {
 		t.Error("every key is a document")
 	}
+}
+
+// A fault that stands is one state of the source, not two in turn; a confirmation is still said.
+func TestFaultStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := consul.Pair{Key: "p/bad", Value: []byte("services: {")}
+		good := consul.Pair{Key: "p/good", Value: fmt.Appendf(nil, web, 80)}
+		l := lists{{bad, good}, {bad, good}, {bad, good}, {bad}, {bad}, {bad}}
+		s, err := New(&l, "p", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		out, ended := make(chan catalog.Answer), make(chan struct{})
+		go func() { defer close(ended); s.Run(ctx, out) }()
+		var got []string
+		for range 9 {
+			text, _, _ := strings.Cut(words(<-out), ":")
+			got = append(got, text)
+		}
+		cancel()
+		<-ended
+		if text := strings.Join(got, "|"); text != "web@consul-kv 10.0.0.1|error|error|error||error||error|error" {
+			t.Errorf("answers %s", text)
+		}
+	})
+}
+
+// lists are what is answered, one after the other.
+type lists [][]consul.Pair
+
+func (l *lists) AwaitList(ctx context.Context, _ string, _ uint64, _ time.Duration) ([]consul.Pair, uint64, error) {
+	if len(*l) == 0 {
+		<-ctx.Done()
+		return nil, 0, ctx.Err()
+	}
+	next := (*l)[0]
+	*l = (*l)[1:]
+	return next, 1, nil
 }
 
 type noKeys struct{}
