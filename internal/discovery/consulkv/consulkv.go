@@ -83,7 +83,11 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 			if !poll.Send(ctx, out, catalog.Answer{Err: explain(err)}) {
 				return
 			}
-			_ = clock.Sleep(ctx, poll.Jitter(backoff))
+			wait := poll.Jitter(backoff)
+			if said := new(consul.Error); errors.As(err, &said) {
+				wait = max(wait, said.After) // as long as Consul asks to be left alone
+			}
+			_ = clock.Sleep(ctx, wait)
 			backoff = min(2*backoff, backoffMost)
 			continue
 		}

@@ -84,6 +84,33 @@ func TestFaultStands(t *testing.T) {
 	})
 }
 
+// A Consul that asks to be left alone is.
+func TestLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(busy{}, "p", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		out, ended := make(chan catalog.Answer), make(chan struct{})
+		go func() { defer close(ended); s.Run(ctx, out) }()
+		<-out
+		began := time.Now()
+		<-out
+		if took := time.Since(began); took < 40*time.Second {
+			t.Errorf("asked again after %s", took)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+type busy struct{}
+
+func (busy) AwaitList(context.Context, string, uint64, time.Duration) ([]consul.Pair, uint64, error) {
+	return nil, 0, &consul.Error{Status: 429, After: 40 * time.Second}
+}
+
 // lists are what is answered, one after the other.
 type lists [][]consul.Pair
 
