@@ -155,6 +155,7 @@ func (x *Withdraw) Run(ctx context.Context, c *console.Console, a *api.Client) e
 		return err
 	}
 	if !x.Yes {
+		p.Entries = slices.DeleteFunc(p.Entries, func(e published.PublishedEntry) bool { return e.State == "missing" || e.State == "refused" })
 		return c.Print(p, func() {
 			show(c, p)
 			c.Note("%s", fmt.Sprintf("These are %d entries; fairway publish withdraw --yes removes them.", len(p.Entries)))

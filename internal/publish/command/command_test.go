@@ -17,6 +17,7 @@ func TestCommands(t *testing.T) {
 	p := published.Published{State: "behind", Reason: "not everything could be written", Entries: []published.PublishedEntry{
 		{ID: "a:80", Name: "web", Address: "10.0.0.1", Port: 80, Check: "passing", State: "registered"},
 		{ID: "b:80", Name: "web", Address: "10.0.0.2", Port: 80, Check: "critical", Output: "paused", State: "differs", Why: "port", Error: "403"},
+		{ID: "c:80", Name: "web", Address: "10.0.0.3", Port: 80, State: "refused", Why: "another's"},
 	}, Problems: []published.PublishedProblem{{Service: "db@docker", Instance: "db", Text: "none of its ports is published"}}}
 	var calls []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
