@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/route"
+	"fairway/internal/route/match"
 )
 
 // wall is a definition of a middleware of Traefik, by the labels behind its name, and what a
@@ -49,8 +50,8 @@ var (
 )
 
 // TestNothingProtectedIsOpen: no combination of known, unknown and broken protecting keys of
-// Traefik makes a route that answers without the protection, and a neighbour is the same
-// in each case.
+// Traefik makes a route that answers without the protection, no other router takes what the
+// protected one has in Traefik, and a neighbour is the same in each case.
 func TestNothingProtectedIsOpen(t *testing.T) {
 	neighbour := func() *catalog.Service {
 		return proxied("neighbour", map[string]string{"traefik.enable": "true", "traefik.http.routers.n.rule": "Host(`n.example`)"}, nil)
@@ -80,13 +81,21 @@ func TestNothingProtectedIsOpen(t *testing.T) {
 		} else {
 			own[label] = strings.Join(names, ", ")
 		}
+		second := secondRouter(t, own, others)
 		services := []*catalog.Service{neighbour(), proxied("other", others, nil), proxied("own", own, nil)}
 		table := New(settings).Compile(&catalog.Snapshot{Revision: 1, Services: services}, nil)
 		if got := textOf(table, "neighbour"); got != alone {
 			t.Fatalf("the neighbour is another one:\n%s\nwant\n%s", got, alone)
 		}
+		m, err := match.New(table.Routes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := m.Find(&route.Request{Listener: "http", Host: "a.example", Path: "/x", Method: "GET"}); !second && (r == nil || r.ID != "own/traefik.r") {
+			t.Fatalf("another route takes what is protected:\n%s", table.Text())
+		}
 		for _, r := range table.Routes {
-			if r.Service != "own" || r.Refused != "" {
+			if r.ID != "own/traefik.r" || r.Refused != "" {
 				continue
 			}
 			for i, w := range asked {
@@ -96,6 +105,25 @@ func TestNothingProtectedIsOpen(t *testing.T) {
 			}
 		}
 	})
+}
+
+// secondRouter adds an open router beside the protected one, and says whether it may take a
+// request that both take: in Traefik it has the higher number, or the same one.
+func secondRouter(t *rapid.T, own, others map[string]string) bool {
+	into, rules := own, []string{"Host(`a.example`)", "Host(`a.example`) || Host(`b.example`)", "Host(`a.example`) && PathPrefix(`/x`)", "HostRegexp(`.+`)", "PathPrefix(`/x`)"}
+	if rapid.Bool().Draw(t, "second elsewhere") { // there the incumbent has the very same requests
+		into, rules = others, rules[2:]
+	}
+	number := func(labels map[string]string, name string) int {
+		n := len(labels["traefik.http.routers."+name+".rule"])
+		if said := rapid.SampledFrom([]int{0, 1, 20, 200, -1, -2, 2_000_000}).Draw(t, "priority of "+name); said != 0 {
+			labels["traefik.http.routers."+name+".priority"], n = fmt.Sprint(said), said
+		}
+		return n
+	}
+	name := rapid.SampledFrom([]string{"a", "z"}).Draw(t, "second")
+	into["traefik.http.routers."+name+".rule"] = rapid.SampledFrom(rules).Draw(t, "rule")
+	return number(into, name) >= number(own, "r")
 }
 
 // TestNothingInternalIsOpen is the same for nginx-proxy.

@@ -7,6 +7,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/native"
+	"fairway/internal/compile/traefik"
 )
 
 // FuzzLabels: whatever a neighbour's labels are, compiling ends without panic,
@@ -25,16 +26,22 @@ func FuzzLabels(f *testing.F) {
 	for _, k := range dockerflow.Parameters() {
 		f.Add("com.df.notify=true\ncom.df.port.1=80\ncom.df.servicePath=/good\ncom.df."+k.Name+"=true", "com.df.notify=true\ncom.df.servicePath=/x\ncom.df.port=6379\ncom.df.reqMode=tcp\ncom.df."+k.Name+".1=6379", "a")
 	}
+	for _, k := range traefik.Keys() {
+		label := "traefik." + strings.ReplaceAll(k.Name, "*", "x") + "=1"
+		f.Add("traefik.enable=true\ntraefik.http.routers.x.rule=Host(`good.example`)\ntraefik.http.routers.x.middlewares=x\n"+label, "traefik.enable=true\n"+label, "a")
+	}
 	good := neighbour(1)
 	f.Fuzz(func(t *testing.T, first, second, id string) {
 		if id == good.ID {
 			return
 		}
-		alone := New(both()).Compile(snapshotOf(good), nil)
+		settings := both()
+		settings.Dialects = DialectNames()
+		alone := New(settings).Compile(snapshotOf(good), nil)
 		bad := &catalog.Service{ID: id, Source: "docker", Created: seconds(2), Instances: []*catalog.Instance{
 			instanceWith("bad-1", parseLabels(first)), instanceWith("bad-2", parseLabels(second)),
 		}}
-		c := New(both())
+		c := New(settings)
 		table := c.Compile(snapshotOf(good, bad), alone)
 		if partOf(alone, good.ID) != partOf(table, good.ID) {
 			t.Fatalf("the neighbour changed:\n%s", table.Text())

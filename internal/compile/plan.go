@@ -125,7 +125,7 @@ func (p planner) ask(pl *plan, a *asked) {
 		}
 		pl.problems = append(pl.problems, pl.problem(a.origin, id, f.Label, f.Refusal))
 	}
-	first, highest := len(pl.asks), 0
+	first, highest := len(pl.asks), -draft.MaxPriority
 	for _, d := range a.reading.Drafts {
 		c := p.build(pl, a, d)
 		if pl.asks = append(pl.asks, c); c.route.Refused == "" {

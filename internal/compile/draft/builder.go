@@ -26,9 +26,12 @@ func NewBuilder(name, label string) *Builder {
 	return b
 }
 
+// maxTold bounds the faults, and the notices, that are reported of one route.
+const maxTold = 100
+
 // Fault refuses the route because of a label, unless err is nil.
 func (b *Builder) Fault(label string, err error) {
-	if err == nil {
+	if err == nil || len(b.Faults) >= maxTold {
 		return
 	}
 	f := Problem{Route: b.Name, Label: label, Refusal: AsRefusal(err)}
@@ -51,7 +54,9 @@ func (b *Builder) FaultOfCheck(label string, err error) {
 
 // Note adds a notice about a label.
 func (b *Builder) Note(code route.Code, label, text, hint string) {
-	b.Notices = append(b.Notices, Problem{Route: b.Name, Label: label, Refusal: Refuse(code, text, hint)})
+	if len(b.Notices) < maxTold {
+		b.Notices = append(b.Notices, Problem{Route: b.Name, Label: label, Refusal: Refuse(code, text, hint)})
+	}
 }
 
 // Ignored notes that a label has no effect here.

@@ -120,7 +120,7 @@ func (r *reader) health(b *draft.Builder, s *part) {
 		h.Host, err = canonical.Host(text)
 		b.Fault(raw("hostname"), err)
 	}
-	for _, f := range s.sorted() {
+	for _, f := range s.order {
 		if name, ok := cutFold(f.path, front+"headers."); ok {
 			v, err := draft.ReadHeader(name, f.value, true, draft.HeaderSet)
 			b.Fault(f.raw, err)

@@ -25,7 +25,7 @@ var fixed = []struct{ key, header, value string }{
 }
 
 func (c *chain) headers() {
-	for _, f := range c.p.sorted() {
+	for _, f := range c.p.order {
 		_, path, _ := strings.Cut(f.path, ".")
 		lower := strings.ToLower(path)
 		if name, ok := cutFold(path, "customrequestheaders."); ok {

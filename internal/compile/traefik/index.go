@@ -74,7 +74,7 @@ func (x *Dialect) defines(s *catalog.Service) map[string]*part {
 	if !catalog.HaveLabels(labels, catalog.TraefikPrefix+"http.middlewares") && !catalog.HaveLabels(labels, catalog.TraefikPrefix+"tcp.middlewares") {
 		return nil
 	}
-	d := parse(labels)
+	d := parse(labels, draft.MaxListItems)
 	if on, err := x.enabled(d); err != nil || !on {
 		return nil
 	}

@@ -35,7 +35,7 @@ var keys = []Key{
 	{Name: "http.routers.*.tls.options", Meaning: "Options of TLS from a file.", Here: "503: they may demand certificates of clients"},
 	{Name: "http.routers.*.middlewares", Meaning: "Middlewares, in their order.", Here: "filters; one that is missing or unknown refuses the route"},
 	{Name: "http.routers.*.service", Meaning: "The service; else the only one.", Here: "also the one with the name of the router. Pages of Traefik's own (`api@internal`) answer 503"},
-	{Name: "http.routers.*.priority", Meaning: "Higher goes first; else the longer rule.", Here: "the same number; without one the more specific host and path go first"},
+	{Name: "http.routers.*.priority", Meaning: "Higher goes first; else the longer rule.", Here: "the same order, moved below zero: routes by labels of Fairway go before all of them. Numbers above 998,999, and those below -1000, are one"},
 	{Name: "http.routers.*.observability.*", Meaning: "Logs and metrics.", Here: "no effect", ignored: "logs and metrics are the operator's"},
 
 	{Name: "http.services.*.loadbalancer.server.port", Meaning: "The port; else the lowest that is exposed.", Here: "the same, with a notice where there are several"},

@@ -20,6 +20,8 @@ type document struct {
 	old       []string                    // labels of version 1
 	faults    []draft.Problem             // of labels that belong to no part
 	notices   []draft.Problem
+	beyond    string // a label beyond the bounds, which nothing has read; empty for none
+	unread    int    // fields that nothing reads
 }
 
 // part is a router, a service or a middleware.
@@ -27,13 +29,15 @@ type part struct {
 	kind, name string
 	fields     map[string]*field // by what stands behind the name, in lower case
 	own        bool              // defined by the service that is read
+	order      []*field          // by their paths
 }
 
 type field struct {
 	raw   string // the key as it was written
 	path  string // what stands behind the name of the part, as it was written
 	value string
-	fault *draft.Refusal
+	key   *Key           // nil where it has a fault
+	fault *draft.Refusal // also of one that nothing reads
 }
 
 // kinds are what parts can be.
@@ -46,8 +50,8 @@ func owns(key string) bool {
 	return catalog.HasPrefix(strings.TrimLeft(key, slips), catalog.TraefikPrefix)
 }
 
-// parse sorts labels.
-func parse(labels map[string]string) *document {
+// parse sorts labels: most parts of each kind, and as many fields of each.
+func parse(labels map[string]string, most int) *document {
 	d := &document{container: map[string]*field{}, parts: map[string]map[string]*part{}}
 	for _, raw := range slices.Sorted(maps.Keys(labels)) {
 		if !owns(raw) {
@@ -60,7 +64,14 @@ func parse(labels map[string]string) *document {
 			d.unknown(f, "it begins with "+chars.Excerpt(key[:len(key)-len(strings.TrimLeft(key, slips))])+", which Compose took for a part of the key", "write it without, or in quotes of the keyboard around the whole item")
 			continue
 		}
-		d.add(key, f)
+		d.add(key, f, most)
+	}
+	for _, list := range d.parts {
+		for _, p := range list {
+			for _, path := range slices.Sorted(maps.Keys(p.fields)) {
+				p.order = append(p.order, p.fields[path])
+			}
+		}
 	}
 	return d
 }
@@ -69,7 +80,7 @@ func (d *document) unknown(f *field, text, hint string) {
 	d.faults = append(d.faults, draft.Problem{OfService: true, Label: f.raw, Refusal: draft.Refuse(route.CodeUnknownLabel, text, hint)})
 }
 
-func (d *document) add(key string, f *field) {
+func (d *document) add(key string, f *field, most int) {
 	segments := strings.Split(key, ".")[1:]
 	first := strings.ToLower(segments[0])
 	switch first {
@@ -83,7 +94,7 @@ func (d *document) add(key string, f *field) {
 			d.unknown(f, kind+" cannot be set by labels", "there are routers, services and middlewares")
 			return
 		}
-		d.part(kind, segments[2], f, strings.Join(segments[3:], "."))
+		d.part(kind, segments[2], f, strings.Join(segments[3:], "."), most)
 	case "enable", "tags", "constraint-label", "docker", "swarm":
 		d.container[strings.ToLower(strings.Join(segments, "."))] = f
 	case "tls":
@@ -98,16 +109,27 @@ func (d *document) add(key string, f *field) {
 	}
 }
 
-func (d *document) part(kind, name string, f *field, path string) {
+// hinted bounds the fields for which a similar key is looked for.
+const hinted = 100
+
+func (d *document) part(kind, name string, f *field, path string, most int) {
 	if d.parts[kind] == nil {
 		d.parts[kind] = map[string]*part{}
 	}
 	p := d.parts[kind][name]
+	if p == nil && len(d.parts[kind]) == most || p != nil && len(p.fields) == most {
+		d.beyond = f.raw
+		return
+	}
 	if p == nil {
 		p = &part{kind: kind, name: name, fields: map[string]*field{}, own: true}
 		d.parts[kind][name] = p
 	}
 	f.path = path
+	if f.key = keyOf(kind, path); f.key == nil && f.fault == nil {
+		d.unread++
+		f.fault = unknownField(kind, f, d.unread <= hinted)
+	}
 	p.fields[strings.ToLower(path)] = f
 }
 
@@ -127,7 +149,7 @@ func (p *part) has(path string) bool { return p != nil && p.fields[path] != nil 
 // below says whether there is a field of a path, or below it.
 func (p *part) below(path string) bool {
 	for has := range p.fields {
-		if has == path || strings.HasPrefix(has, path+".") || strings.HasPrefix(has, path+"[") {
+		if rest, ok := strings.CutPrefix(has, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
 			return true
 		}
 	}
@@ -140,15 +162,6 @@ func (p *part) raw(path string) string {
 		return p.fields[path].raw
 	}
 	return catalog.TraefikPrefix + p.kind + "." + p.name + "." + path
-}
-
-// sorted are the fields by their paths.
-func (p *part) sorted() []*field {
-	list := make([]*field, 0, len(p.fields))
-	for _, path := range slices.Sorted(maps.Keys(p.fields)) {
-		list = append(list, p.fields[path])
-	}
-	return list
 }
 
 // text identifies what a part says; equal definitions have the same.
@@ -167,8 +180,8 @@ var indexOfList = regexp.MustCompile(`\[[0-9]+\]`)
 func keyOf(kind, path string) *Key {
 	path = indexOfList.ReplaceAllString(strings.ToLower(path), "[n]")
 	for i := range keys {
-		local, ok := strings.CutPrefix(keys[i].Name, kind+".*.")
-		if !ok {
+		local, ok := strings.CutPrefix(keys[i].Name, kind)
+		if local, ok = strings.CutPrefix(local, ".*."); !ok {
 			continue
 		}
 		front, any := strings.CutSuffix(local, "*")
@@ -179,10 +192,14 @@ func keyOf(kind, path string) *Key {
 	return nil
 }
 
-// unknownField is why a field is refused that nothing reads.
-func unknownField(kind string, f *field) *draft.Refusal {
+// unknownField is why a field is refused that nothing reads, with a similar key if that is
+// to be looked for.
+func unknownField(kind string, f *field, look bool) *draft.Refusal {
 	var names []string
 	for _, k := range keys {
+		if !look {
+			break
+		}
 		if local, ok := strings.CutPrefix(k.Name, kind+".*."); ok {
 			names = append(names, strings.TrimSuffix(local, ".*"))
 		}

@@ -21,6 +21,7 @@ type chain struct {
 	*draft.Builder
 	label string // of the router
 	path  int    // what has been done to the path, so far
+	calls int    // middlewares, so far
 	open  []string
 	p     *part // that is read
 }
@@ -34,7 +35,7 @@ const (
 
 func (r *reader) middlewares(b *draft.Builder, list, label string) {
 	c := &chain{reader: r, Builder: b, label: label}
-	for _, name := range items(list) {
+	for _, name := range items(b, label, list) {
 		c.use(name)
 	}
 }
@@ -45,6 +46,10 @@ const maxNested = 16
 // use puts in what a name stands for. What is missing or unknown may protect, so that it
 // refuses the route.
 func (c *chain) use(name string) {
+	if c.calls++; c.calls > draft.MaxListItems {
+		c.FaultOfCheck(c.label, draft.Bad("use fewer", "with its chains it has more than %d middlewares", draft.MaxListItems))
+		return
+	}
 	bare, _, _ := strings.Cut(name, "@")
 	c.used[bare] = true
 	if slices.Contains(c.Skip, name) || slices.Contains(c.Skip, bare) {
@@ -62,9 +67,9 @@ func (c *chain) use(name string) {
 		return
 	}
 	var kinds []string
-	for _, f := range p.sorted() {
+	for _, f := range p.order {
 		kind, _, _ := strings.Cut(strings.ToLower(f.path), ".")
-		if !slices.Contains(kinds, kind) {
+		if !slices.Contains(kinds, kind) && len(kinds) < 4 {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -72,24 +77,22 @@ func (c *chain) use(name string) {
 	defer func() { c.open = c.open[:len(c.open)-1] }()
 	switch {
 	case len(kinds) > 1:
-		c.fault(p.sorted()[0].path, draft.Refuse(route.CodeContradicts, "the middleware "+chars.Printable(name)+" has several types: "+chars.Printable(strings.Join(kinds, ", ")), "give each a name of its own"))
+		c.fault(p.order[0].path, draft.Refuse(route.CodeContradicts, "the middleware "+chars.Printable(name)+" has several types: "+chars.Printable(strings.Join(kinds, ", ")), "give each a name of its own"))
 		return
 	case types[kinds[0]] == nil:
-		c.fault(p.sorted()[0].path, draft.Refuse(route.CodeUnsupported, "nothing here does what "+chars.Printable(kinds[0])+" does, which may protect", "traefik.skip serves the route without it"))
+		c.fault(p.order[0].path, draft.Refuse(route.CodeUnsupported, "nothing here does what "+chars.Printable(kinds[0])+" does, which may protect", "traefik.skip serves the route without it"))
 		return
 	}
-	for _, f := range p.sorted() {
-		switch k := keyOf("http.middlewares", f.path); {
+	for _, f := range p.order {
+		switch {
 		case f.fault != nil:
 			c.fault(f.path, f.fault)
-		case k == nil:
-			c.fault(f.path, unknownField("http.middlewares", f))
-		case k.ignored != "":
-			c.Ignored(c.raw(f.path), k.ignored)
+		case f.key.ignored != "":
+			c.Ignored(c.raw(f.path), f.key.ignored)
 		}
 	}
 	types[kinds[0]](c)
-	for _, name := range items(p.get("chain.middlewares")) {
+	for _, name := range c.items("chain.middlewares") {
 		c.use(name)
 	}
 }
@@ -115,6 +118,8 @@ func (c *chain) fault(path string, err error) {
 }
 
 func (c *chain) get(path string) string { return c.p.get(path) }
+
+func (c *chain) items(path string) []string { return items(c.Builder, c.raw(path), c.get(path)) }
 
 // yes reads a word that is true or false; nothing is false.
 func (c *chain) yes(path string) bool {
@@ -142,7 +147,7 @@ func (c *chain) number(path string, least, most int) int {
 // twice refuses a second middleware of a type, of which a route has one.
 func (c *chain) twice(has bool, what string) bool {
 	if has {
-		c.fault(c.p.sorted()[0].path, draft.Refuse(route.CodeContradicts, "the route has two middlewares for "+what, "put both into one"))
+		c.fault(c.p.order[0].path, draft.Refuse(route.CodeContradicts, "the route has two middlewares for "+what, "put both into one"))
 	}
 	return has
 }
@@ -165,7 +170,7 @@ func nothing(*chain) {}
 // cannot refuses the route.
 func cannot(what, hint string) func(*chain) {
 	return func(c *chain) {
-		c.fault(c.p.sorted()[0].path, draft.Refuse(route.CodeUnsupported, what+" cannot be had", hint))
+		c.fault(c.p.order[0].path, draft.Refuse(route.CodeUnsupported, what+" cannot be had", hint))
 	}
 }
 
@@ -181,7 +186,7 @@ func (c *chain) basicAuth() {
 		}
 		auth.Realm = realm
 	}
-	for _, entry := range items(c.get("basicauth.users")) {
+	for _, entry := range c.items("basicauth.users") {
 		name, hash, _ := strings.Cut(entry, ":")
 		if form, _ := userhash.FormOf(hash); form == userhash.Unknown || name == "" {
 			c.fault("basicauth.users", draft.Bad("in a Compose file write each $ twice: $$apr1$$…; htpasswd -B makes the hash", "a user has no hash that is known: Compose takes a single $ for the name of a variable"))
@@ -208,7 +213,7 @@ func (c *chain) basicAuth() {
 }
 
 func (c *chain) ipAllow() {
-	kind, _, _ := strings.Cut(strings.ToLower(c.p.sorted()[0].path), ".")
+	kind, _, _ := strings.Cut(strings.ToLower(c.p.order[0].path), ".")
 	prefixes, err := draft.ReadPrefixes(c.get(kind + ".sourcerange"))
 	if c.get(kind+".sourcerange") == "" {
 		err = draft.Refuse(route.CodeIncomplete, "it has no sourceRange", "add addresses or prefixes")
@@ -303,7 +308,7 @@ func literal(s string) string { return strings.ReplaceAll(s, `\`, `\\`) }
 
 func (c *chain) stripPrefix() {
 	const key = "stripprefix.prefixes"
-	prefixes := items(c.get(key))
+	prefixes := c.items(key)
 	if len(prefixes) == 0 || !c.change(pathStrip, key) {
 		return
 	}
@@ -331,7 +336,7 @@ func (c *chain) always(prefix string) bool {
 func (c *chain) stripRegexp() {
 	const key = "stripprefixregex.regex"
 	if expression := c.get(key); expression != "" && c.change(pathStrip, key) {
-		search := "^(?:" + strings.Join(items(expression), "|") + ")/?"
+		search := "^(?:" + strings.Join(c.items(key), "|") + ")/?"
 		c.fault(key, route.CheckRegexp(search))
 		c.rewrite(search, "/")
 		c.Note(route.CodeApproximated, c.raw(key), "X-Forwarded-Prefix is not sent", "")

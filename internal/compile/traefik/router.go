@@ -3,6 +3,7 @@ package traefik
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairway/internal/compile/chars"
@@ -32,6 +33,12 @@ func (r *reader) http() []*draft.Builder {
 		routers = map[string]*part{name: {kind: "http.routers", name: name, fields: map[string]*field{}, own: true}}
 		r.doc.parts["http.routers"] = routers
 	}
+	r.secured = map[string]bool{}
+	for _, p := range routers {
+		if p.secure() {
+			r.secured[p.get("rule")] = true
+		}
+	}
 	var list []*draft.Builder
 	r.each("http.routers", func(p *part) {
 		if b := r.router(p); b != nil {
@@ -45,8 +52,16 @@ func (r *reader) http() []*draft.Builder {
 func (r *reader) router(p *part) *draft.Builder {
 	b := draft.NewBuilder("traefik."+chars.Printable(p.name), p.raw("rule"))
 	r.refuseUnknown(b, p)
-	matches, err := r.matches(b, p)
+	text, err := p.get("rule"), error(nil)
+	if text == "" {
+		text, err = r.defaultRule()
+	}
+	var matches []route.Match
+	if err == nil {
+		matches, err = r.matches(b, p, text)
+	}
 	b.FaultOfMatch(p.raw("rule"), err)
+	r.priority(b, p, text)
 	listeners, served := r.listeners(b, p)
 	if !served { // what it says protects nothing, then
 		b.Faults, b.Notices, b.MatchKnown = nil, append(b.Notices, b.Faults...), true
@@ -58,11 +73,6 @@ func (r *reader) router(p *part) *draft.Builder {
 		}
 	}
 	b.Rule = matches
-	if text := p.get("priority"); text != "" {
-		n, err := draft.ReadInt(text, -draft.MaxPriority, draft.MaxPriority)
-		b.Priority, b.OpenPriority = n, err != nil
-		b.Fault(p.raw("priority"), err)
-	}
 	if options := p.get("tls.options"); options != "" && options != "default" {
 		b.FaultOfCheck(p.raw("tls.options"), draft.Refuse(route.CodeUnsupported, "options of TLS may demand certificates of clients, and are not known here", "use tls.hosts in fairway.yml, and take the label off"))
 	}
@@ -71,15 +81,27 @@ func (r *reader) router(p *part) *draft.Builder {
 	return b
 }
 
-// matches reads which requests a router takes.
-func (r *reader) matches(b *draft.Builder, p *part) ([]route.Match, error) {
-	text := p.get("rule")
-	if text == "" {
-		var err error
-		if text, err = r.defaultRule(); err != nil {
-			return nil, err
+// negatives is how many priorities below zero keep their order.
+const negatives = 1000
+
+// priority gives a route Traefik's priority: the one that is said, unless that is 0, else the
+// length of the rule. It is moved below zero, in the same order, so that labels of Traefik go
+// before none of Fairway's, and every owner may have them.
+func (r *reader) priority(b *draft.Builder, p *part, rule string) {
+	n := len(rule)
+	if text := p.get("priority"); text != "" {
+		said, err := strconv.Atoi(text)
+		if b.OpenPriority = err != nil; b.OpenPriority {
+			b.Fault(p.raw("priority"), draft.Bad("write one such as 10", "%s is no number", chars.Excerpt(text)))
 		}
+		n = cmp.Or(said, n)
 	}
+	const moved = draft.MaxPriority - negatives
+	b.Priority = max(-negatives, min(n, moved-1)) - moved
+}
+
+// matches reads which requests a router takes.
+func (r *reader) matches(b *draft.Builder, p *part, text string) ([]route.Match, error) {
 	syntax := strings.ToLower(p.get("rulesyntax"))
 	switch syntax {
 	case "", "v2", "v3":
@@ -104,17 +126,17 @@ func (r *reader) matches(b *draft.Builder, p *part) ([]route.Match, error) {
 // listeners are those that a router is served on; nil for all. served is false where there
 // is none, which is then noted.
 func (r *reader) listeners(b *draft.Builder, p *part) (names []string, served bool) {
-	secure := p.below("tls") && !strings.EqualFold(p.get("tls"), "false")
+	secure := p.secure()
 	label := p.raw("entrypoints")
 	note := func(text, hint string) {
 		b.Notices = append(b.Notices, draft.Problem{Route: b.Name, Label: label, Refusal: draft.Refuse(route.CodeIncomplete, text, hint)})
 	}
-	points := items(p.get("entrypoints"))
+	points := items(b, label, p.get("entrypoints"))
 	if len(points) == 0 {
 		switch {
 		case secure:
 			names = r.secure
-		case r.hasSecureTwin(p):
+		case r.secured[p.get("rule")]: // it has a twin with TLS
 			names = r.plain
 		default:
 			names = slices.Concat(r.plain, r.secure)
@@ -158,15 +180,8 @@ func (r *reader) listenersOf(point string) []string {
 	return nil
 }
 
-// hasSecureTwin says whether a router with TLS has the same rule.
-func (r *reader) hasSecureTwin(p *part) bool {
-	for _, other := range r.doc.parts["http.routers"] {
-		if other != p && other.below("tls") && !strings.EqualFold(other.get("tls"), "false") && other.get("rule") == p.get("rule") {
-			return true
-		}
-	}
-	return false
-}
+// secure says whether a router has TLS.
+func (p *part) secure() bool { return p.below("tls") && !strings.EqualFold(p.get("tls"), "false") }
 
 // serve reads where a router leads.
 func (r *reader) serve(b *draft.Builder, p *part) {

@@ -45,7 +45,7 @@ func (r *reader) tcpRouter(p *part) *draft.Builder {
 		}
 	}
 	r.tcpPoints(b, p)
-	for _, name := range items(p.get("middlewares")) {
+	for _, name := range items(b, p.raw("middlewares"), p.get("middlewares")) {
 		r.tcpMiddleware(b, name, p.raw("middlewares"))
 	}
 	r.tcpServe(b, p)
@@ -54,7 +54,8 @@ func (r *reader) tcpRouter(p *part) *draft.Builder {
 
 // tcpPoints reads the port on which connections come in.
 func (r *reader) tcpPoints(b *draft.Builder, p *part) {
-	label, points := p.raw("entrypoints"), items(p.get("entrypoints"))
+	label := p.raw("entrypoints")
+	points := items(b, label, p.get("entrypoints"))
 	if len(points) == 0 {
 		b.FaultOfMatch(label, draft.Refuse(route.CodeIncomplete, "it names no entry point", "add "+label))
 	}
@@ -84,7 +85,7 @@ func (r *reader) tcpMiddleware(b *draft.Builder, name, label string) {
 		b.FaultOfCheck(label, refused)
 		return
 	}
-	for _, f := range p.sorted() {
+	for _, f := range p.order {
 		switch strings.ToLower(f.path) {
 		case "ipallowlist.sourcerange", "ipwhitelist.sourcerange":
 			prefixes, err := draft.ReadPrefixes(f.value)

@@ -60,7 +60,7 @@ type Dialect struct {
 
 // New returns the dialect. A default rule that is no template is that of Traefik.
 func New(o Options) *Dialect {
-	x := &Dialect{Options: o, shared: &shared{}, file: parse(o.File), hasFile: o.File != nil}
+	x := &Dialect{Options: o, shared: &shared{}, file: parse(o.File, maxFileLabels), hasFile: o.File != nil}
 	x.plain, x.secure = draft.Secure(o.Listeners)
 	x.trusts = slices.ContainsFunc(o.Listeners, func(l route.Listener) bool { return len(l.TrustedProxies) > 0 })
 	var err error
@@ -127,11 +127,12 @@ type reader struct {
 	uses     []draft.Use
 	borrowed map[string]string // labels of definitions of others
 	used     map[string]bool   // middlewares that routers name
+	secured  map[string]bool   // rules of routers with TLS
 }
 
 // Read reads labels.
 func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {
-	r := &reader{Dialect: x, service: s, labels: labels, doc: parse(labels), borrowed: map[string]string{}, used: map[string]bool{}}
+	r := &reader{Dialect: x, service: s, labels: labels, doc: parse(labels, draft.MaxListItems), borrowed: map[string]string{}, used: map[string]bool{}}
 	reading := draft.Reading{Says: map[string]string{}}
 	for key, value := range labels {
 		if owns(key) {
@@ -160,8 +161,14 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 		if fault != nil {
 			b.Fault(r.doc.container["enable"].raw, fault)
 		}
+		if r.doc.beyond != "" { // which may protect
+			b.FaultOfCheck(r.doc.beyond, draft.Bad("use several services", "it has more than %d routers, services or middlewares, or one of them more settings", draft.MaxListItems))
+		}
 	}
 	draft.Finish(&reading, builders, r.remembered(draft.Without(reading.Says, builders)), x.Defaults)
+	slices.SortStableFunc(reading.Drafts, func(a, b *draft.Draft) int { // of those that take the same the first does
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Name, b.Name))
+	})
 	reading.Problems = append(reading.Problems, r.udp()...)
 	reading.Problems = append(reading.Problems, r.unused()...)
 	reading.Uses = r.uses
@@ -180,34 +187,36 @@ func (r *reader) oldNotices() []draft.Problem {
 
 // unused notes protecting middlewares of the service that none of its routers names.
 func (r *reader) unused() (list []draft.Problem) {
+	named := map[string]bool{} // by chains of the service
+	for _, p := range r.doc.parts["http.middlewares"] {
+		for name := range strings.SplitSeq(p.get("chain.middlewares"), ",") {
+			named[strings.TrimSpace(name)] = true
+		}
+	}
 	for _, name := range r.doc.names("http.middlewares") {
 		p := r.doc.parts["http.middlewares"][name]
 		protects := p.below("basicauth") || p.below("digestauth") || p.below("forwardauth") || p.below("ipallowlist") || p.below("ipwhitelist")
-		if !protects || r.used[name] || r.named(name) {
+		if !protects || r.used[name] || named[name] {
 			continue
 		}
-		list = append(list, draft.Problem{OfService: true, Label: p.sorted()[0].raw, Refusal: draft.Refuse(
+		list = append(list, draft.Problem{OfService: true, Label: p.order[0].raw, Refusal: draft.Refuse(
 			route.CodeUnused, "no router of the service names the middleware "+chars.Printable(name), "name it in the middlewares of a router, unless others use it")})
 	}
 	return list
 }
 
-// named says whether a chain of the service names a middleware.
-func (r *reader) named(name string) bool {
-	for _, p := range r.doc.parts["http.middlewares"] {
-		if slices.Contains(items(p.get("chain.middlewares")), name) {
-			return true
-		}
-	}
-	return false
-}
-
-// items are those of a list, trimmed, without empty ones.
-func items(list string) (all []string) {
+// items are those of a list, trimmed, without empty ones. One that is too long refuses the
+// route.
+func items(b *draft.Builder, label, list string) (all []string) {
 	for item := range strings.SplitSeq(list, ",") {
-		if item = strings.TrimSpace(item); item != "" && len(all) < draft.MaxListItems {
-			all = append(all, item)
+		if item = strings.TrimSpace(item); item == "" {
+			continue
 		}
+		if len(all) == draft.MaxListItems {
+			b.FaultOfCheck(label, draft.Bad("", "the list has more than %d items", draft.MaxListItems))
+			break
+		}
+		all = append(all, item)
 	}
 	return all
 }
@@ -288,21 +297,19 @@ func (r *reader) refuseUnknown(b *draft.Builder, p *part) {
 	if p == nil {
 		return
 	}
-	for _, f := range p.sorted() {
-		switch k := keyOf(p.kind, f.path); {
+	for _, f := range p.order {
+		switch {
 		case f.fault != nil:
 			b.FaultOfCheck(f.raw, f.fault)
-		case k == nil:
-			b.FaultOfCheck(f.raw, unknownField(p.kind, f))
-		case k.ignored != "":
-			b.Ignored(f.raw, k.ignored)
+		case f.key.ignored != "":
+			b.Ignored(f.raw, f.key.ignored)
 		}
 	}
 }
 
 func (r *reader) udp() (list []draft.Problem) {
 	r.each("udp.routers", func(p *part) {
-		list = append(list, draft.Problem{OfService: true, Label: p.sorted()[0].raw, Refusal: draft.Refuse(
+		list = append(list, draft.Problem{OfService: true, Label: p.order[0].raw, Refusal: draft.Refuse(
 			route.CodeUnsupported, fmt.Sprintf("the router %s is for UDP, which is not passed on", chars.Printable(p.name)), "publish the port of the container")})
 	})
 	return list
