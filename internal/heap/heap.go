@@ -65,7 +65,7 @@ func (r *rest) due(allocated, live uint64) bool {
 
 // percentFor is the garbage in percent of what is held that is let grow: a fifth and a few
 // MiB, but no more than Go's own default. A full list of 30,000 containers makes some 150 MB of garbage;
-// that is four collections of 80 ms CPU time every 30 seconds, below half a percent of one CPU.
+// that is four collections of 80 ms CPU time every 30 seconds, about one percent of one CPU.
 func percentFor(live uint64) int {
 	const least, some = 20, 16 << 20
 	return int(min(100, least+100*some/max(live, 1)))

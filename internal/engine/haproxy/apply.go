@@ -52,6 +52,7 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.disk.sweep(next.Pairs)
 	e.gates.watch(t)
 	e.collectDraining()
+	e.readings.forget()
 	return nil
 }
 

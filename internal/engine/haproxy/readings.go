@@ -115,6 +115,7 @@ func (r *readings) close() error {
 // use makes lines and statistics be read by a configuration and its table, before they
 // go live. The series of routes that are gone are deleted.
 func (r *readings) use(c *render.Config, t *route.Table) {
+	r.forget() // nothing that leaves from here on is judged by what was said before
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c != r.shown[0] {
@@ -265,27 +266,34 @@ const (
 )
 
 // newest returns HAProxy's statistics of some kinds, at most statsAge old.
-func (r *readings) newest(of socket.Kind) (socket.Stats, error) {
+func (r *readings) newest(ctx context.Context, of socket.Kind) (socket.Stats, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	before := r.heard[of]
 	if time.Since(before.at) < statsAge {
 		return before.stats, before.err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	stats, err := r.Ask(ctx, of)
 	if err != nil && before.err == nil {
-		r.Logger.Warn("HAProxy does not report its endpoints", "error", err)
+		r.Logger.Warn("HAProxy does not answer", "error", err)
 	}
 	r.heard[of] = heard{time.Now(), stats, err}
 	return stats, err
 }
 
+// forget has HAProxy asked anew: what it said is of the table before.
+func (r *readings) forget() {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	clear(r.heard)
+}
+
 // endpoints reports the state of all endpoints, in the order of HAProxy's sections; one
 // that several have once. While HAProxy does not answer nothing is known of any.
 func (r *readings) endpoints() []traffic.EndpointStatus {
-	stats, err := r.newest(socket.Servers)
+	stats, err := r.newest(context.Background(), socket.Servers)
 	if err != nil {
 		return nil
 	}
@@ -400,7 +408,7 @@ func (e *Engine) Traffic() []traffic.Totals { return e.readings.counters.Snapsho
 
 // gauges asks HAProxy. Connections to workers that were replaced are not counted.
 func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
-	stats, err := r.newest(socket.Frontends | socket.Backends)
+	stats, err := r.newest(context.Background(), socket.Frontends|socket.Backends)
 	if err != nil {
 		return nil, 0, false
 	}
@@ -488,49 +496,64 @@ func (r *readings) leavingSections() (names []string) {
 	return names
 }
 
+// ask reads the servers of sections. Those of many are read anyway for others, and shared with them.
+func (r *readings) ask(ctx context.Context, sections []string) (socket.Stats, error) {
+	if len(sections) == 0 {
+		return r.newest(ctx, socket.Servers)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return r.Ask(ctx, socket.Servers, sections...)
+}
+
 // watchLeaving reports endpoints that leave when nothing runs there any more, but for
 // connections of a worker that was replaced, which are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
 	for clock.Sleep(ctx, leavingInterval) == nil {
-		r.mu.Lock()
-		n, sections := len(r.leaving), r.leavingSections()
-		r.mu.Unlock()
-		if n == 0 {
-			continue
-		}
-		asking, cancel := context.WithTimeout(ctx, askTimeout)
-		stats, err := r.Ask(asking, socket.Servers, sections...)
-		cancel()
-		if err != nil {
-			continue
-		}
-		busy := map[endpointKey]int64{}
-		r.mu.Lock()
-		for row := range stats.Rows() {
-			if key, _, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
-				busy[key] += row.Number("scur")
-			}
-		}
-		var over []traffic.Drained
-		for key, d := range r.leaving {
-			if !d.asked {
-				d.asked, d.Requests = true, busy[key]
-			}
-			if busy[key] > 0 {
-				continue
-			}
-			d.Took = time.Since(d.at)
-			delete(r.leaving, key)
-			c := r.counts[key]
-			if c == nil {
-				continue // it was never asked for anything
-			}
-			d.Failed = c.failures - d.failures
-			over = append(over, d.Drained)
-		}
-		r.mu.Unlock()
-		for _, d := range over {
+		for _, d := range r.left(ctx) {
 			r.OnDrained(d)
 		}
 	}
+}
+
+// left takes those off the list of what leaves that have nothing to do any more, as HAProxy says now.
+func (r *readings) left(ctx context.Context) (over []traffic.Drained) {
+	r.mu.Lock()
+	asked, sections := maps.Clone(r.leaving), r.leavingSections()
+	r.mu.Unlock()
+	if len(asked) == 0 {
+		return nil
+	}
+	stats, err := r.ask(ctx, sections)
+	if err != nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	busy := map[endpointKey]int64{}
+	for row := range stats.Rows() {
+		if key, _, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
+			busy[key] += row.Number("scur")
+		}
+	}
+	for key, d := range r.leaving {
+		if asked[key] != d {
+			continue // it leaves since: the answer may not speak of it
+		}
+		if !d.asked {
+			d.asked, d.Requests = true, busy[key]
+		}
+		if busy[key] > 0 {
+			continue
+		}
+		d.Took = time.Since(d.at)
+		delete(r.leaving, key)
+		c := r.counts[key]
+		if c == nil {
+			continue // it was never asked for anything
+		}
+		d.Failed = c.failures - d.failures
+		over = append(over, d.Drained)
+	}
+	return over
 }

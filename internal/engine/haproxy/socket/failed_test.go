@@ -1,8 +1,11 @@
 package socket
 
 import (
+	"net"
 	"strings"
 	"testing"
+
+	"fairway/internal/testkit"
 )
 
 // From 3.1 on HAProxy lists the worker that serves on after a failed reload among
@@ -37,5 +40,26 @@ func TestRefusalQuotesNoValue(t *testing.T) {
 	_, err = judge(c, "[3]: entry not found.")
 	if !Refused(err, "entry not found") || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "set map /d/users.map a1.616E6E") {
 		t.Error(err)
+	}
+}
+
+// TestStatsOfSections: a section that is not there is left out; another refusal is an error, not taken for
+// a section without rows.
+func TestStatsOfSections(t *testing.T) {
+	for answer, wrong := range map[string]bool{
+		"No such proxy.": false, "[3]: No such proxy.": false, "[3]: Permission denied": true, "Permission denied": true, "[3]: out of memory": true,
+	} {
+		ours, theirs := net.Pipe()
+		s := &Session{conn: ours, timeout: testkit.Patience}
+		go func() {
+			defer theirs.Close()
+			if _, err := theirs.Read(make([]byte, 4096)); err == nil {
+				_, _ = theirs.Write([]byte(answer + "\n" + prompt))
+			}
+		}()
+		if _, err := s.Stats(t.Context(), Servers, "gone"); (err != nil) != wrong {
+			t.Errorf("%q: %v", answer, err)
+		}
+		s.Close()
 	}
 }

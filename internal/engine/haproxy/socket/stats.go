@@ -37,6 +37,9 @@ const (
 	AllKinds  Kind = Frontends | Backends | Servers
 )
 
+// noProxy begins what is said of a section that is not there.
+const noProxy = "No such proxy"
+
 // Stats are the readings that the worker has of some kinds: of all sections, or of those that are named
 // and are there.
 func (s *Session) Stats(ctx context.Context, of Kind, sections ...string) (all Stats, err error) {
@@ -46,7 +49,7 @@ func (s *Session) Stats(ctx context.Context, of Kind, sections ...string) (all S
 	}
 	for _, name := range sections {
 		answer, err := s.run(ctx, nil, "show", "stat", name, kinds, "-1")
-		if _, refused := errors.AsType[*CommandError](err); refused || strings.HasPrefix(answer, "No such proxy") {
+		if Refused(err, noProxy) || strings.HasPrefix(answer, noProxy) {
 			continue
 		}
 		one, err := parsed(ParseStats)(answer, err)
