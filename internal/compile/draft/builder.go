@@ -70,13 +70,9 @@ func (b *Builder) Guesses(s *catalog.Service) {
 		return
 	}
 	ports := Exposed(in)
-	clear := slices.Contains(ports, 80) && w.PortChoice != PortLowest
-	if w.Port == 0 && len(ports) > 1 && !clear {
-		chosen := ports[0]
-		if w.PortChoice == PortOr80 {
-			chosen = 80
-		}
-		b.Note(route.CodeApproximated, "", fmt.Sprintf("port %d is taken; it exposes %s", chosen, PortList(ports)), "say which with "+w.PortLabel)
+	sure := len(ports) == 1 || slices.Contains(ports, 80) && w.PortChoice != PortLowest
+	if chosen, _, fault := choosePort(in, w); w.Port == 0 && fault == nil && !sure {
+		b.Note(route.CodeApproximated, "", fmt.Sprintf("port %d is taken; it exposes %s", chosen, cmp.Or(PortList(ports), "no port")), "say which with "+w.PortLabel)
 	}
 	if shared := networks(in, catalog.ReachShared); w.Loose && w.Network == "" && len(shared) > 1 {
 		b.Note(route.CodeApproximated, "", "the network "+shared[0]+" is taken, of those shared with Fairway: "+strings.Join(shared, ", "), "")

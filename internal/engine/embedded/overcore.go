@@ -108,6 +108,7 @@ func (r *trip) run() error {
 		}
 		_ = r.a.x.w.Early(early.Status, early.Fields)
 	})
+	r.a.x.clock.Waited()
 	if err == nil {
 		r.sending.Answered()
 	}

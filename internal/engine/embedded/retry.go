@@ -34,8 +34,8 @@ func (x *exchange) roundTrip(ctx context.Context) (res *reply, err error) {
 		body.Hold(x.in.whole)
 	case x.body != nil:
 		body = http1.NewReplay(x.body)
-		x.clock.Waited()
-		if err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != ""); err != nil {
+		err := body.ReadWhole(x.q.length, x.q.header.Get("Expect") != "")
+		if x.clock.Waited(); err != nil {
 			return nil, err
 		}
 	}

@@ -104,6 +104,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 
 // connect connects to an endpoint, and sends the PROXY protocol header that it expects.
 func (t *tunnel) connect(ctx context.Context) (c net.Conn, err error) {
+	t.clock.Waited() // for what the client says first, and the filters
 	err = t.send(ctx, func(ep *balance.Endpoint) *failure {
 		made, err := t.e.transports.of(ep, t.route.def, 0, false).dial(ctx)
 		if err == nil {
