@@ -40,3 +40,23 @@ func TestTimeOfTheAnswer(t *testing.T) {
 	}
 	peer.Done(false, x.clock.Now())
 }
+
+// TestTimeOfTheConnect: the time that endpoints get to be connected to begins behind what the client said
+// first, not when it was accepted.
+func TestTimeOfTheConnect(t *testing.T) {
+	s := newTCPSite(t, Options{}, nil)
+	s.pass("db", "", nil, newPeer(t, echo("e")))
+	s.apply()
+	live := s.engine.live.Load()
+	tunnel := &tunnel{dispatch: dispatch{e: s.engine, live: live, route: live.lookup(s.routes["db"]), q: &request{connection: true}, clock: http1.NewClock()}}
+	waited := time.Now()
+	c, err := tunnel.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	defer tunnel.done(t.Context())
+	if now := tunnel.clock.Now(); now.Before(waited) {
+		t.Errorf("the clock is %v behind", waited.Sub(now))
+	}
+}

@@ -265,16 +265,19 @@ const (
 	statsAge   = 500 * time.Millisecond
 )
 
-// newest returns HAProxy's statistics of some kinds, at most statsAge old.
-func (r *readings) newest(ctx context.Context, of socket.Kind) (socket.Stats, error) {
+// newest returns HAProxy's statistics of some kinds, at most statsAge old; those of some sections are new.
+func (r *readings) newest(ctx context.Context, of socket.Kind, sections ...string) (socket.Stats, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if len(sections) > 0 {
+		return r.Ask(ctx, of, sections...)
+	}
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	before := r.heard[of]
 	if time.Since(before.at) < statsAge {
 		return before.stats, before.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	stats, err := r.Ask(ctx, of)
 	if err != nil && before.err == nil {
 		r.Logger.Warn("HAProxy does not answer", "error", err)
@@ -381,23 +384,10 @@ func statusOf(backend string, server *render.Server, row socket.Row) traffic.End
 	case strings.HasSuffix(check, "OK"):
 		s.Health = traffic.Passing
 	case check != "" && check != "UNK" && check != "INI":
-		s.Health, s.Reason = traffic.Failing, reasonOf(row)
+		s.Health, s.Reason = traffic.Failing, row.Reason()
 	}
 	s.OutOfRotation = server.State == route.EndpointReady && down && !s.Ejected
 	return s
-}
-
-// reasonOf is what HAProxy says of a check that failed (management guide, 9.1: check_desc,
-// check_code, last_chk).
-func reasonOf(row socket.Row) string {
-	text := row.Text("check_desc")
-	if code := row.Text("check_code"); code != "" && code != "0" {
-		text += " " + code
-	}
-	if last := row.Text("last_chk"); last != "" {
-		text += ": " + last
-	}
-	return text
 }
 
 // Requests is where requests that are over are reported.
@@ -496,16 +486,6 @@ func (r *readings) leavingSections() (names []string) {
 	return names
 }
 
-// ask reads the servers of sections. Those of many are read anyway for others, and shared with them.
-func (r *readings) ask(ctx context.Context, sections []string) (socket.Stats, error) {
-	if len(sections) == 0 {
-		return r.newest(ctx, socket.Servers)
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return r.Ask(ctx, socket.Servers, sections...)
-}
-
 // watchLeaving reports endpoints that leave when nothing runs there any more, but for
 // connections of a worker that was replaced, which are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
@@ -524,7 +504,7 @@ func (r *readings) left(ctx context.Context) (over []traffic.Drained) {
 	if len(asked) == 0 {
 		return nil
 	}
-	stats, err := r.ask(ctx, sections)
+	stats, err := r.newest(ctx, socket.Servers, sections...)
 	if err != nil {
 		return nil
 	}
@@ -537,23 +517,18 @@ func (r *readings) left(ctx context.Context) (over []traffic.Drained) {
 		}
 	}
 	for key, d := range r.leaving {
-		if asked[key] != d {
-			continue // it leaves since: the answer may not speak of it
-		}
-		if !d.asked {
+		if asked[key] == d && !d.asked {
 			d.asked, d.Requests = true, busy[key]
 		}
-		if busy[key] > 0 {
+		if asked[key] != d || busy[key] > 0 { // the answer may not speak of what leaves since
 			continue
 		}
 		d.Took = time.Since(d.at)
 		delete(r.leaving, key)
-		c := r.counts[key]
-		if c == nil {
-			continue // it was never asked for anything
+		if c := r.counts[key]; c != nil { // it was asked for something
+			d.Failed = c.failures - d.failures
+			over = append(over, d.Drained)
 		}
-		d.Failed = c.failures - d.failures
-		over = append(over, d.Drained)
 	}
 	return over
 }

@@ -106,6 +106,19 @@ func (r Row) Proxy() string { return r.Text("pxname") }
 // Server is the second part of the row's name; see Proxy.
 func (r Row) Server() string { return r.Text("svname") }
 
+// Reason is what HAProxy says of a check that failed (management guide, 9.1: check_desc,
+// check_code, last_chk).
+func (r Row) Reason() string {
+	text := r.Text("check_desc")
+	if code := r.Text("check_code"); code != "" && code != "0" {
+		text += " " + code
+	}
+	if last := r.Text("last_chk"); last != "" {
+		text += ": " + last
+	}
+	return text
+}
+
 // ParseStats takes the answer to `show stat` apart.
 func ParseStats(answer string) (Stats, error) {
 	header, ok := strings.CutPrefix(strings.TrimLeft(answer, "\n"), "# ")
