@@ -158,3 +158,12 @@ func (c *Client) ContainerRemove(ctx context.Context, id string, force bool) (er
 	_, err = c.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: force, RemoveVolumes: true})
 	return err
 }
+
+// ContainerDrop removes a container, also when it runs, and leaves its anonymous volumes. DELETE
+// /containers/{id}.
+func (c *Client) ContainerDrop(ctx context.Context, id string) (err error) {
+	ctx, end := c.begin(ctx, "remove container", c.timeout, &err)
+	defer end()
+	_, err = c.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true})
+	return err
+}

@@ -131,6 +131,8 @@ type Image struct {
 	// have it.
 	ID      string
 	Digests []string
+	// Volumes are the paths that get a volume of their own in each container.
+	Volumes []string
 	// Health is true where it declares a health check.
 	Health bool
 }
@@ -144,6 +146,9 @@ func (c *Client) ImageInspect(ctx context.Context, ref string) (_ Image, err err
 		return Image{}, err
 	}
 	i := Image{ID: r.ID, Digests: r.RepoDigests}
+	if r.Config != nil {
+		i.Volumes = slices.Sorted(maps.Keys(r.Config.Volumes))
+	}
 	if r.Config != nil && r.Config.Healthcheck != nil {
 		test := r.Config.Healthcheck.Test
 		i.Health = len(test) > 0 && test[0] != "NONE"

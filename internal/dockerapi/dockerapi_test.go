@@ -196,7 +196,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
 		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
-		"ImageImport", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
+		"ImageImport", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove", "ContainerDrop",
 		// change_test.go holds these to the wire: a deploy replaces containers.
 		"ContainerManaged", "ContainersLabelled", "ContainerRename", "ContainerPolicy", "ContainerFiles",
 		"ImageInspect", "ImageDigest", "ImagePull", "NetworkDriver", "NetworkCreate", "NetworkConnect", "VolumeExists", "VolumeCreate",

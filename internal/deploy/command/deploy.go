@@ -8,14 +8,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"fairway/internal/api"
 	"fairway/internal/api/local"
 	"fairway/internal/app"
+	"fairway/internal/catalog"
 	"fairway/internal/console"
 	"fairway/internal/deploy"
 	"fairway/internal/deploy/engines"
@@ -106,6 +110,7 @@ type target struct {
 	fairways []*api.Client
 	lock     deploy.Lock
 	run      string
+	changes  []api.DiffChange // of routes, as they are planned
 }
 
 // open reads the configuration and connects. ask is false where no Fairway is needed.
@@ -170,7 +175,36 @@ func (t *target) traffic(name deploy.Name) deploy.Traffic {
 	if len(t.fairways) == 0 {
 		return &waited{}
 	}
-	return confirmed{t.fairways, name}
+	return confirmed{fairways: t.fairways, name: name}
+}
+
+// asked is the traffic of a job, whose engine learns whether its service has routes.
+func (t *target) asked(ctx context.Context, j job) (deploy.Traffic, error) {
+	if len(t.fairways) == 0 {
+		return &waited{}, nil
+	}
+	o, err := j.engine.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	services := []string{j.want.Name.Project + "-" + j.want.Name.Service}
+	for _, in := range o.Instances {
+		services = append(services, in.Known)
+	}
+	if s := j.engine.Spec; s != nil {
+		services = append(services, s.Config.Labels[catalog.ServiceLabel])
+	}
+	slices.Sort(services)
+	services = slices.DeleteFunc(slices.Compact(services), func(s string) bool { return s == "" })
+	c := confirmed{fairways: t.fairways, name: j.want.Name}
+	now, err := c.routes(ctx, services)
+	if err != nil {
+		return nil, err
+	}
+	before, after := expected(services, now, t.changes)
+	routed := before || after
+	j.engine.Routed, c.unrouted = &routed, !after
+	return c, nil
 }
 
 // job is what is to be done to one service.
@@ -226,13 +260,14 @@ func (f *Deploy) routes(ctx context.Context, h *command.Host, t *target) error {
 	}
 	for _, fairway := range t.fairways {
 		p, err := fairway.Plan(ctx, request)
-		if refused, ok := errors.AsType[*api.Error](err); ok {
+		if refused, ok := errors.AsType[*api.Error](err); ok && (refused.Status == http.StatusNotFound || refused.Status == http.StatusNotImplemented) {
 			h.Note("the routes cannot be planned: %s", refused.Error())
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		t.changes = append(t.changes, p.Routes...)
 		if p.Changes {
 			h.Note("routes: %s", p.Summary)
 		}
@@ -308,7 +343,14 @@ func (f *Deploy) job(ctx context.Context, t *target, project *spec.Project, s *s
 		Parallel: cmp.Or(f.Parallelism, s.Parallel, 1), Keep: f.Keep, KeepFailed: f.KeepFailed,
 	}
 	if f.Order != auto {
-		want.StopFirst, s.Why = f.Order == "stop-first", "--order says so"
+		if f.Order == "stop-first" || !s.Exclusive { // nothing overrides what cannot be
+			want.StopFirst, s.Why = f.Order == "stop-first", "--order says so"
+		}
+	}
+	for _, path := range image.Volumes {
+		if !slices.ContainsFunc(s.Config.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == path }) {
+			t.h.Note("%s: its image has a volume without a name at %s: a new instance begins with an empty one; name it in volumes to keep its data", name, path)
+		}
 	}
 	digest := s.Digest(image.Ref, salt)
 	var names []string
@@ -402,16 +444,20 @@ func (t *target) do(ctx context.Context, jobs []job, opts deploy.RunOptions) err
 
 func (t *target) one(ctx context.Context, j job, opts deploy.RunOptions) (outcome, error) {
 	began := time.Now()
+	traffic, err := t.asked(ctx, j)
+	if err != nil {
+		return outcome{}, err
+	}
 	p := &progressLines{h: t.h, service: j.want.Name.String(), touched: map[int]bool{}}
 	opts.Took = func(l deploy.Lock, why string) {
 		t.h.Note("%s: takes over the deploy of %s on %s: %s", j.want.Name, l.Who, l.Host, why)
 	}
-	w := &deploy.Walker{Orchestrator: j.engine, Traffic: t.traffic(j.want.Name), Limits: j.limits, Report: p.report}
+	w := &deploy.Walker{Orchestrator: j.engine, Traffic: traffic, Limits: j.limits, Report: p.report}
 	stop := context.AfterFunc(ctx, func() {
 		t.h.Note("interrupted: going back. Once more stops at once; the same command again goes on then, and fairway service revert %s takes it back", j.want.Name)
 	})
 	defer stop()
-	err := w.Run(ctx, context.WithoutCancel(ctx), j.want, opts)
+	err = w.Run(ctx, context.WithoutCancel(ctx), j.want, opts)
 	return outcome{
 		Service: j.want.Name.String(), Slots: len(j.want.Slots), Replaced: len(p.touched), Seconds: time.Since(began).Seconds(), Cut: w.Cut,
 		Confirmed: len(t.fairways) > 0, Image: j.engine.Image.Ref,

@@ -45,14 +45,20 @@ func bootID() string {
 // processID is a name that no other process has of this machine.
 func processID() string {
 	pid := os.Getpid()
-	return fmt.Sprintf("%d/%s/%s", pid, started(pid), bootID())
+	return fmt.Sprintf("%d/%s/%s/%s", pid, started(pid), bootID(), namespace())
+}
+
+// namespace is the one that numbers processes here: in another the same number is another's.
+func namespace() string {
+	text, _ := os.Readlink("/proc/self/ns/pid")
+	return text
 }
 
 // isGone reports whether the process that holds a lock is known to be gone.
 func isGone(l deploy.Lock) bool {
 	host, err := os.Hostname()
 	part := strings.Split(l.Process, "/")
-	if err != nil || host != l.Host || len(part) != 3 || part[2] == "" {
+	if err != nil || host != l.Host || len(part) != 4 || part[2] == "" || part[3] != namespace() {
 		return false
 	}
 	pid, err := strconv.Atoi(part[0])

@@ -77,6 +77,9 @@ type Engine struct {
 	Lock deploy.Lock
 	// Limits are those of the deploy: they bound its lock.
 	Limits deploy.Limits
+	// Routed says whether the service has routes or gets some; nil for what its labels and
+	// variables look like.
+	Routed *bool
 	// Auth are credentials for the registry, as the header of the engine's API; or empty.
 	Auth string
 }
@@ -87,6 +90,8 @@ type Image struct {
 	Written, Ref string
 	// Health is true where it declares a health check, as far as that is known.
 	Health bool
+	// Volumes are the paths that get a volume of their own in each instance, as far as known.
+	Volumes []string
 }
 
 // Held returns the lock that is there, or nil.
@@ -159,6 +164,11 @@ func (e *Engine) instance(m dockerapi.Managed) deploy.Instance {
 	if own := m.Labels[catalog.ServiceLabel]; catalog.IsName(own) {
 		in.Known = own
 	}
+	if e.Routed != nil {
+		in.Routed = *e.Routed
+		return in
+	}
+	in.Routed = len(m.Env) > 0
 	for key := range m.Labels {
 		in.Routed = in.Routed || catalog.IsLabel(key)
 	}
@@ -315,10 +325,14 @@ func (e *Engine) do(ctx context.Context, w deploy.Want, s deploy.Step) error {
 		}
 		return c.ContainerStop(ctx, s.Instance, m.Grace)
 	case deploy.Delete:
-		if _, err := e.observed(ctx, s); err != nil {
+		m, err := e.observed(ctx, s)
+		switch {
+		case err != nil:
 			return err
+		case m.Started.IsZero():
+			return c.ContainerRemove(ctx, s.Instance, true)
 		}
-		return c.ContainerRemove(ctx, s.Instance, true)
+		return c.ContainerDrop(ctx, s.Instance) // its anonymous volumes may have data
 	case deploy.Policy:
 		return c.ContainerPolicy(ctx, s.Instance, s.To)
 	}

@@ -71,3 +71,30 @@ func TestCreateWithoutAFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is removed keeps its anonymous volumes, unless it was never started.
+func TestRemoveKeepsVolumes(t *testing.T) {
+	for started, want := range map[string]string{"0001-01-01T00:00:00Z": "1", "2026-01-01T00:00:00Z": ""} {
+		fake := dockertest.New(nil)
+		volumes := "not removed"
+		fake.Answer("GET /containers/1/json", func(*http.Request) any {
+			return map[string]any{"Id": "1", "Name": "/a", "Image": "sha256:1", "Config": map[string]any{}, "State": map[string]any{"Status": "exited", "StartedAt": started}}
+		})
+		fake.Answer("DELETE /containers/1", func(r *http.Request) any {
+			volumes = r.URL.Query().Get("v")
+			return nil
+		})
+		if err := engine(t, fake).Do(t.Context(), deploy.Want{}, deploy.Step{Kind: deploy.Delete, Instance: "1", Name: "a"}); err != nil || volumes != want {
+			t.Errorf("started %s: v=%s, %v", started, volumes, err)
+		}
+	}
+}
+
+// Without a Fairway, variables ask for routes, as labels do; with one it says so itself.
+func TestRoutedByVariables(t *testing.T) {
+	m := dockerapi.Managed{Container: dockerapi.Container{ID: "1", Env: map[string]string{"VIRTUAL_HOST": "a"}}}
+	no := false
+	if !(&Engine{Client: engine(t, dockertest.New(nil)).Client}).instance(m).Routed || (&Engine{Client: engine(t, dockertest.New(nil)).Client, Routed: &no}).instance(m).Routed {
+		t.Error("it is not as it should be")
+	}
+}

@@ -48,14 +48,14 @@ func Resolve(ctx context.Context, c *dockerapi.Client, written, policy, auth str
 	}
 	image.Ref = reference.TrimNamed(named).String() + "@" + digest
 	if found, err := c.ImageInspect(ctx, image.Ref); err == nil {
-		image.Health = found.Health
+		image.Health, image.Volumes = found.Health, found.Volumes
 	}
 	return image, nil
 }
 
 // known is an image that is there: by the digest of its registry, else by its ID.
 func known(image Image, named reference.Named, found dockerapi.Image) Image {
-	image.Ref, image.Health = found.ID, found.Health
+	image.Ref, image.Health, image.Volumes = found.ID, found.Health, found.Volumes
 	familiar := reference.FamiliarName(named) + "@"
 	for _, digest := range slices.Sorted(slices.Values(found.Digests)) {
 		if strings.HasPrefix(digest, familiar) || strings.HasPrefix(digest, reference.TrimNamed(named).String()+"@") {

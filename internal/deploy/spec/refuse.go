@@ -52,16 +52,21 @@ func (r *reader) at(keys ...string) compose.Position {
 	return compose.Position{File: r.Files[0], Line: 1}
 }
 
-// text is everything written at the end of a path of keys.
-func (r *reader) text(keys ...string) string {
-	var b strings.Builder
+// relative reports whether a volume of a service is written as a path below the directory of
+// the file or of the user.
+func (r *reader) relative(service string) bool {
 	for _, f := range r.roots {
-		if n := yamlnode.Get(f.node, keys...); n != nil {
-			text, _ := yaml.Marshal(n)
-			b.Write(text)
+		for _, item := range yamlnode.List(yamlnode.Get(f.node, "services", service, "volumes")) {
+			source := item
+			if s := yamlnode.Get(item, "source"); s != nil {
+				source = s
+			}
+			if text := source.Value; strings.HasPrefix(text, ".") || strings.HasPrefix(text, "~") {
+				return true
+			}
 		}
 	}
-	return b.String()
+	return false
 }
 
 // unhonoured are the keys of services that a deploy does not honour, with what to do.

@@ -65,6 +65,10 @@ type Service struct {
 	// StopFirst has old instances stop first, because of Why.
 	StopFirst bool
 	Why       string
+	// Exclusive is true where two instances cannot be at once, in spite of any order that is asked for.
+	Exclusive bool
+	// Names are those of its networks and volumes on the engine.
+	Names []string
 	// Parallel, Delay and Monitor are those of update_config; zero for not said.
 	Parallel       int
 	Delay, Monitor time.Duration
@@ -224,6 +228,18 @@ func (r *reader) service(p *types.Project, c types.ServiceConfig) (Service, erro
 			r.refuse(at("depends_on"), "depends_on with "+on.Condition+" is not honoured by a deploy", "run it by itself before")
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(c.Networks)) {
+		s.Names = append(s.Names, p.Networks[key].Name)
+	}
+	for _, v := range c.Volumes {
+		if named, ok := p.Volumes[v.Source]; ok && v.Type == types.VolumeTypeVolume {
+			s.Names = append(s.Names, named.Name)
+		}
+		if v.Type == types.VolumeTypeVolume && v.Source == "" {
+			r.notes = append(r.notes, compose.Problem{Position: at("volumes"), Code: compose.CodeForm, Text: "the volume at " + v.Target + " has no name: a new instance begins with an empty one"})
+		}
+	}
+	r.dropped(c, at)
 	r.orderOf(&s, at)
 	r.binds(c, at)
 	r.files(p, &s, at)
@@ -260,6 +276,33 @@ func (r *reader) deploy(s *Service, d *types.DeployConfig, at func(...string) co
 	}
 }
 
+// dropped refuses what instances would lack without a word.
+func (r *reader) dropped(c types.ServiceConfig, at func(...string) compose.Position) {
+	refuse := func(is bool, keys ...string) {
+		if is {
+			r.refuse(at(keys...), strings.Join(keys, ".")+" is not honoured by a deploy", "")
+		}
+	}
+	refuse(c.MacAddress != "", "mac_address")
+	refuse(c.Platform != "", "platform")
+	for key, n := range c.Networks {
+		refuse(n != nil && n.MacAddress != "", "networks", key, "mac_address")
+	}
+	refuse(slices.ContainsFunc(c.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Bind != nil && v.Bind.SELinux != "" }), "volumes", "bind", "selinux")
+	d := c.Deploy
+	if d == nil {
+		return
+	}
+	refuse(d.Resources.Reservations != nil && len(d.Resources.Reservations.Devices) > 0, "deploy", "resources", "reservations", "devices")
+	p := d.Placement
+	refuse(len(p.Constraints) > 0 || len(p.Preferences) > 0 || p.MaxReplicas > 0, "deploy", "placement")
+	refuse(d.RollbackConfig != nil, "deploy", "rollback_config")
+	if u := d.UpdateConfig; u != nil {
+		refuse(u.FailureAction != "" && u.FailureAction != "rollback", "deploy", "update_config", "failure_action")
+		refuse(u.MaxFailureRatio > 0, "deploy", "update_config", "max_failure_ratio")
+	}
+}
+
 // orderOf decides whether old instances stop first, and why.
 func (r *reader) orderOf(s *Service, at func(...string) compose.Position) {
 	c := s.Config
@@ -281,11 +324,9 @@ func (r *reader) orderOf(s *Service, at func(...string) compose.Position) {
 	case must != "":
 	case c.NetworkMode == "host":
 		must = "two instances cannot have the ports of the machine's network"
-	case c.MacAddress != "":
-		must = "two instances cannot have one MAC address"
 	}
 	for name, n := range c.Networks {
-		if n != nil && (n.Ipv4Address != "" || n.Ipv6Address != "" || n.MacAddress != "") {
+		if n != nil && (n.Ipv4Address != "" || n.Ipv6Address != "") {
 			must = "two instances cannot have one address on " + name
 			if s.Slots > 1 {
 				r.refuse(at("networks"), "a fixed address for more than one instance", "leave it out, or have one instance")
@@ -300,7 +341,7 @@ func (r *reader) orderOf(s *Service, at func(...string) compose.Position) {
 	}
 	switch {
 	case must != "":
-		s.StopFirst, s.Why = true, must
+		s.StopFirst, s.Exclusive, s.Why = true, true, must
 	case said == "stop-first":
 		s.StopFirst, s.Why = true, "update_config says so"
 	case said == "start-first":
@@ -316,7 +357,7 @@ func (r *reader) binds(c types.ServiceConfig, at func(...string) compose.Positio
 			continue
 		}
 		if r.Remote {
-			if written := r.text("services", c.Name, "volumes"); strings.Contains(written, "./") || strings.Contains(written, "~") {
+			if r.relative(c.Name) {
 				r.refuse(at("volumes"), "a relative path on another machine: "+v.Source, "write an absolute path of that machine, or use a volume")
 			}
 			continue
@@ -392,7 +433,7 @@ func (s Service) Digest(image, salt string) string {
 	}
 	c.Deploy, c.Scale, c.Restart, c.DependsOn, c.Build, c.Profiles, c.PullPolicy, c.Develop, c.Attach = nil, nil, "", nil, nil, nil, "", nil, nil
 	c.Image, c.EnvFiles, c.LabelFiles = image, nil, nil
-	text, err := json.Marshal([]any{c, resources, s.Files}) // maps are sorted
+	text, err := json.Marshal([]any{c, resources, s.Files, s.Names}) // maps are sorted
 	if err != nil {
 		text = fmt.Appendf(nil, "%+v", c)
 	}

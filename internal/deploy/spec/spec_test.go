@@ -36,6 +36,7 @@ func TestRefused(t *testing.T) {
 		"include":                        {"include: [a.yml]\nservices: {}", ":1: include is not followed; run docker compose config, and deploy what it prints"},
 		"an address for two":             {"services:\n  web:\n    image: a\n    networks: {n: {ipv4_address: 10.0.0.2}}\n    scale: 2\nnetworks: {n: }", ":4: a fixed address for more than one instance; leave it out, or have one instance"},
 		"another's network stack":        {"services:\n  web:\n    image: a\n    network_mode: service:db\n  db: {image: b}", ":4: network_mode service:db is not honoured by a deploy"},
+		"what would be dropped":          {"services:\n  web:\n    image: a\n    mac_address: 02:42:ac:11:00:02\n    platform: linux/arm64\n    deploy:\n      placement: {constraints: [node.role==manager]}\n      rollback_config: {parallelism: 1}\n      update_config:\n        failure_action: pause\n        max_failure_ratio: 0.5", ":4: mac_address is not honoured by a deploy\n:5: platform is not honoured by a deploy\n:7: deploy.placement is not honoured by a deploy\n:8: deploy.rollback_config is not honoured by a deploy\n:10: deploy.update_config.failure_action is not honoured by a deploy\n:11: deploy.update_config.max_failure_ratio is not honoured by a deploy"},
 		"an end of another":              {"services:\n  web:\n    image: a\n    depends_on: {db: {condition: service_completed_successfully}}\n  db: {image: b}", ":4: depends_on with service_completed_successfully is not honoured by a deploy; run it by itself before"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,8 +66,10 @@ func TestOneNameForTwo(t *testing.T) {
 // A relative path is of this machine: there is none on another (case 6).
 func TestRemoteBind(t *testing.T) {
 	const text = "services:\n  web:\n    image: a\n    volumes: ['./:/x:ro']"
-	if _, err := read(t, text, func(o *Options) { o.Remote = true }); err == nil || !strings.Contains(err.Error(), "a relative path on another machine") {
-		t.Error(err)
+	for _, text := range []string{text, strings.Replace(text, "./", ".", 1), "services: {web: {image: a, volumes: [{type: bind, source: ../b, target: /x}]}}"} {
+		if _, err := read(t, text, func(o *Options) { o.Remote = true }); err == nil || !strings.Contains(err.Error(), "a relative path on another machine") {
+			t.Error(text, err)
+		}
 	}
 	p, err := read(t, text)
 	if err != nil || !filepath.IsAbs(p.Services[0].Config.Volumes[0].Source) {
@@ -93,7 +96,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if s := p.Services[0]; s.Why != tt.why || s.StopFirst != (tt.why != "") {
+		if s := p.Services[0]; s.Why != tt.why || s.StopFirst != (tt.why != "") || s.Exclusive != strings.Contains(tt.why, "cannot") {
 			t.Errorf("%s: %t because %q, want %q", name, s.StopFirst, s.Why, tt.why)
 		}
 	}
@@ -164,6 +167,10 @@ func TestDigest(t *testing.T) {
 		}
 	}
 	s := Service{Config: types.ServiceConfig{Name: "web"}}
+	other := s
+	if other.Names = []string{"shop_data"}; other.Digest("a", "x") == s.Digest("a", "x") {
+		t.Error("the names of volumes and networks count")
+	}
 	if s.Digest("a", "x") == s.Digest("b", "x") || s.Digest("a", "x") == s.Digest("a", "y") {
 		t.Error("image and salt count")
 	}
