@@ -308,6 +308,19 @@ func TestDamagedPostedServices(t *testing.T) {
 	}
 }
 
+// While nginx-proxy's variables are served, the start says that its password files are not read.
+func TestStartNamesPasswordsOfNginx(t *testing.T) {
+	for _, names := range [][]string{{"nginx-proxy"}, {"traefik"}} {
+		cfg := Defaults()
+		cfg.Dialects.Dialects, cfg.DockerFlow.Proxy.Listen = names, Off
+		var log bytes.Buffer
+		_, err := newDockerFlow(&cfg, nil, fstest.MapFS{}, slog.New(slog.NewTextHandler(&log, nil)))
+		if told := strings.Count(log.String(), "htpasswd"); err != nil || (told == 1) != (names[0] == "nginx-proxy") {
+			t.Errorf("%s: %v, told %d times: %s", names, err, told, log.String())
+		}
+	}
+}
+
 // A proxy that is told of services by calls needs no engine; anything else watches
 // the one of the machine.
 func TestProxyWithoutAnEngine(t *testing.T) {

@@ -53,16 +53,28 @@ func (in *Instance) Declared() map[string]string { return declared(in.Labels, in
 func (s *Service) Declared() map[string]string { return declared(s.Labels, s.Env) }
 
 func declared(labels, env map[string]string) map[string]string {
-	if env == nil {
-		return labels
-	}
 	all := maps.Clone(env)
+	if env == nil {
+		if !haveVariable(labels) {
+			return labels
+		}
+		all = map[string]string{}
+	}
 	for key, value := range labels {
 		if !IsVariable(key) { // a label of such a name is none of ours
 			all[key] = value
 		}
 	}
 	return all
+}
+
+func haveVariable(labels map[string]string) bool {
+	for key := range labels {
+		if IsVariable(key) {
+			return true
+		}
+	}
+	return false
 }
 
 // Prefixes of labels of other proxies.

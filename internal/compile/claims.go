@@ -183,10 +183,10 @@ func (c *claimant) age() uint64 {
 	return c.before.Claim
 }
 
-// joins says whether a claimant that lost gives its endpoints to the winner:
-// both name the same group of Docker Flow, and ask for the same connections.
+// joins says whether a claimant that lost gives its endpoints to the winner: both name the
+// same group, ask for the same connections, and are of one owner.
 func (c *claimant) joins() bool {
-	return c.winner != nil && c.winner.winner == nil && c.draft.Group != "" && c.draft.Group == c.winner.draft.Group &&
+	return c.winner != nil && c.winner.winner == nil && c.plan.rights == c.winner.plan.rights && c.draft.Group != "" && c.draft.Group == c.winner.draft.Group &&
 		(c.backend == nil) == (c.winner.backend == nil) && slices.Equal(c.claims, c.winner.claims)
 }
 

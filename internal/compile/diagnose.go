@@ -142,10 +142,10 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 	own := p.dialects[0]
 	hasOwn := have(labels, own)
 	read := p.dialects[1:]
-	for _, o := range p.others {
-		if o.on && !d.plan.service.DecidesItself() && (readsAll(o) || have(labels, o)) {
-			read = slices.Concat(read, []dialect{o.dialect})
-			break
+	if !d.plan.service.DecidesItself() {
+		s := d.plan.service
+		if by := p.chosen(s, len(read) > 0 && choose(&plan{service: s}, read[0]) != nil); by != nil {
+			read = []dialect{by}
 		}
 	}
 	for _, by := range slices.Concat(read, p.dialects[:1]) {

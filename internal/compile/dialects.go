@@ -33,8 +33,8 @@ type dialect interface {
 
 // learner is a dialect in which services use what others define.
 type learner interface {
-	// Learn takes in what the services define.
-	Learn(services []*catalog.Service)
+	// Learn takes in what the services define. record names the record of the owner of one.
+	Learn(services []*catalog.Service, record func(*catalog.Service) string)
 	// Stands says whether what a reading has used is what it would find today.
 	Stands(uses []draft.Use) bool
 }
@@ -143,9 +143,9 @@ func declares(s *catalog.Service, by dialect) bool {
 	return readsAll(by) || has(s, by)
 }
 
-// has is declares for what is written in labels.
+// has is declares for what is written in labels that count.
 func has(s *catalog.Service, by dialect) bool {
-	return have(s.Declared(), by) || slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return have(in.Declared(), by) })
+	return have(s.Declared(), by) || !s.OwnLabels && slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return have(in.Declared(), by) })
 }
 
 // codeOf is the code for a label of a container that does not count in a Swarm; empty for
@@ -160,35 +160,63 @@ func (p planner) codeOf(key string) route.Code {
 	return ""
 }
 
-// foreign reads the labels of other proxies: of the first dialect that is on, and only where
-// the service has none of Fairway's own. Parts of several are never mixed, for a password of
-// one would be lost to the router of another. What is not read is noted.
-func (p planner) foreign(pl *plan) {
+// chosen is the dialect of another proxy by which a service goes, Docker Flow among them: the
+// first that is on of whose labels it has some, else the first that reads all services; nil
+// for none. asks says whether the labels of Docker Flow ask for something.
+func (p planner) chosen(s *catalog.Service, asks bool) dialect {
+	var on []dialect
+	for _, o := range p.others {
+		if o.on {
+			on = append(on, o.dialect)
+		}
+	}
+	if asks {
+		flow := p.dialects[len(p.dialects)-1]
+		before := max(0, slices.Index(p.Dialects, flow.Name()))
+		on = slices.Insert(on, min(before, len(on)), flow)
+	}
+	for _, by := range on {
+		if has(s, by) {
+			return by
+		}
+	}
+	for _, by := range on {
+		if readsAll(by) {
+			return by
+		}
+	}
+	return nil
+}
+
+// foreign reads the labels of other proxies: of the chosen dialect alone, and only where the
+// service has none of Fairway's own. Parts of several are never mixed, for a password of one
+// would be lost to the router of another. What is not read is noted.
+func (p planner) foreign(pl *plan, chosen dialect) {
 	by := ""
 	if pl.service.DecidesItself() {
-		by = "it goes by its labels of Fairway"
+		by, chosen = "it goes by its labels of Fairway", nil
+	} else if chosen != nil {
+		by = "it goes by those of " + chosen.Title()
 	}
 	for _, o := range p.others {
-		if !declares(pl.service, o) {
-			continue
-		}
 		switch {
-		case by != "" && readsAll(o) && !has(pl.service, o):
-		case by != "":
-			p.notRead(pl, o, route.CodeIgnored, by, "take them off, or those of Fairway, to go by one kind alone")
-		case o.on:
-			by = "it goes by those of " + o.Title()
+		case o.dialect == chosen:
 			if a := choose(pl, o); a != nil {
 				p.ask(pl, a)
 			}
+		case !declares(pl.service, o), by != "" && !has(pl.service, o):
+		case by != "":
+			p.notRead(pl, o, route.CodeIgnored, by, hintOneKind)
 		default:
 			p.isOff(pl, o)
 		}
 	}
 }
 
+const hintOneKind = "take them off, or those of Fairway, to go by one kind alone"
+
 // notRead notes that the labels of a dialect have no effect.
-func (p planner) notRead(pl *plan, o other, code route.Code, why, hint string) {
+func (p planner) notRead(pl *plan, o dialect, code route.Code, why, hint string) {
 	pl.problems = append(pl.problems, pl.problem(route.Origin{Source: chars.Printable(pl.service.Source)}, "", "", draft.Refuse(
 		code, "labels of "+o.Title()+" are not read: "+why, hint,
 	)))
@@ -220,7 +248,9 @@ func (p planner) isOff(pl *plan, o other) {
 		serve = strings.Join(hosts, ", ")
 	}
 	faults := slices.DeleteFunc(would.problems, func(p route.Problem) bool { return p.Code.Notice() })
-	if len(faults) > 0 && len(hosts) == 0 {
+	if len(would.uses) > 0 {
+		serve += ", and what needs middlewares of other services, which are looked at once it is on"
+	} else if len(faults) > 0 && len(hosts) == 0 {
 		serve += ": " + faults[0].Text
 	} else if len(faults) > 0 {
 		serve += ", with " + human.Plural(len(faults), "problem")
@@ -231,9 +261,11 @@ func (p planner) isOff(pl *plan, o other) {
 
 // learn has the dialects take in what services define.
 func (p planner) learn(services []*catalog.Service) {
+	list, machines := p.Owners, p.machines
+	record := func(s *catalog.Service) string { return list.Record(s, machines) }
 	for _, o := range p.others {
 		if l, ok := o.dialect.(learner); ok && o.on {
-			l.Learn(services)
+			l.Learn(services, record)
 		}
 	}
 }

@@ -78,17 +78,33 @@ func (p planner) plan(s *catalog.Service) *plan {
 	if s.Holder != "" {
 		pl.problems = append(pl.problems, strangerProblem(pl))
 	}
-	for _, d := range p.dialects {
-		if a := choose(pl, d); a != nil {
-			p.ask(pl, a)
-		}
-	}
+	chosen := p.own(pl)
 	if p.DockerFlow == nil {
 		p.flowIsOff(pl)
 	}
-	p.foreign(pl)
+	p.foreign(pl, chosen)
 	pl.problems = capProblems(pl.problems)
 	return pl
+}
+
+// own reads the labels of Fairway, and those of Docker Flow unless a dialect of another proxy
+// is chosen. It returns the one that is.
+func (p planner) own(pl *plan) dialect {
+	asks := make([]*asked, len(p.dialects))
+	for i, d := range p.dialects {
+		asks[i] = choose(pl, d)
+	}
+	chosen := p.chosen(pl.service, p.DockerFlow != nil && asks[1] != nil)
+	for i, a := range asks {
+		switch {
+		case a == nil:
+		case i > 0 && chosen != nil && chosen != a.dialect && !pl.service.DecidesItself():
+			p.notRead(pl, a.dialect, route.CodeIgnored, "it goes by those of "+chosen.Title(), "put "+a.dialect.Name()+" first in dialects to go by them")
+		default:
+			p.ask(pl, a)
+		}
+	}
+	return chosen
 }
 
 // strangerProblem says that another owner has the name that instances give their service.

@@ -184,3 +184,28 @@ func TestAnswersOfTheEngine(t *testing.T) {
 		t.Errorf("another answer changes nothing: %+v", table.Problems)
 	}
 }
+
+// TestLastGoodOfOthersFault: a route keeps the labels that another router has at fault, and a
+// text that should be a hash is forgotten.
+func TestLastGoodOfOthersFault(t *testing.T) {
+	const m, r = "traefik.http.middlewares.", "traefik.http.routers."
+	labels := map[string]string{
+		"traefik.enable": "true", m + "strip.stripprefix.prefixes": "/a", m + "add.addprefix.prefix": "/b",
+		r + "x.rule": "Host(`x.example`)", r + "x.middlewares": "strip",
+		r + "y.rule": "Host(`y.example`)", r + "y.middlewares": "add,strip", // which is the wrong order
+		r + "z.rule": "Host(`z.example`)", r + "z.middlewares": "plain", m + "plain.basicauth.users": "ann:hunter2",
+	}
+	s := Settings{Dialects: []string{"traefik"}, Listeners: []route.Listener{{Name: "http", Address: ":80"}}}
+	service := func() *catalog.Snapshot {
+		return snapshotOf(&catalog.Service{ID: "a", Name: "a", Source: "docker", Instances: []*catalog.Instance{instanceWith("a-1", labels)}})
+	}
+	before := New(s).Compile(service(), nil)
+	if kept := before.Route("a/traefik.x").Origin.Labels; kept[m+"strip.stripprefix.prefixes"] != "/a" || kept[m+"plain.basicauth.users"] != "" {
+		t.Errorf("it remembers %v", kept)
+	}
+	labels[r+"x.middlewares"] = "nowhere"
+	after := New(s).Compile(service(), before).Route("a/traefik.x")
+	if after.Refused != "" || !after.Origin.Stale || len(after.Filters) == 0 {
+		t.Errorf("the last good form is not served: %s", after.Text())
+	}
+}

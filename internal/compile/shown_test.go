@@ -45,6 +45,21 @@ func TestShownLabels(t *testing.T) {
 		{"com.df.backendExtra", "http-request set-header X-A " + secret, "***"},
 		{"com.df.alertIf", secret, "***"},
 		{"com.example.password", secret, "***"},
+		{"traefik.enable", "true", "true"},
+		{"traefik.docker.network", "proxy", "proxy"},
+		{"traefik.frontend.auth.basic", "ann:" + secret, "***"},
+		{"traefik.http.routers.x.middlewares", "auth", "auth"},
+		{"traefik.http.routers.x.password", secret, "***"},
+		{"traefik.http.services.x.loadbalancer.server.port", "80", "80"},
+		{"traefik.http.services.x.loadbalancer.server.url", "http://ann:" + secret + "@db/", "***"},
+		{"traefik.http.services.x.loadbalancer.healthcheck.path", "/up?token=" + secret, "/up?***"},
+		{"traefik.http.services.x.loadbalancer.healthcheck.headers.X-Token", secret, "***"},
+		{"traefik.http.middlewares.x.forwardauth.address", "http://auth:9091/v?rd=" + secret, "http://auth:9091/v?***"},
+		{"traefik.http.middlewares.x.forwardauth.address", "http://ann:" + secret + "@auth/", "***"},
+		{"traefik.http.middlewares.x.basicauth.users", "ann:" + secret, "***"},
+		{"traefik.http.middlewares.x.basicauth.user", "ann:" + secret, "***"},
+		{"traefik.tcp.routers.x.rule", "HostSNI(`*`)", "HostSNI(`*`)"},
+		{"traefik.udp.routers.x.entrypoints", "dns", "dns"},
 	} {
 		if got := shown(c.key, c.value); got != c.want {
 			t.Errorf("%s=%s is shown as %s, not %s", c.key, c.value, got, c.want)

@@ -88,6 +88,14 @@ func (c Config) On() []string {
 	return c.Dialects
 }
 
+// Notices are what an operator should know at the start.
+func (c Config) Notices() []string {
+	if !c.Variables() {
+		return nil
+	}
+	return []string{"files of nginx-proxy are not read: where htpasswd, vhost.d or conf.d has passwords or limits, its routes are without them; write them as labels of Fairway"}
+}
+
 // Flow says whether the one of Docker Flow is on.
 func (c Config) Flow() bool { return slices.Contains(c.On(), compile.FlowDialect) }
 

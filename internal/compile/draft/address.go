@@ -154,8 +154,11 @@ func PortList(ports []uint16) string {
 	return strings.Join(list, ", ")
 }
 
-// composeProject is the label in which Compose names the project of a container.
-const composeProject = "com.docker.compose.project"
+// Labels in which Compose names the project of a container, and Swarm the stack.
+const (
+	composeProject = "com.docker.compose.project"
+	stack          = "com.docker.stack.namespace"
+)
 
 // network is the name of the network that is wished for, as the instance has it.
 func (w Wishes) network(in *catalog.Instance) string {
@@ -165,11 +168,8 @@ func (w Wishes) network(in *catalog.Instance) string {
 	if !w.Loose || has(w.Network) {
 		return w.Network
 	}
-	if own := in.Labels[composeProject] + "_" + w.Network; has(own) {
+	if own := cmp.Or(in.Labels[composeProject], in.Labels[stack]) + "_" + w.Network; has(own) {
 		return own
-	}
-	if a := firstAddress(in, func(a catalog.Address) bool { return strings.HasSuffix(a.Network, "_"+w.Network) }); a != nil {
-		return a.Network
 	}
 	return w.Network
 }

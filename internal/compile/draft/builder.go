@@ -84,11 +84,10 @@ func (b *Builder) Guesses(s *catalog.Service) {
 type Defaults func(d *Draft, own func(key, header string) bool) *Refusal
 
 // Finish adds the drafts to a reading, each problem and each notice once. labels make all of
-// them again.
+// them again; a route at fault remembers those of them that no route finds fault with.
 func Finish(r *Reading, builders []*Builder, labels map[string]string, defaults Defaults) {
-	seen := map[[3]string]bool{}
+	seen, kept := map[[3]string]bool{}, without(labels, builders)
 	for _, b := range builders {
-		b.Labels = labels
 		b.RedirectDecided = true // by the dialect, one way or the other
 		if defaults != nil {
 			if refused := defaults(b.Draft, b.decides); refused != nil {
@@ -96,7 +95,8 @@ func Finish(r *Reading, builders []*Builder, labels map[string]string, defaults 
 			}
 		}
 		b.MatchKnown = b.MatchKnown && b.Matches() != nil
-		if len(b.Faults) > 0 {
+		if b.Labels = labels; len(b.Faults) > 0 {
+			b.Labels = kept
 			b.Refused = b.Faults[0].Reason(b.Faults[0].Label)
 		}
 		for _, f := range slices.Concat(b.Faults, b.Notices) {
@@ -171,8 +171,8 @@ func Secure(listeners []route.Listener) (plain, secure []string) {
 	return plain, secure
 }
 
-// Without returns labels without those whose keys an earlier reading found at fault.
-func Without(labels map[string]string, builders []*Builder) map[string]string {
+// without returns labels without those whose keys a reading found at fault.
+func without(labels map[string]string, builders []*Builder) map[string]string {
 	faulty := map[string]bool{}
 	for _, b := range builders {
 		for _, f := range b.Faults {
@@ -182,7 +182,7 @@ func Without(labels map[string]string, builders []*Builder) map[string]string {
 	kept := make(map[string]string, len(labels))
 	for key, value := range labels {
 		if !faulty[key] {
-			kept[strings.TrimSpace(key)] = value
+			kept[key] = value
 		}
 	}
 	return kept

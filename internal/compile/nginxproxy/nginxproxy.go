@@ -74,7 +74,7 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 	for _, b := range routes {
 		b.Guesses(s)
 	}
-	draft.Finish(&r, routes, draft.Without(r.Says, routes), x.defaults)
+	draft.Finish(&r, routes, r.Says, x.defaults)
 	r.Summary = human.Plural(len(r.Says), "variable") + " of nginx-proxy for " + human.Plural(len(r.Drafts), "route")
 	return r
 }

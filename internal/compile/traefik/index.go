@@ -2,6 +2,7 @@ package traefik
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -12,9 +13,20 @@ import (
 
 // index has the middlewares that services define, for the routers of others. It is immutable.
 type index struct {
-	services map[*catalog.Service]map[string]*part // of each service, by name
-	all      map[string]*found
+	services map[*catalog.Service]defined
+	all      map[string]*found // by keyOfOwner
+	record   func(*catalog.Service) string
 }
+
+// defined are the middlewares of a service, by name, and the record of its owner.
+type defined struct {
+	parts  map[string]*part
+	record string
+}
+
+// keyOfOwner is the key of a definition. Owners do not share definitions, so that none of
+// them decides what protects another.
+func keyOfOwner(record, name string) string { return record + "\x00" + name }
 
 // found is what the services of one snapshot define under one name.
 type found struct {
@@ -27,26 +39,33 @@ type found struct {
 type shared struct{ atomic.Pointer[index] }
 
 // Learn takes in what the services define. Those that did not change are not read again.
-func (x *Dialect) Learn(services []*catalog.Service) {
+// record names the record of the owner of a service; empty for one that none is for, whose
+// definitions everybody may use.
+func (x *Dialect) Learn(services []*catalog.Service, record func(*catalog.Service) string) {
 	before := x.shared.Load()
 	if before == nil {
 		before = &index{}
 	}
-	next := &index{services: make(map[*catalog.Service]map[string]*part), all: make(map[string]*found)}
+	next := &index{services: make(map[*catalog.Service]defined), all: make(map[string]*found), record: record}
 	same := true
 	for _, s := range services {
 		defines, known := before.services[s]
 		if !known {
 			same = false
-			defines = x.defines(s)
+			defines.parts = x.defines(s)
+		}
+		if len(defines.parts) > 0 {
+			of := record(s)
+			same = same && of == defines.record
+			defines.record = of
 		}
 		next.services[s] = defines
-		for name, p := range defines {
-			next.add(name, p)
+		for name, p := range defines.parts {
+			next.add(keyOfOwner(defines.record, name), p)
 		}
 	}
 	if same && len(next.services) == len(before.services) {
-		return
+		next.services, next.all = before.services, before.all
 	}
 	x.shared.Store(next)
 }
@@ -131,28 +150,66 @@ func (r *reader) resolve(kind, name string) (*part, *draft.Refusal) {
 	if p := r.doc.parts[kind][bare]; p != nil {
 		return p, nil
 	}
-	key := kind + "." + bare
-	r.uses = append(r.uses, draft.Use{Name: usePrefix + key, Found: r.look(key)})
-	i := r.shared.Load()
-	if i == nil || i.all[key] == nil {
-		return missing(" by any service", "write it in a label, on any service that has traefik.enable=true")
+	has, by := r.foreign(kind + "." + bare)
+	if has == nil {
+		return missing(" by any service"+by, "write it in a label, on any service that has traefik.enable=true")
 	}
-	if i.all[key].ambiguous {
+	if has.ambiguous {
 		return nil, draft.Refuse(route.CodeContradicts, "the middleware "+name+" is defined differently by several services", "give each its own name, or define it on this service")
 	}
-	p := i.all[key].part
+	p := has.part
 	for _, f := range p.fields { // its labels make the route again, when it is gone
 		r.borrowed[f.raw] = f.value
 	}
 	return p, nil
 }
 
-// remembered are the labels that make the routes again.
-func (r *reader) remembered(labels map[string]string) map[string]string {
-	if len(r.borrowed) == 0 {
-		return labels
+// foreign finds what services of the same owner define, else those that have none; by says
+// whose were looked at.
+func (r *reader) foreign(name string) (has *found, by string) {
+	i := r.shared.Load()
+	if i == nil {
+		i = &index{}
 	}
-	all := maps.Clone(r.borrowed)
-	maps.Copy(all, labels)
+	records := []string{""}
+	if i.record != nil && i.record(r.service) != "" {
+		own := i.record(r.service)
+		records, by = []string{own, ""}, " of its owner"
+	}
+	for _, record := range records {
+		key := keyOfOwner(record, name)
+		r.uses = append(r.uses, draft.Use{Name: usePrefix + key, Found: r.look(key)})
+		if has = i.all[key]; has != nil {
+			break
+		}
+	}
+	return has, by
+}
+
+// skips says whether the operator has a middleware left out: by its name as it is written,
+// or without the provider where that is the own one.
+func (r *reader) skips(name string) bool {
+	bare, provider, _ := strings.Cut(name, "@")
+	own := provider == "" || provider == "docker" || provider == "swarm"
+	return slices.Contains(r.Skip, name) || own && slices.Contains(r.Skip, bare)
+}
+
+// remembered are the labels that make the routes again.
+//
+// What should be a hash and is none may be a password. It is forgotten.
+func (r *reader) remembered(labels map[string]string, builders []*draft.Builder) map[string]string {
+	all := labels
+	if len(r.borrowed) > 0 {
+		all = maps.Clone(r.borrowed)
+		maps.Copy(all, labels)
+	}
+	for _, b := range builders {
+		for _, f := range b.Faults {
+			if f.Code == route.CodeBadValue && strings.HasSuffix(strings.ToLower(f.Label), ".users") {
+				all = maps.Clone(all)
+				delete(all, strings.TrimSpace(f.Label))
+			}
+		}
+	}
 	return all
 }

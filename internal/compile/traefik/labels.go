@@ -83,6 +83,10 @@ func (d *document) unknown(f *field, text, hint string) {
 func (d *document) add(key string, f *field, most int) {
 	segments := strings.Split(key, ".")[1:]
 	first := strings.ToLower(segments[0])
+	if slices.Contains(containerKeys, first) {
+		d.container[strings.ToLower(strings.Join(segments, "."))] = f
+		return
+	}
 	switch first {
 	case "http", "tcp", "udp":
 		if len(segments) < 4 || slices.Contains(segments, "") {
@@ -95,8 +99,6 @@ func (d *document) add(key string, f *field, most int) {
 			return
 		}
 		d.part(kind, segments[2], f, strings.Join(segments[3:], "."), most)
-	case "enable", "tags", "constraint-label", "docker", "swarm":
-		d.container[strings.ToLower(strings.Join(segments, "."))] = f
 	case "tls":
 		if len(segments) > 1 && strings.EqualFold(segments[1], "stores") {
 			d.notices = append(d.notices, draft.Problem{OfService: true, Label: f.raw, Refusal: draft.Refuse(route.CodeIgnored, "certificates are the operator's", "")})

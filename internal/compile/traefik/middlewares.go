@@ -52,7 +52,7 @@ func (c *chain) use(name string) {
 	}
 	bare, _, _ := strings.Cut(name, "@")
 	c.used[bare] = true
-	if slices.Contains(c.Skip, name) || slices.Contains(c.Skip, bare) {
+	if c.skips(name) {
 		c.Ignored(c.label, "the middleware "+chars.Printable(name)+" is left out, as traefik.skip says")
 		return
 	}
@@ -92,8 +92,11 @@ func (c *chain) use(name string) {
 		}
 	}
 	types[kinds[0]](c)
-	for _, name := range c.items("chain.middlewares") {
-		c.use(name)
+	for _, inner := range c.items("chain.middlewares") {
+		if strings.HasSuffix(name, "@file") && !strings.Contains(inner, "@") {
+			inner += "@file" // a chain of the operator takes none of its parts from labels
+		}
+		c.use(inner)
 	}
 }
 

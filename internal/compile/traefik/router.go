@@ -252,14 +252,8 @@ func (r *reader) address(b *draft.Builder, service *part, kind, name string) {
 	b.Guesses(r.service)
 }
 
-// shownRule is what may be shown of a value that is not a middleware's.
-func shownRule(path, value string) string {
-	if !strings.HasSuffix(path, ".rule") {
-		if strings.Contains(path, ".healthcheck.headers.") {
-			return draft.ShownHeader(path[strings.LastIndexByte(path, '.')+1:], value)
-		}
-		return value
-	}
+// shownRule is what may be shown of a rule.
+func shownRule(value string) string {
 	for _, v2 := range []bool{false, true} {
 		if shown, ok := rule.Traefik(v2).Shown(value); ok {
 			return shown

@@ -75,8 +75,7 @@ func (r *reader) tcpPoints(b *draft.Builder, p *part) {
 }
 
 func (r *reader) tcpMiddleware(b *draft.Builder, name, label string) {
-	bare, _, _ := strings.Cut(name, "@")
-	if slices.Contains(r.Skip, name) || slices.Contains(r.Skip, bare) {
+	if r.skips(name) {
 		b.Ignored(label, "the middleware "+chars.Printable(name)+" is left out, as traefik.skip says")
 		return
 	}

@@ -165,7 +165,7 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 			b.FaultOfCheck(r.doc.beyond, draft.Bad("use several services", "it has more than %d routers, services or middlewares, or one of them more settings", draft.MaxListItems))
 		}
 	}
-	draft.Finish(&reading, builders, r.remembered(draft.Without(reading.Says, builders)), x.Defaults)
+	draft.Finish(&reading, builders, r.remembered(reading.Says, builders), x.Defaults)
 	slices.SortStableFunc(reading.Drafts, func(a, b *draft.Draft) int { // of those that take the same the first does
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Name, b.Name))
 	})
@@ -266,24 +266,37 @@ func group(b *draft.Builder, service string) string {
 	return "traefik " + hex.EncodeToString(sum[:])
 }
 
-// Shown returns what may be shown of a value: neither passwords nor what a plugin has.
+// Shown returns what may be shown of a value: neither passwords nor what a plugin has, and
+// nothing of a label that does not exist, such as those of version 1.
 func (*Dialect) Shown(key, value string) string {
-	path := strings.ToLower(strings.TrimSpace(key))
-	_, local, found := strings.Cut(path, ".middlewares.")
-	if !found {
-		return shownRule(path, value)
+	path, _ := strings.CutPrefix(strings.ToLower(strings.TrimSpace(key)), catalog.TraefikPrefix)
+	words := strings.SplitN(path, ".", 4)
+	if slices.Contains(containerKeys, words[0]) {
+		return value
+	} else if len(words) < 4 {
+		return route.Masked
 	}
-	_, local, _ = strings.Cut(local, ".")
+	kind, local := words[0]+"."+words[1], words[3]
 	switch {
-	case strings.HasSuffix(local, ".users"), strings.HasPrefix(local, "plugin."), strings.HasPrefix(local, "forwardauth.tls"), strings.HasPrefix(local, "ratelimit.redis"):
+	case keyOf(kind, local) == nil, strings.HasSuffix(local, ".users"), strings.HasPrefix(local, "plugin."), strings.HasPrefix(local, "forwardauth.tls"), strings.HasPrefix(local, "ratelimit.redis"):
 		return route.Masked
-	case strings.HasPrefix(local, "headers.custom"):
+	case strings.HasPrefix(local, "headers.custom"), strings.Contains(local, ".healthcheck.headers."):
 		return draft.ShownHeader(local[strings.LastIndexByte(local, '.')+1:], value)
-	case keyOf("http.middlewares", local) == nil && keyOf("tcp.middlewares", local) == nil:
+	case slices.Contains(urlKeys, local) && strings.Contains(value, "@"): // a password may be in front
 		return route.Masked
+	case slices.Contains(urlKeys, local):
+		return route.MaskQuery(value)
+	case local == "rule":
+		return shownRule(value)
 	}
 	return value
 }
+
+// containerKeys begin the labels that are of no router, service or middleware.
+var containerKeys = []string{"enable", "tags", "constraint-label", "docker", "swarm"}
+
+// urlKeys are the fields with a URL.
+var urlKeys = []string{"forwardauth.address", "redirectregex.replacement", "loadbalancer.server.url", "loadbalancer.healthcheck.path"}
 
 // enabledIn are the parts of a kind, with their names sorted.
 func (r *reader) each(kind string, do func(p *part)) {
