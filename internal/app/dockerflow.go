@@ -63,9 +63,7 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	for _, notice := range cfg.Dialects.Notices() {
-		log.Warn("labels of another proxy are served", "notice", notice)
-	}
+	cfg.Dialects.Warn(log)
 	f.log = log.With("part", "dockerflow")
 	for _, notice := range f.env.Notices {
 		f.log.Warn("variable of Docker Flow is left out", "reason", notice)

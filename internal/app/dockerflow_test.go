@@ -315,8 +315,8 @@ func TestStartNamesPasswordsOfNginx(t *testing.T) {
 		cfg.Dialects.Dialects, cfg.DockerFlow.Proxy.Listen = names, Off
 		var log bytes.Buffer
 		_, err := newDockerFlow(&cfg, nil, fstest.MapFS{}, slog.New(slog.NewTextHandler(&log, nil)))
-		if told := strings.Count(log.String(), "htpasswd"); err != nil || (told == 1) != (names[0] == "nginx-proxy") {
-			t.Errorf("%s: %v, told %d times: %s", names, err, told, log.String())
+		if n := strings.Count(log.String(), "htpasswd"); err != nil || (n == 1) != (names[0] == "nginx-proxy") {
+			t.Errorf("%s: %v, %d times: %s", names, err, n, log.String())
 		}
 	}
 }

@@ -4,6 +4,7 @@ package dialects
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -88,12 +89,11 @@ func (c Config) On() []string {
 	return c.Dialects
 }
 
-// Notices are what an operator should know at the start.
-func (c Config) Notices() []string {
-	if !c.Variables() {
-		return nil
+// Warn logs what an operator should know at the start.
+func (c Config) Warn(log *slog.Logger) {
+	if c.Variables() {
+		log.Warn("files of nginx-proxy are not read: where htpasswd, vhost.d or conf.d has passwords or limits, its routes are without them; write them as labels of Fairway")
 	}
-	return []string{"files of nginx-proxy are not read: where htpasswd, vhost.d or conf.d has passwords or limits, its routes are without them; write them as labels of Fairway"}
 }
 
 // Flow says whether the one of Docker Flow is on.
