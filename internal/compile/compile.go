@@ -286,7 +286,7 @@ func (pl *plan) make(previous *route.Table, names certified.Names, port uint16) 
 // named, so that the others are served.
 func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
 	listeners := func() []route.Listener {
-		return append(slices.Clone(c.listeners), opened(c.Listeners, routes)...)
+		return append(slices.Clone(c.listeners), draft.Opened(c.Listeners, routes)...)
 	}
 	if c.Own != nil {
 		if r, b := c.Own(c.listeners, routes); r != nil {

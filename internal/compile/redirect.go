@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"slices"
-
 	"fairway/internal/compile/certified"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
@@ -27,9 +25,5 @@ func (c *claimant) filters(port uint16, redirect bool) []route.Filter {
 	if !redirect {
 		return c.route.Filters
 	}
-	at := slices.IndexFunc(c.route.Filters, func(f route.Filter) bool { return !draft.BeforeRedirect(f) })
-	if at < 0 {
-		at = len(c.route.Filters)
-	}
-	return slices.Insert(slices.Clone(c.route.Filters), at, route.Filter{RedirectHTTPS: &route.RedirectHTTPS{Port: port, Obtained: !c.draft.RedirectCertified}})
+	return draft.WithRedirect(c.route.Filters, &route.RedirectHTTPS{Port: port, Obtained: !c.draft.RedirectCertified})
 }

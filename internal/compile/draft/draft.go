@@ -244,6 +244,15 @@ func BeforeRedirect(f route.Filter) bool {
 	return f.IPAllow != nil || f.Methods != nil || f.RequireTLS != nil || f.RequireClientCert != nil || f.RateLimit != nil || f.MaxBody != nil
 }
 
+// WithRedirect returns filters with a redirect to https in its place; see Filters.
+func WithRedirect(list []route.Filter, r *route.RedirectHTTPS) []route.Filter {
+	at := slices.IndexFunc(list, func(f route.Filter) bool { return !BeforeRedirect(f) })
+	if at < 0 {
+		at = len(list)
+	}
+	return slices.Insert(slices.Clone(list), at, route.Filter{RedirectHTTPS: r})
+}
+
 // HealthCheck returns the check of the backend; nil for none.
 func (d *Draft) HealthCheck() *route.Health {
 	if d.Health.Path == "" && !d.L4.Check {
