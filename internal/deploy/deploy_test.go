@@ -253,17 +253,16 @@ func TestKilledAnywhere(t *testing.T) {
 						if w.o.Lock == nil {
 							return // it was over, or had not begun
 						}
-						var err error
 						ending := strings.HasPrefix(w.did[first-1], "remove") // what is not kept
 						if w.kill = second; second > 0 {
 							want := w.o.Lock.Back(c.want())
 							want.Run = "22222222"
-							err = w.run(t, want, RunOptions{Revert: true})
+							_ = w.run(t, want, RunOptions{Revert: true})
 						}
 						if w.kill = 0; w.o.Lock != nil {
 							want := w.o.Lock.Back(c.want())
 							want.Run = "33333333"
-							if err = w.run(t, want, RunOptions{Revert: true}); err != nil && !(ending && errors.Is(err, errGone)) {
+							if err := w.run(t, want, RunOptions{Revert: true}); err != nil && !(ending && errors.Is(err, errGone)) {
 								t.Fatalf("killed after %d and %d: %v\n%s", first, second, err, w.text())
 							}
 						}

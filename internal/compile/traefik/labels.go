@@ -182,8 +182,8 @@ var indexOfList = regexp.MustCompile(`\[[0-9]+\]`)
 func keyOf(kind, path string) *Key {
 	path = indexOfList.ReplaceAllString(strings.ToLower(path), "[n]")
 	for i := range keys {
-		local, ok := strings.CutPrefix(keys[i].Name, kind)
-		if local, ok = strings.CutPrefix(local, ".*."); !ok {
+		local, ok := strings.CutPrefix(strings.TrimPrefix(keys[i].Name, kind), ".*.")
+		if !ok {
 			continue
 		}
 		front, any := strings.CutSuffix(local, "*")
