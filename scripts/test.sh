@@ -22,18 +22,27 @@ fi
 # the race detector they take five times as long. `make soak` runs them with it.
 plain='^fairway(/cmd/fairway|/internal/admin/ui(/.*)?|/internal/compile(/.*)?)?$'
 
-# The race detector multiplies the time of a test, so there is no second run without it, but
-# for what cannot be tested with it.
-unit() {
+# The tests of HAProxy's engine wait for most of their time: they run beside all others.
+haproxy='^fairway/internal/engine/haproxy$'
+
+# raced NAME ARGS...: tests under the race detector, which multiplies their time; so there is
+# no second run without it, but for what cannot be tested with it.
+raced() {
 	race=-race
 	if [ "$("$GO" env CGO_ENABLED)" != 1 ] || ! command -v "$("$GO" env CC)" >/dev/null; then
 		echo "!!! the race detector needs cgo and a C compiler: the tests run without"
 		echo "the race detector: no cgo or no C compiler" >>"$tmp/missing"
 		race=
 	fi
-	# Three packages at once, because tests wait as much as they compute.
-	# A program under the race detector sleeps for a second before it ends.
-	GORACE=atexit_sleep_ms=10 tests unit $race -p 3 -short -timeout 12m $("$GO" list ./... | grep -Ev "$plain")
+	local name=$1
+	shift
+	# Three packages at once, because tests wait as much as they compute. A program under
+	# the race detector sleeps for a second before it ends, unless told.
+	GORACE=atexit_sleep_ms=10 tests "$name" $race -p 3 -short -timeout 12m "$@"
+}
+
+unit() {
+	raced unit $("$GO" list ./... | grep -Ev "$plain" | grep -Ev "$haproxy")
 }
 
 unit_plain() {
@@ -48,12 +57,22 @@ without_race() {
 
 code() {
 	step "build, static" make -s build
-	step "go vet" "$GO" vet -tags e2e ./...
-	step "gofumpt" formatted
-	step "staticcheck" tool staticcheck -tags e2e ./...
+	checks &
+	with_haproxies &
 	step "tests, race detector" unit
 	step "tests without it" without_race
 	step "tests of one goroutine" unit_plain
+	wait
+}
+
+checks() {
+	step "go vet" "$GO" vet -tags e2e ./...
+	step "gofumpt" formatted
+	step "staticcheck" tool staticcheck -tags e2e ./...
+}
+
+with_haproxies() {
+	step "tests of HAProxy's engine" raced haproxy-engine ./internal/engine/haproxy
 	step "the program with HAProxy" with_haproxy
 }
 
@@ -74,7 +93,7 @@ one_host() {
 
 own_hosts() {
 	step "end to end: Swarms and fleets" e2e hosts embedded -test.run "^Test($hosts)" -test.parallel 3
-	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*|SwarmRolling)$' -test.parallel 3
+	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*)$' -test.parallel 3
 	step "end to end: pages" e2e pages embedded -test.run "^Test($pages)"
 }
 

@@ -126,11 +126,11 @@ func TestDeploy(t *testing.T) {
 	needDocker(t)
 	p := startProxy(t, proxyOptions{}).synced()
 	d := newProject(t, p, "deploy")
-	deploys := 1
+	deploys, shapes := 1, []int{2}
 	if testkit.Soaking() {
-		deploys = 50
+		deploys, shapes = 50, []int{1, 2}
 	}
-	for _, slots := range []int{1, 2} {
+	for _, slots := range shapes {
 		d.write(slots, 1000*slots, healthy, "")
 		d.must(0, first(d.deploy()), "")
 		p.answers(d.host, "/", "v"+strconv.Itoa(1000*slots))

@@ -268,8 +268,8 @@ func (p *Publisher) reconcile(ctx context.Context, snapshot *catalog.Snapshot, f
 	maps.DeleteFunc(p.writeErr, func(id string, _ failure) bool { // what is no longer to be written fails no more
 		return !slices.Contains(gone, id) && !slices.ContainsFunc(steps, func(s step) bool { return s.entry == id })
 	})
-	steps = slices.DeleteFunc(steps, func(s step) bool { return p.failedLately(s.entry, s.op, now) })
-	gone = slices.DeleteFunc(gone, func(id string) bool { return p.failedLately(id, opDeregister, now) })
+	steps = slices.DeleteFunc(steps, func(s step) bool { return p.isRivals(s.entry) || p.failedLately(s.entry, s.op, now) })
+	gone = slices.DeleteFunc(gone, func(id string) bool { return p.isRivals(id) || p.failedLately(id, opDeregister, now) })
 	err := p.write(ctx, steps)
 	if err == nil {
 		err = p.remove(ctx, gone)
@@ -360,7 +360,7 @@ func later(run string, mine []consul.Service) string {
 
 // yields reports whether a Fairway that was started later writes as the same owner.
 func (p *Publisher) yields(mine []consul.Service, now time.Time) bool {
-	if !slices.ContainsFunc(mine, func(s consul.Service) bool { return s.Meta[metaRun] > p.s.run }) {
+	if !slices.ContainsFunc(mine, func(s consul.Service) bool { return p.isRivals(s.ID) }) {
 		p.rival = time.Time{}
 		return false
 	}
@@ -369,6 +369,10 @@ func (p *Publisher) yields(mine []consul.Service, now time.Time) bool {
 	}
 	return now.Sub(p.rival) >= yieldAfter
 }
+
+// isRivals reports whether an entry was written by a Fairway that started later: it is left
+// alone, or two that look at the same moments would write over each other for ever.
+func (p *Publisher) isRivals(id string) bool { return p.have.services[id].Meta[metaRun] > p.s.run }
 
 // leases are the renewals for entries whose removal is in doubt.
 func (p *Publisher) leases(held map[string]string, now time.Time) (steps []step) {
