@@ -53,7 +53,7 @@ services:
     command: [whoami, --name=v%d]
     stop_signal: SIGKILL  # it ends at once
     labels: {fairway.host: %s, %s: "%d"}
-    healthcheck: {test: [CMD, /fairway, %s], interval: 300ms, timeout: 2s, retries: 2, start_period: 1s}
+    healthcheck: {test: [CMD, /fairway, %s], interval: 500ms, timeout: 20s, retries: 3, start_period: 1s}
     deploy: {replicas: %d}
     networks: [lab]
 %s
