@@ -74,7 +74,7 @@ var allowed = map[string]struct {
 	"internal/deploy/engines": {2, []string{"internal/catalog", "internal/deploy", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi"}},
 	"internal/deploy/command": {5, []string{"internal/api", "internal/api/local", "internal/app", "internal/catalog", "internal/console", "internal/deploy", "internal/deploy/engines", "internal/deploy/marks", "internal/deploy/spec", "internal/dockerapi", "internal/fleet/agent/command", "internal/human", "internal/plan", "internal/swarmservice"}},
 	// deploy decides what a deploy does next, and walks.
-	"internal/deploy": {2, []string{"internal/deploy/marks"}},
+	"internal/deploy": {2, []string{"internal/clock", "internal/deploy/marks"}},
 	// marks is what names of containers say about deploys.
 	"internal/deploy/marks":   {1, nil},
 	"internal/discovery/poll": {1, []string{"internal/catalog"}},

@@ -93,7 +93,7 @@ one_host() {
 
 own_hosts() {
 	step "end to end: Swarms and fleets" e2e hosts embedded -test.run "^Test($hosts)" -test.parallel 3
-	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*)$' -test.parallel 3
+	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*|SwarmRolling)$' -test.parallel 3
 	step "end to end: pages" e2e pages embedded -test.run "^Test($pages)"
 }
 

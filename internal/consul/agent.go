@@ -91,13 +91,15 @@ func (c *Client) UpdateCheck(ctx context.Context, id, status, output string) err
 // AgentServices are the services that an agent has, by their IDs.
 func (c *Client) AgentServices(ctx context.Context) (map[string]AgentService, error) {
 	var list map[string]AgentService
-	return list, c.agent(ctx, "/v1/agent/services", &list)
+	err := c.agent(ctx, "/v1/agent/services", &list)
+	return list, err
 }
 
 // AgentChecks are the checks that an agent has, by their IDs.
 func (c *Client) AgentChecks(ctx context.Context) (map[string]Check, error) {
 	var list map[string]Check
-	return list, c.agent(ctx, "/v1/agent/checks", &list)
+	err := c.agent(ctx, "/v1/agent/checks", &list)
+	return list, err
 }
 
 // AgentAddress is the address under which the agent is known to others.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fairway/internal/clock"
 	"fairway/internal/deploy/marks"
 )
 
@@ -107,7 +108,7 @@ func (w *Walker) Walk(ctx context.Context, want Want, back bool) error {
 		}
 		switch {
 		case errors.Is(err, ErrChanged) && anew < mostAnew && ctx.Err() == nil:
-			if anew++; sleep(ctx, lookAgain) != nil {
+			if anew++; clock.Sleep(ctx, lookAgain) != nil {
 				return ctx.Err()
 			}
 		case err != nil:
@@ -238,24 +239,13 @@ func (w *Walker) delay(ctx context.Context, s Step) error {
 	if first || w.Limits.Delay <= 0 {
 		return nil
 	}
-	return sleep(ctx, w.Limits.Delay)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return clock.Sleep(ctx, w.Limits.Delay)
 }
 
 // patiently asks again while the answer is an error, for a while.
 func patiently(ctx context.Context, ask func() error) error {
 	for ends := time.Now().Add(patience); ; {
-		if err := ask(); err == nil || time.Now().After(ends) || sleep(ctx, lookAgain) != nil {
+		if err := ask(); err == nil || time.Now().After(ends) || clock.Sleep(ctx, lookAgain) != nil {
 			return err
 		}
 	}
@@ -275,7 +265,7 @@ func until(ctx context.Context, most time.Duration, look func(context.Context) (
 			return late()
 		case err != nil || ok:
 			return err
-		case sleep(limited, lookAgain) != nil:
+		case clock.Sleep(limited, lookAgain) != nil:
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -475,7 +465,7 @@ func (w *Walker) settle(ctx context.Context, want Want) error {
 		if left := time.Until(ends); left <= 0 && (!waits || left < -w.Limits.Ready) {
 			return nil
 		}
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := clock.Sleep(ctx, lookAgain); err != nil {
 			return err
 		}
 	}

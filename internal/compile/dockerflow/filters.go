@@ -279,14 +279,9 @@ func (d *dest) decides(key, header string) bool {
 	case "sticky":
 		return d.Backend.Sticky != ""
 	case "headers.request.set.", "headers.request.add.":
-		return names(f.RequestHeaders, header)
+		return draft.SetsHeader(f.RequestHeaders, header)
 	case "headers.response.set.", "headers.response.add.":
-		return names(f.ResponseHeaders, header)
+		return draft.SetsHeader(f.ResponseHeaders, header)
 	}
 	return false
-}
-
-// names says whether an operation sets or adds a header.
-func names(op *route.HeaderOperation, header string) bool {
-	return op != nil && slices.ContainsFunc(slices.Concat(op.Set, op.Add), func(v route.HeaderValue) bool { return strings.EqualFold(v.Name, header) })
 }

@@ -143,15 +143,15 @@ func (b *Builder) decides(key, header string) bool {
 	case "hsts":
 		return b.HSTS != nil
 	case "headers.request.set.", "headers.request.add.":
-		return names(f.RequestHeaders, header)
+		return SetsHeader(f.RequestHeaders, header)
 	case "headers.response.set.", "headers.response.add.":
-		return names(f.ResponseHeaders, header)
+		return SetsHeader(f.ResponseHeaders, header)
 	}
 	return false
 }
 
-// names says whether an operation sets or adds a header.
-func names(op *route.HeaderOperation, header string) bool {
+// SetsHeader reports whether an operation sets or adds a header.
+func SetsHeader(op *route.HeaderOperation, header string) bool {
 	return op != nil && slices.ContainsFunc(slices.Concat(op.Set, op.Add), func(v route.HeaderValue) bool { return strings.EqualFold(v.Name, header) })
 }
 
